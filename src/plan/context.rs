@@ -1,0 +1,79 @@
+//! What a statement is planned and run under: handed in by the session, the same for every part of it.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::error::{Result, SqlError};
+use crate::history::{Database, Transaction};
+use crate::runtime::Cancel;
+use crate::versions::{CommitNo, Timestamp};
+
+/// The scope of relations that have no clause of their own (`chronogate.as_of` in all its forms).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultScope {
+    AsOf(Timestamp),
+    AsOfCommit(CommitNo),
+}
+
+/// Which columns the past shows (`chronogate.schema_at`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SchemaAt {
+    /// Every column the table ever had.
+    #[default]
+    Union,
+    /// The columns of that time.
+    Then,
+    /// The columns of today.
+    Now,
+}
+
+/// Settings as `current_setting`, `set_config` and SHOW see them.
+pub trait SettingsAccess: Send + Sync + Debug {
+    /// `None` when there is no such setting.
+    fn get(&self, name: &str) -> Option<String>;
+    fn set(&self, name: &str, value: &str, local: bool) -> Result<()>;
+}
+
+/// NOTICEs and WARNINGs that a statement gave rise to, drained by the session.
+#[derive(Clone, Debug, Default)]
+pub struct Notices(Arc<Mutex<Vec<SqlError>>>);
+
+impl Notices {
+    pub fn push(&self, notice: SqlError) {
+        self.0.lock().push(notice);
+    }
+
+    pub fn drain(&self) -> Vec<SqlError> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// One statement's surroundings.
+#[derive(Clone, Debug)]
+pub struct StatementContext {
+    pub database: Arc<Database>,
+    /// Snapshot, own writes and own definitions; shared by the statements of a transaction.
+    pub transaction: Arc<Mutex<Transaction>>,
+    /// Role names: what `session_user` and `current_user` say and privileges are checked for.
+    pub session_user: String,
+    pub current_user: String,
+    pub superuser: bool,
+    /// Schemas searched for unqualified names; `pg_catalog` is searched first without being in it.
+    pub search_path: Vec<String>,
+    /// The session's TimeZone, an IANA name or a fixed offset as PostgreSQL writes it.
+    pub time_zone: String,
+    pub default_scope: Option<DefaultScope>,
+    pub schema_at: SchemaAt,
+    /// The past is being read or the transaction is READ ONLY: writes are refused with 25006.
+    pub read_only: bool,
+    /// What now() answers: the transaction's start.
+    pub transaction_time: Timestamp,
+    pub statement_time: Timestamp,
+    pub settings: Arc<dyn SettingsAccess>,
+    pub notices: Notices,
+    pub cancel: Cancel,
+    /// Backend process number, for pg_backend_pid().
+    pub backend_pid: i32,
+}

@@ -1,0 +1,9 @@
+//! Statement to rows: DataFusion with versioned tables, our DML nodes, functions and system relations.
+//!
+//! Names no concrete store and no socket; reads and writes go through `history`.
+
+pub mod context;
+pub mod engine;
+
+pub use context::{DefaultScope, Notices, SchemaAt, SettingsAccess, StatementContext};
+pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};

@@ -1,0 +1,74 @@
+//! What a statement answers, in terms of the protocol but without a byte of it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::stream::BoxStream;
+
+use crate::error::Result;
+use crate::plan::ResultColumn;
+use crate::runtime::Cancel;
+use crate::types::Oid;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    Idle,
+    InBlock,
+    Failed,
+}
+
+/// What Describe of a statement says.
+#[derive(Clone, Debug)]
+pub struct StatementDescription {
+    pub parameters: Vec<Oid>,
+    pub columns: Option<Arc<[ResultColumn]>>,
+}
+
+/// A statement's answer.
+pub enum Reply {
+    /// An empty query.
+    Empty,
+    /// CommandComplete with this tag: `CREATE TABLE`, `INSERT 0 3`.
+    Command(String),
+    /// Rows, and then `tag` with the number of rows appended (`SELECT 3`) where `count_rows`, else as it is
+    /// (`INSERT 0 3` of a RETURNING).
+    Rows {
+        columns: Arc<[ResultColumn]>,
+        formats: Vec<i16>,
+        batches: SendableRecordBatchStream,
+        tag: String,
+        count_rows: bool,
+        /// Checked while rows are sent.
+        cancel: Cancel,
+        /// For the text format of timestamptz.
+        time_zone: String,
+    },
+    /// COPY … FROM STDIN: the wire feeds the sink.
+    CopyIn { columns: usize, sink: Box<dyn CopyInSink> },
+    /// COPY … TO STDOUT: chunks of whole lines, then `COPY n`.
+    CopyOut { columns: usize, chunks: BoxStream<'static, Result<(Bytes, u64)>>, cancel: Cancel },
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Command(tag) => write!(f, "Command({tag})"),
+            Self::Rows { tag, .. } => write!(f, "Rows({tag})"),
+            Self::CopyIn { columns, .. } => write!(f, "CopyIn({columns})"),
+            Self::CopyOut { columns, .. } => write!(f, "CopyOut({columns})"),
+        }
+    }
+}
+
+/// Takes a COPY's data as it comes, cut anywhere.
+#[async_trait]
+pub trait CopyInSink: Send {
+    async fn data(&mut self, chunk: Bytes) -> Result<()>;
+    /// CopyDone: everything is written (and committed where the statement stands alone); returns the tag.
+    async fn done(&mut self) -> Result<String>;
+    /// CopyFail or a lost connection: nothing was written.
+    async fn fail(&mut self, message: &str);
+}

@@ -1,0 +1,377 @@
+//! What a statement is, after parsing: queries and DML as sqlparser's tree with every time-travel spelling
+//! brought to one form, everything else as plain values.
+
+use datafusion::sql::sqlparser::ast;
+
+use crate::types::{Identity, PgType, Qualified};
+
+/// One statement of a query text.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The statement's own text, without context comments.
+    pub text: String,
+    /// Where it begins in the text it came in, in characters; added to positions of later errors.
+    pub offset: usize,
+    pub statement: Statement,
+    /// A context comment's JSON object (`/*Bemi {…} Bemi*/`), when there was one and it parsed.
+    pub context: Option<String>,
+    /// NOTICEs that parsing gave rise to.
+    pub notices: Vec<String>,
+}
+
+/// A possibly schema-qualified name as written, identifiers folded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub schema: Option<String>,
+    pub name: String,
+}
+
+#[derive(Clone, Debug)]
+pub enum Statement {
+    /// SELECT, VALUES, TABLE, WITH … SELECT.
+    Query(Box<ast::Query>),
+    Insert(Box<ast::Insert>),
+    Update(Box<ast::Update>),
+    Delete(Box<ast::Delete>),
+    Explain {
+        analyze: bool,
+        verbose: bool,
+        inner: Box<Statement>,
+    },
+    Copy(Box<Copy>),
+    Ddl(Box<Ddl>),
+    Transaction(TransactionStatement),
+    Set(SetStatement),
+    Show(ShowStatement),
+    /// RESET name (`None` is RESET ALL).
+    Reset(Option<String>),
+    /// DISCARD ALL, and the forms that are part of it.
+    Discard(Discard),
+    Prepare {
+        name: String,
+        types: Vec<PgType>,
+        statement: Box<Parsed>,
+    },
+    Execute {
+        name: String,
+        arguments: Vec<ast::Expr>,
+    },
+    /// DEALLOCATE name (`None` is ALL).
+    Deallocate(Option<String>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Discard {
+    All,
+    Plans,
+    Sequences,
+    Temp,
+}
+
+#[derive(Clone, Debug)]
+pub enum TransactionStatement {
+    Begin(TransactionModes),
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
+    /// SET TRANSACTION.
+    Set(TransactionModes),
+    /// SET SESSION CHARACTERISTICS AS TRANSACTION.
+    SetSession(TransactionModes),
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct TransactionModes {
+    /// As PostgreSQL shows it: `read committed`, `repeatable read`, `serializable`, `read uncommitted`.
+    pub isolation: Option<&'static str>,
+    pub read_only: Option<bool>,
+    /// `AS OF SYSTEM TIME x`, `AS OF TIMESTAMP x`.
+    pub as_of: Option<AsOfValue>,
+}
+
+/// An instant as written: an expression of constants to evaluate, or a commit number.
+#[derive(Clone, Debug)]
+pub enum AsOfValue {
+    Time(ast::Expr),
+    Commit(ast::Expr),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetStatement {
+    pub local: bool,
+    /// Lower case, `chronogate.as_of`, `timezone` (for SET TIME ZONE), `search_path` …
+    pub name: String,
+    /// `None` for DEFAULT. Lists are joined with `, `, quoted where needed.
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShowStatement {
+    All,
+    Name(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct Copy {
+    pub source: CopySource,
+    pub direction: CopyDirection,
+    pub options: CopyOptions,
+}
+
+#[derive(Clone, Debug)]
+pub enum CopySource {
+    /// A table, a view, or `t__history`; columns empty for all.
+    Relation {
+        name: Name,
+        columns: Vec<String>,
+    },
+    Query(Box<ast::Query>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyDirection {
+    FromStdin,
+    ToStdout,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    Text,
+    Csv,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyOptions {
+    pub format: CopyFormat,
+    pub delimiter: u8,
+    pub null: String,
+    pub header: bool,
+    pub quote: u8,
+    pub escape: u8,
+    pub force_quote: Vec<String>,
+}
+
+/// A change of definitions.
+#[derive(Clone, Debug)]
+pub enum Ddl {
+    CreateTable(CreateTable),
+    AlterTable {
+        name: Name,
+        if_exists: bool,
+        actions: Vec<AlterTable>,
+    },
+    Drop {
+        kind: ObjectKind,
+        names: Vec<Name>,
+        if_exists: bool,
+        cascade: bool,
+    },
+    Truncate {
+        tables: Vec<Name>,
+        restart_identity: bool,
+        cascade: bool,
+    },
+    CreateIndex(CreateIndex),
+    CreateSchema {
+        name: String,
+        if_not_exists: bool,
+        owner: Option<String>,
+    },
+    CreateView {
+        name: Name,
+        or_replace: bool,
+        columns: Vec<String>,
+        query_text: String,
+        query: Box<ast::Query>,
+    },
+    CreateSequence {
+        name: Name,
+        if_not_exists: bool,
+        options: SequenceOptions,
+    },
+    AlterSequence {
+        name: Name,
+        if_exists: bool,
+        options: SequenceOptions,
+    },
+    CreateRole {
+        name: String,
+        options: RoleOptions,
+    },
+    AlterRole {
+        name: String,
+        options: RoleOptions,
+    },
+    /// ALTER ROLE name SET setting = value; `None` value resets, `None` setting resets all.
+    AlterRoleSet {
+        name: String,
+        setting: Option<String>,
+        value: Option<String>,
+    },
+    CreateDatabase {
+        name: String,
+        if_not_exists: bool,
+    },
+    Grant(Grant),
+    Revoke(Grant),
+    RenameView {
+        name: Name,
+        to: String,
+    },
+    RenameIndex {
+        name: Name,
+        to: String,
+    },
+    RenameSequence {
+        name: Name,
+        to: String,
+    },
+    RenameSchema {
+        name: String,
+        to: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    Table,
+    View,
+    Index,
+    Schema,
+    Sequence,
+    Role,
+    Database,
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateTable {
+    pub name: Name,
+    pub if_not_exists: bool,
+    pub columns: Vec<ColumnSpec>,
+    /// Table constraints and those written at columns, in order.
+    pub constraints: Vec<ConstraintSpec>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ColumnSpec {
+    pub name: String,
+    pub ty: PgType,
+    pub not_null: bool,
+    /// SQL text.
+    pub default: Option<String>,
+    pub identity: Option<(Identity, SequenceOptions)>,
+    /// smallserial, serial, bigserial: an owned sequence and its nextval as default.
+    pub serial: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct ConstraintSpec {
+    pub name: Option<String>,
+    pub kind: ConstraintKind,
+}
+
+#[derive(Clone, Debug)]
+pub enum ConstraintKind {
+    PrimaryKey(Vec<String>),
+    Unique(Vec<String>),
+    /// SQL text of the condition, and the column it was written at.
+    Check {
+        expression: String,
+        column: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub enum AlterTable {
+    AddColumn { column: ColumnSpec, constraints: Vec<ConstraintSpec>, if_not_exists: bool },
+    DropColumn { name: String, if_exists: bool, cascade: bool },
+    RenameColumn { from: String, to: String },
+    RenameTable { to: String },
+    SetSchema { schema: String },
+    SetDefault { column: String, default: Option<String> },
+    SetNotNull { column: String, not_null: bool },
+    SetType { column: String, ty: PgType, using: Option<String> },
+    AddConstraint(ConstraintSpec),
+    DropConstraint { name: String, if_exists: bool, cascade: bool },
+    RenameConstraint { from: String, to: String },
+    OwnerTo { role: String },
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateIndex {
+    pub name: Option<String>,
+    pub if_not_exists: bool,
+    pub table: Name,
+    pub columns: Vec<String>,
+    pub unique: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceOptions {
+    pub start: Option<i64>,
+    pub increment: Option<i64>,
+    /// `Some(None)` is NO MINVALUE.
+    pub min: Option<Option<i64>>,
+    pub max: Option<Option<i64>>,
+    pub cycle: Option<bool>,
+    /// RESTART [WITH n].
+    pub restart: Option<Option<i64>>,
+    /// OWNED BY table.column; `Some(None)` is NONE.
+    pub owned_by: Option<Option<(Name, String)>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RoleOptions {
+    pub superuser: Option<bool>,
+    pub login: Option<bool>,
+    pub create_database: Option<bool>,
+    pub create_role: Option<bool>,
+    pub load_history: Option<bool>,
+    /// Plain text or a SCRAM verifier; `Some(None)` is PASSWORD NULL. Never logged.
+    pub password: Option<Option<String>>,
+    pub in_roles: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// Upper case; `ALL` for ALL PRIVILEGES. Empty when roles are granted.
+    pub privileges: Vec<String>,
+    pub objects: GrantObjects,
+    pub roles: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum GrantObjects {
+    Tables(Vec<Name>),
+    AllTablesIn(Vec<String>),
+    Sequences(Vec<Name>),
+    AllSequencesIn(Vec<String>),
+    Schemas(Vec<String>),
+    Databases(Vec<String>),
+    /// GRANT role TO …
+    Roles(Vec<String>),
+}
+
+/// The relation a name refers to, before it is looked up in a search path.
+impl Name {
+    pub fn qualified(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { schema: Some(schema.into()), name: name.into() }
+    }
+
+    /// The name with `schema` where none was written.
+    pub fn in_schema(&self, schema: &str) -> Qualified {
+        Qualified::new(self.schema.as_deref().unwrap_or(schema), self.name.as_str())
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}

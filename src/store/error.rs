@@ -1,0 +1,64 @@
+//! Why a store could not do what was asked.
+
+use crate::error::{Diagnose, SqlError, SqlState};
+use crate::versions::{IndexId, ItemKey, TableId};
+
+/// Each variant says what the caller can do about it.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The item changed after the snapshot the request was made under. Retry on a newer snapshot.
+    #[error("item changed since the snapshot")]
+    Conflict { table: TableId, key: ItemKey },
+    /// A CREATE met a live item. Retrying cannot help.
+    #[error("item exists already")]
+    KeyExists { table: TableId, key: ItemKey },
+    /// Another live item holds this key of a unique index. Retrying cannot help.
+    #[error("unique index holds this key already")]
+    UniqueExists { index: IndexId, key: ItemKey },
+    /// The catalogue changed since the request was planned. Plan again.
+    #[error("catalogue changed since the snapshot")]
+    CatalogConflict,
+    /// Loaded periods overlap, run backwards or begin before what the item has. Fix the input.
+    #[error("{reason}")]
+    BadPeriod { table: TableId, key: ItemKey, reason: &'static str },
+    /// A payload that a version points to is not there, or is not what was stored.
+    #[error("payload {name} is missing or damaged")]
+    Payload { name: String },
+    /// The disk is full; nothing of the request was kept.
+    #[error("no space left in the store")]
+    Full,
+    /// Another process has this store open.
+    #[error("store is in use by another process")]
+    InUse,
+    /// The store was closed, or its writer has gone. Nothing of the request was kept.
+    #[error("store is closed")]
+    Closed,
+    /// What is on disk was not written by this program, or by a newer one.
+    #[error("store cannot be read: {0}")]
+    Corrupt(String),
+    /// Anything else of the engine below. The text is for the log, not for clients.
+    #[error("store failed: {0}")]
+    Engine(String),
+}
+
+impl Diagnose for StoreError {
+    fn diagnose(&self) -> SqlError {
+        match self {
+            Self::Conflict { .. } | Self::CatalogConflict => {
+                SqlError::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
+                    .hint("Retry the transaction.")
+            }
+            Self::KeyExists { .. } | Self::UniqueExists { .. } => {
+                SqlError::new(SqlState::UNIQUE_VIOLATION, "duplicate key value violates unique constraint")
+            }
+            Self::BadPeriod { reason, .. } => SqlError::new(SqlState::INVALID_PARAMETER_VALUE, *reason),
+            Self::Payload { name } => SqlError::new(SqlState::IO_ERROR, format!("payload \"{name}\" is missing or damaged")),
+            Self::Full => SqlError::new(SqlState::DISK_FULL, "no space left on the device that holds the data")
+                .hint("Nothing of this statement was kept. Free some space and try again."),
+            Self::InUse => SqlError::new(SqlState::OBJECT_IN_USE, "the data directory is in use by another process"),
+            Self::Closed => SqlError::new(SqlState::CANNOT_CONNECT_NOW, "the database is shutting down"),
+            Self::Corrupt(_) => SqlError::new(SqlState::DATA_CORRUPTED, "the store cannot be read"),
+            Self::Engine(_) => SqlError::new(SqlState::IO_ERROR, "the store failed; the server's log has the cause"),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The reference implementation of the index contract: everything in maps, nothing on disk.

@@ -1,0 +1,18 @@
+//! Where bytes live: the contracts of index and payload stores, their implementations and one
+//! conformance suite per contract.
+//!
+//! Knows versions, commits and opaque bytes. Knows nothing of schemas, SQL or what a payload means.
+
+pub mod conformance;
+pub mod error;
+pub mod index;
+pub mod memory;
+pub mod payload;
+pub mod sqlite;
+
+pub use error::StoreError;
+pub use index::{
+    CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, IndexStore, LoadRequest,
+    RowChange, RowState, ScanRequest, StoredVersion, VersionBatch,
+};
+pub use payload::{InlinePayloads, PayloadRef, PayloadStore};

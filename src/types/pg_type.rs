@@ -1,0 +1,317 @@
+//! Which types there are, what they are called and which Arrow type carries them.
+
+use std::collections::HashMap;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
+use serde::{Deserialize, Serialize};
+
+pub type Oid = u32;
+
+/// A base type; arrays and modifiers are added by [`PgType`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TypeName {
+    Bool,
+    Int2,
+    Int4,
+    Int8,
+    Float4,
+    Float8,
+    Numeric,
+    Text,
+    Varchar,
+    /// `char(n)`, blank-padded.
+    Bpchar,
+    /// PostgreSQL's `name`: text of the catalogue.
+    Name,
+    /// The one-byte `"char"` of the catalogue.
+    Char,
+    Bytea,
+    Date,
+    Time,
+    Timestamp,
+    Timestamptz,
+    Interval,
+    Uuid,
+    Json,
+    Jsonb,
+    Oid,
+    Regclass,
+    Regtype,
+    Regproc,
+    Void,
+    /// A literal or parameter whose type nobody has settled; travels as text.
+    Unknown,
+}
+
+/// A type as a column or expression has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PgType {
+    pub name: TypeName,
+    /// One-dimensional array of `name`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub array: bool,
+    /// PostgreSQL's atttypmod: -1 for none; numeric `((p << 16) | s) + 4`, varchar and char `n + 4`.
+    #[serde(default = "no_modifier", skip_serializing_if = "is_no_modifier")]
+    pub modifier: i32,
+}
+
+fn no_modifier() -> i32 {
+    -1
+}
+
+fn is_no_modifier(modifier: &i32) -> bool {
+    *modifier == -1
+}
+
+/// Field metadata that tells PostgreSQL types of one Arrow type apart: the type's internal name
+/// (`int4`, `_text`, `jsonb` …).
+pub const PG_TYPE: &str = "pg.type";
+/// Field metadata: the modifier, decimal; absent for -1.
+pub const PG_TYPMOD: &str = "pg.typmod";
+
+/// Digits after the point that a `numeric` without precision carries.
+pub const UNCONSTRAINED_SCALE: i8 = 10;
+
+/// Everything fixed about one base type: name, internal name, SQL name, OID, array OID, length.
+struct Row(TypeName, &'static str, &'static str, Oid, Oid, i16);
+
+const TYPES: &[Row] = &[
+    Row(TypeName::Bool, "bool", "boolean", 16, 1000, 1),
+    Row(TypeName::Bytea, "bytea", "bytea", 17, 1001, -1),
+    Row(TypeName::Char, "char", "\"char\"", 18, 1002, 1),
+    Row(TypeName::Name, "name", "name", 19, 1003, 64),
+    Row(TypeName::Int8, "int8", "bigint", 20, 1016, 8),
+    Row(TypeName::Int2, "int2", "smallint", 21, 1005, 2),
+    Row(TypeName::Int4, "int4", "integer", 23, 1007, 4),
+    Row(TypeName::Regproc, "regproc", "regproc", 24, 1008, 4),
+    Row(TypeName::Text, "text", "text", 25, 1009, -1),
+    Row(TypeName::Oid, "oid", "oid", 26, 1028, 4),
+    Row(TypeName::Json, "json", "json", 114, 199, -1),
+    Row(TypeName::Float4, "float4", "real", 700, 1021, 4),
+    Row(TypeName::Float8, "float8", "double precision", 701, 1022, 8),
+    Row(TypeName::Unknown, "unknown", "unknown", 705, 0, -2),
+    Row(TypeName::Bpchar, "bpchar", "character", 1042, 1014, -1),
+    Row(TypeName::Varchar, "varchar", "character varying", 1043, 1015, -1),
+    Row(TypeName::Date, "date", "date", 1082, 1182, 4),
+    Row(TypeName::Time, "time", "time without time zone", 1083, 1183, 8),
+    Row(TypeName::Timestamp, "timestamp", "timestamp without time zone", 1114, 1115, 8),
+    Row(TypeName::Timestamptz, "timestamptz", "timestamp with time zone", 1184, 1185, 8),
+    Row(TypeName::Interval, "interval", "interval", 1186, 1187, 16),
+    Row(TypeName::Numeric, "numeric", "numeric", 1700, 1231, -1),
+    Row(TypeName::Regclass, "regclass", "regclass", 2205, 2210, 4),
+    Row(TypeName::Regtype, "regtype", "regtype", 2206, 2211, 4),
+    Row(TypeName::Void, "void", "void", 2278, 0, 4),
+    Row(TypeName::Uuid, "uuid", "uuid", 2950, 2951, 16),
+    Row(TypeName::Jsonb, "jsonb", "jsonb", 3802, 3807, -1),
+];
+
+fn row(name: TypeName) -> &'static Row {
+    // The test below holds that every name has its row, so the fallback is never taken.
+    TYPES.iter().find(|r| r.0 == name).unwrap_or(&TYPES[8])
+}
+
+impl PgType {
+    pub const fn new(name: TypeName) -> Self {
+        Self { name, array: false, modifier: -1 }
+    }
+
+    pub const TEXT: PgType = PgType::new(TypeName::Text);
+    pub const BOOL: PgType = PgType::new(TypeName::Bool);
+    pub const INT4: PgType = PgType::new(TypeName::Int4);
+    pub const INT8: PgType = PgType::new(TypeName::Int8);
+    pub const TIMESTAMPTZ: PgType = PgType::new(TypeName::Timestamptz);
+    pub const JSONB: PgType = PgType::new(TypeName::Jsonb);
+
+    pub const fn with_modifier(mut self, modifier: i32) -> Self {
+        self.modifier = modifier;
+        self
+    }
+
+    pub const fn array_of(mut self) -> Self {
+        self.array = true;
+        self
+    }
+
+    pub fn element(self) -> Self {
+        Self { array: false, ..self }
+    }
+
+    /// `numeric(p, s)`; `None` for a numeric without precision and for every other type.
+    pub fn numeric_precision(self) -> Option<(u8, i8)> {
+        if self.name != TypeName::Numeric || self.modifier < 4 {
+            return None;
+        }
+        let packed = self.modifier - 4;
+        Some(((packed >> 16) as u8, (packed & 0xffff) as i8))
+    }
+
+    /// The `n` of varchar(n) and char(n).
+    pub fn max_chars(self) -> Option<usize> {
+        let sized = matches!(self.name, TypeName::Varchar | TypeName::Bpchar);
+        (sized && self.modifier >= 4).then(|| (self.modifier - 4) as usize)
+    }
+
+    pub fn oid(self) -> Oid {
+        let row = row(self.name);
+        if self.array { row.4 } else { row.3 }
+    }
+
+    /// `typlen`: bytes of a fixed-size type, -1 for a varying one.
+    pub fn length(self) -> i16 {
+        if self.array { -1 } else { row(self.name).5 }
+    }
+
+    /// The name in pg_type: `int4`, `_int4`.
+    pub fn internal_name(self) -> String {
+        let name = row(self.name).1;
+        if self.array { format!("_{name}") } else { name.to_owned() }
+    }
+
+    /// As `format_type` shows it: `integer`, `numeric(10,2)`, `text[]`.
+    pub fn sql_name(self) -> String {
+        let mut name = row(self.name).2.to_owned();
+        if let Some((p, s)) = self.numeric_precision() {
+            name = format!("numeric({p},{s})");
+        } else if let Some(n) = self.max_chars() {
+            name = format!("{name}({n})");
+        }
+        if self.array {
+            name.push_str("[]");
+        }
+        name
+    }
+
+    pub fn from_oid(oid: Oid) -> Option<Self> {
+        TYPES.iter().filter(|_| oid != 0).find_map(|r| match oid {
+            o if o == r.3 => Some(Self::new(r.0)),
+            o if o == r.4 => Some(Self::new(r.0).array_of()),
+            _ => None,
+        })
+    }
+
+    /// The inverse of [`Self::internal_name`].
+    pub fn from_internal_name(name: &str) -> Option<Self> {
+        if let Some(r) = TYPES.iter().find(|r| r.1 == name) {
+            return Some(Self::new(r.0));
+        }
+        let element = name.strip_prefix('_')?;
+        TYPES.iter().find(|r| r.1 == element).map(|r| Self::new(r.0).array_of())
+    }
+
+    /// The Arrow type that carries values of this type.
+    pub fn arrow(self) -> DataType {
+        if self.array {
+            return DataType::List(FieldRef::new(self.element().field("item", true)));
+        }
+        match self.name {
+            TypeName::Bool => DataType::Boolean,
+            TypeName::Int2 => DataType::Int16,
+            TypeName::Int4 => DataType::Int32,
+            TypeName::Int8 | TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc => DataType::Int64,
+            TypeName::Float4 => DataType::Float32,
+            TypeName::Float8 => DataType::Float64,
+            TypeName::Numeric => {
+                let (p, s) = self.numeric_precision().unwrap_or((38, UNCONSTRAINED_SCALE));
+                DataType::Decimal128(p, s)
+            }
+            TypeName::Text
+            | TypeName::Varchar
+            | TypeName::Bpchar
+            | TypeName::Name
+            | TypeName::Char
+            | TypeName::Uuid
+            | TypeName::Json
+            | TypeName::Jsonb
+            | TypeName::Unknown => DataType::Utf8,
+            TypeName::Bytea => DataType::Binary,
+            TypeName::Date => DataType::Date32,
+            TypeName::Time => DataType::Time64(TimeUnit::Microsecond),
+            TypeName::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            TypeName::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            TypeName::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+            TypeName::Void => DataType::Null,
+        }
+    }
+
+    /// An Arrow field of this type that says so in its metadata.
+    pub fn field(self, name: impl Into<String>, nullable: bool) -> Field {
+        let mut metadata = HashMap::from([(PG_TYPE.to_owned(), self.internal_name())]);
+        if self.modifier != -1 {
+            metadata.insert(PG_TYPMOD.to_owned(), self.modifier.to_string());
+        }
+        Field::new(name, self.arrow(), nullable).with_metadata(metadata)
+    }
+
+    /// The type a field has: what its metadata says, else the plainest type of its Arrow type.
+    pub fn of_field(field: &Field) -> Self {
+        let named = field.metadata().get(PG_TYPE).and_then(|name| Self::from_internal_name(name));
+        match named {
+            // A cast or an expression may have kept the metadata while changing the type.
+            Some(named) if named.with_field_modifier(field).carries(field.data_type()) => named.with_field_modifier(field),
+            _ => Self::of_arrow(field.data_type()),
+        }
+    }
+
+    fn with_field_modifier(self, field: &Field) -> Self {
+        let modifier = field.metadata().get(PG_TYPMOD).and_then(|m| m.parse().ok()).unwrap_or(-1);
+        self.with_modifier(modifier)
+    }
+
+    fn carries(self, arrow: &DataType) -> bool {
+        match (self.array, arrow) {
+            (true, DataType::List(item)) => self.element().carries(item.data_type()),
+            (false, arrow) => self.arrow() == *arrow,
+            _ => false,
+        }
+    }
+
+    /// The plainest PostgreSQL type that an Arrow type stands for.
+    pub fn of_arrow(arrow: &DataType) -> Self {
+        match arrow {
+            DataType::Boolean => Self::BOOL,
+            DataType::Int8 | DataType::Int16 | DataType::UInt8 => Self::new(TypeName::Int2),
+            DataType::Int32 | DataType::UInt16 => Self::INT4,
+            DataType::Int64 | DataType::UInt32 => Self::INT8,
+            DataType::UInt64 | DataType::Decimal128(..) | DataType::Decimal256(..) => Self::new(TypeName::Numeric),
+            DataType::Float16 | DataType::Float32 => Self::new(TypeName::Float4),
+            DataType::Float64 => Self::new(TypeName::Float8),
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+                Self::new(TypeName::Bytea)
+            }
+            DataType::Date32 | DataType::Date64 => Self::new(TypeName::Date),
+            DataType::Time32(_) | DataType::Time64(_) => Self::new(TypeName::Time),
+            DataType::Timestamp(_, None) => Self::new(TypeName::Timestamp),
+            DataType::Timestamp(_, Some(_)) => Self::TIMESTAMPTZ,
+            DataType::Interval(_) | DataType::Duration(_) => Self::new(TypeName::Interval),
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                Self::of_field(item).array_of()
+            }
+            DataType::Dictionary(_, value) => Self::of_arrow(value),
+            _ => Self::TEXT,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_oids_and_fields_lead_back_to_the_type() {
+        for r in TYPES {
+            let plain = PgType::new(r.0);
+            assert_eq!(PgType::from_oid(plain.oid()), Some(plain));
+            assert_eq!(PgType::from_internal_name(&plain.internal_name()), Some(plain));
+            if r.4 != 0 {
+                let array = plain.array_of();
+                assert_eq!(PgType::from_oid(array.oid()), Some(array));
+                assert_eq!(PgType::of_field(&array.field("a", true)), array);
+            }
+            assert_eq!(PgType::of_field(&plain.field("a", true)), plain);
+        }
+        let price = PgType::new(TypeName::Numeric).with_modifier(((10 << 16) | 2) + 4);
+        assert_eq!(price.sql_name(), "numeric(10,2)");
+        assert_eq!(PgType::of_field(&price.field("a", true)), price);
+    }
+}

@@ -1,0 +1,101 @@
+//! One state of one item, and which readers see it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{CommitNo, Scope, Snapshot, Timestamp, VersionNo};
+
+/// What a commit did to an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[repr(u8)]
+pub enum Op {
+    Create = 1,
+    Update = 2,
+    Delete = 3,
+    Restore = 4,
+    Truncate = 5,
+    Erase = 6,
+}
+
+impl Op {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Restore => "RESTORE",
+            Self::Truncate => "TRUNCATE",
+            Self::Erase => "ERASE",
+        }
+    }
+
+    /// The inverse of `self as u8`; `None` for a number no version has.
+    pub fn from_u8(n: u8) -> Option<Self> {
+        [Self::Create, Self::Update, Self::Delete, Self::Restore, Self::Truncate, Self::Erase]
+            .into_iter()
+            .find(|op| *op as u8 == n)
+    }
+
+    /// Whether the item has no state after it.
+    pub fn ends_item(self) -> bool {
+        match self {
+            Self::Delete | Self::Truncate | Self::Erase => true,
+            Self::Create | Self::Update | Self::Restore => false,
+        }
+    }
+}
+
+/// When a state began and ended, and through which commits.
+///
+/// For states that were loaded with their periods (`COPY t__history`), `from` and `to` are the given
+/// instants while `begun` and `ended` are the commit that loaded them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Period {
+    pub from: Timestamp,
+    pub begun: CommitNo,
+    pub end: Option<PeriodEnd>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeriodEnd {
+    pub to: Timestamp,
+    pub commit: CommitNo,
+    pub op: Op,
+}
+
+/// One state of one item, without its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Version {
+    pub number: VersionNo,
+    pub op: Op,
+    pub period: Period,
+}
+
+impl Period {
+    /// The period as a reader under `snapshot` sees it: an end that the snapshot does not know is open.
+    /// `None` when the state itself began after the snapshot.
+    pub fn under(mut self, snapshot: Snapshot) -> Option<Period> {
+        if self.begun > snapshot.commit {
+            return None;
+        }
+        self.end = self.end.filter(|end| end.commit <= snapshot.commit);
+        Some(self)
+    }
+
+    /// Whether a reader under `snapshot` with this scope sees the state.
+    pub fn is_visible(self, scope: Scope, snapshot: Snapshot) -> bool {
+        let Some(period) = self.under(snapshot) else { return false };
+        let to = period.end.map_or(Timestamp::MAX, |end| end.to);
+        match scope {
+            Scope::Current => period.end.is_none(),
+            Scope::AsOf(at) => period.from <= at && (period.end.is_none() || at < to),
+            Scope::AsOfCommit(commit) => {
+                self.under(Snapshot { commit: commit.min(snapshot.commit), time: snapshot.time }).is_some_and(|p| p.end.is_none())
+            }
+            Scope::FromTo { from, until } => from < until && period.from < until && from < to,
+            Scope::Between { from, until } => from <= until && period.from <= until && from < to,
+            Scope::ContainedIn { from, until } => from <= period.from && period.end.is_some_and(|end| end.to <= until),
+            Scope::All => true,
+        }
+    }
+}
