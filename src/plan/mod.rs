@@ -4,6 +4,8 @@
 
 pub mod context;
 pub mod engine;
+pub mod keys;
+pub mod payload;
 
 pub use context::{DefaultScope, Notices, SchemaAt, SettingsAccess, StatementContext};
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
