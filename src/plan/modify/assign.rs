@@ -316,7 +316,7 @@ fn to_text(values: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result<Ar
             continue;
         }
         buffer.clear();
-        text::write(&mut buffer, values.as_ref(), row, from, zone)?;
+        text::write_value(&mut buffer, from, values, row, zone)?;
         append_fitted(&buffer, to, &mut texts)?;
     }
     Ok(Arc::new(texts.finish()))

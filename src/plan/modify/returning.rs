@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::Queries;
 use super::program::RowProgram;
+use super::select::fold;
 use super::target::Target;
 use crate::error::{Result, SqlError};
 use crate::plan::rows::batch_of;
@@ -45,7 +46,7 @@ impl Returning {
                     expressions.push(expr.clone());
                 }
                 ast::SelectItem::ExprWithAlias { expr, alias } => {
-                    names.push(alias.value.clone());
+                    names.push(fold(alias));
                     expressions.push(expr.clone());
                 }
                 ast::SelectItem::Wildcard(_) => {
@@ -151,17 +152,17 @@ fn wildcard_qualifier(kind: &ast::SelectItemQualifiedWildcardKind) -> Result<Str
         ast::SelectItemQualifiedWildcardKind::ObjectName(name) => name.0.last().and_then(|part| part.as_ident()),
         ast::SelectItemQualifiedWildcardKind::Expr(_) => None,
     };
-    name.map(|ident| ident.value.clone()).ok_or_else(|| {
+    name.map(fold).ok_or_else(|| {
         SqlError::unsupported("the fields of a row value are not supported in RETURNING", "Name the columns one by one.")
     })
 }
 
 /// PostgreSQL's name for an output column without alias.
 pub fn output_name(expr: &ast::Expr) -> String {
-    let last = |name: &ast::ObjectName| name.0.last().and_then(|p| p.as_ident()).map(|i| i.value.to_lowercase());
+    let last = |name: &ast::ObjectName| name.0.last().and_then(|p| p.as_ident()).map(fold);
     match expr {
-        ast::Expr::Identifier(ident) => ident.value.clone(),
-        ast::Expr::CompoundIdentifier(parts) => parts.last().map_or_else(String::new, |ident| ident.value.clone()),
+        ast::Expr::Identifier(ident) => fold(ident),
+        ast::Expr::CompoundIdentifier(parts) => parts.last().map(fold).unwrap_or_default(),
         ast::Expr::Function(call) => last(&call.name).unwrap_or_else(|| "?column?".to_owned()),
         ast::Expr::Nested(inner) => output_name(inner),
         ast::Expr::Cast { expr, data_type, .. } => match output_name(expr).as_str() {

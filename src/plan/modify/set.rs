@@ -13,7 +13,7 @@ use super::target::{Target, repeat};
 use super::values::read_literal;
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::StatementContext;
-use crate::types::{Identity, PgType};
+use crate::types::{Identity, PgType, text};
 
 /// One column that gets a new value.
 #[derive(Clone, Debug)]
@@ -126,10 +126,7 @@ pub fn incoming(target: &Target, position: usize, expr: Option<&Expr>, ty: PgTyp
     let column = target.column(position)?;
     match expr.and_then(untyped_literal) {
         Some(Some(text)) => read_literal(text, column.ty, target.zone).map(Incoming::Constant),
-        Some(None) => match ScalarValue::try_from(&column.ty.arrow()) {
-            Ok(null) => Ok(Incoming::Constant(null)),
-            Err(e) => Err(SqlError::internal(format!("no NULL of this type: {e}"))),
-        },
+        Some(None) => text::null_of(column.ty).map(Incoming::Constant),
         None if assignable(ty, column.ty) => Ok(Incoming::Typed(ty)),
         None => Err(not_assignable(&column.name, ty, column.ty)),
     }

@@ -12,12 +12,13 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::Queries;
 use super::assign::{assign, assignable, not_assignable};
 use super::program::{RowProgram, untyped_literal};
+use super::select::fold;
 use super::values::{read_literal, row_text};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{ColumnDef, SequenceDef, TableDef};
 use crate::plan::StatementContext;
 use crate::plan::rows::{RowLayout, batch_of};
-use crate::types::{Identity, PgType, Qualified, Zone};
+use crate::types::{Identity, PgType, Qualified, Zone, text};
 
 /// A table as a writer sees it.
 #[derive(Clone, Debug)]
@@ -43,11 +44,11 @@ pub enum DefaultValue {
 
 /// Finds the table that a write names. Views and histories are not written to.
 pub fn find_table(ctx: &StatementContext, name: &ast::ObjectName, verb: &str) -> Result<Arc<TableDef>> {
-    let parts: Vec<&str> =
-        name.0.iter().map(|part| part.as_ident().map_or("", |ident| ident.value.as_str())).collect();
+    let parts: Vec<String> =
+        name.0.iter().map(|part| part.as_ident().map(fold).unwrap_or_default()).collect();
     let (schema, relation) = match parts.as_slice() {
-        [relation] => (None, *relation),
-        [schema, relation] | [_, schema, relation] => (Some(*schema), *relation),
+        [relation] => (None, relation),
+        [schema, relation] | [_, schema, relation] => (Some(schema.as_str()), relation),
         _ => return Err(SqlError::syntax(format!("improper relation name (too many dotted names): {name}"))),
     };
     find_relation(ctx, schema, relation, verb)
@@ -248,8 +249,7 @@ fn default_of(
 }
 
 fn null_of(column: &ColumnDef) -> Result<DefaultValue> {
-    let null = ScalarValue::try_from(&column.ty.arrow());
-    null.map(DefaultValue::Constant).map_err(|e| SqlError::internal(format!("no NULL of this type: {e}")))
+    text::null_of(column.ty).map(DefaultValue::Constant)
 }
 
 /// The value, as payloads have it, that rows written before the column existed read as.
@@ -310,7 +310,7 @@ pub fn find_sequence(ctx: &StatementContext, name: &str) -> Result<Arc<SequenceD
         .0
         .iter()
         .filter_map(|part| part.as_ident())
-        .map(|ident| if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() })
+        .map(fold)
         .collect();
     let catalog = ctx.transaction.lock().catalog.clone();
     let found = match parts.as_slice() {
