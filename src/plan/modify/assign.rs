@@ -327,8 +327,7 @@ fn to_json(values: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayRef> {
         return plain_text(values);
     }
     let texts = values.as_string_opt::<i32>().ok_or_else(mismatch)?;
-    let normal: StringArray =
-        texts.iter().map(|t| t.map(crate::types::json::normalise).transpose()).collect::<Result<_>>()?;
+    let normal: StringArray = texts.iter().map(|t| t.map(crate::types::json::normalise).transpose()).collect::<Result<_>>()?;
     Ok(Arc::new(normal))
 }
 
@@ -347,14 +346,13 @@ fn from_instant(values: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Resu
             map::<Date32Type, TimestampMicrosecondType>(values, |d| zone.instant(midnight(d)?).ok_or_else(beyond)).map(in_utc)?
         }
         (Timestamp, Timestamptz) => {
-            map::<TimestampMicrosecondType, TimestampMicrosecondType>(values, |t| zone.instant(t).ok_or_else(beyond)).map(in_utc)?
+            map::<TimestampMicrosecondType, TimestampMicrosecondType>(values, |t| zone.instant(t).ok_or_else(beyond))
+                .map(in_utc)?
         }
         (Timestamptz, Timestamp) => map::<TimestampMicrosecondType, TimestampMicrosecondType>(values, local),
         (Timestamp, Date) => map::<TimestampMicrosecondType, Date32Type>(values, days),
         (Timestamptz, Date) => map::<TimestampMicrosecondType, Date32Type>(values, |t| days(local(t)?)),
-        (Timestamp, Time) => {
-            map::<TimestampMicrosecondType, Time64MicrosecondType>(values, |t| Ok(t.rem_euclid(MICROS_PER_DAY)))
-        }
+        (Timestamp, Time) => map::<TimestampMicrosecondType, Time64MicrosecondType>(values, |t| Ok(t.rem_euclid(MICROS_PER_DAY))),
         (Timestamptz, Time) => {
             map::<TimestampMicrosecondType, Time64MicrosecondType>(values, |t| Ok(local(t)?.rem_euclid(MICROS_PER_DAY)))
         }

@@ -1,7 +1,7 @@
 //! The rows of a VALUES list: literals are read once, parameters are taken as they come, all other expressions
 //! are one SELECT.
 
-use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::array::ArrayRef;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;

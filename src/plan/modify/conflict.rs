@@ -246,15 +246,15 @@ impl Update {
         let kept: Vec<u32> = match results.pop_if(|_| self.filtered) {
             None => (0..met.len() as u32).collect(),
             Some(condition) => {
-                let condition = condition.as_boolean_opt().cloned().ok_or_else(|| {
-                    SqlError::new(SqlState::DATATYPE_MISMATCH, "argument of WHERE must be type boolean")
-                })?;
+                let condition = condition
+                    .as_boolean_opt()
+                    .cloned()
+                    .ok_or_else(|| SqlError::new(SqlState::DATATYPE_MISMATCH, "argument of WHERE must be type boolean"))?;
                 (0..met.len() as u32).filter(|n| condition.is_valid(*n as usize) && condition.value(*n as usize)).collect()
             }
         };
         let (old, results) = (pick(&old, &kept)?, pick(&results, &kept)?);
-        let new =
-            set::apply(ctx, queries, target, &self.assignments, &self.incoming, &old, &results, kept.len()).await?;
+        let new = set::apply(ctx, queries, target, &self.assignments, &self.incoming, &old, &results, kept.len()).await?;
         let mut olds = Vec::with_capacity(kept.len());
         let mut updated = Vec::with_capacity(kept.len());
         for (n, at) in kept.iter().enumerate() {

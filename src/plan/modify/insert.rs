@@ -1,6 +1,6 @@
 //! INSERT: rows of VALUES, of a query or of defaults, brought to the table's columns.
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
@@ -36,7 +36,10 @@ enum Source {
     /// One row of defaults.
     Defaults,
     Values(Cells),
-    Query { plan: LogicalPlan, incoming: Vec<Incoming> },
+    Query {
+        plan: LogicalPlan,
+        incoming: Vec<Incoming>,
+    },
 }
 
 pub async fn plan_insert(

@@ -163,8 +163,9 @@ impl Modify {
 pub fn refuse_read_only(ctx: &StatementContext, verb: &str) -> Result<()> {
     if ctx.default_scope.is_some() {
         let message = format!("cannot execute {verb} while reading the past");
-        return Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message)
-            .hint("RESET chronogate.as_of returns to the present."));
+        return Err(
+            SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message).hint("RESET chronogate.as_of returns to the present.")
+        );
     }
     if ctx.read_only {
         let message = format!("cannot execute {verb} in a read-only transaction");

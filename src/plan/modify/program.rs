@@ -85,11 +85,8 @@ impl RowProgram {
             return Err(SqlError::internal("analysis changed the shape of a row expression"));
         };
         let simplifier = simplifier(queries.state(), &self.schema);
-        let expressions = projection
-            .expr
-            .into_iter()
-            .map(|e| compile(queries, &simplifier, e, &self.schema))
-            .collect::<Result<Vec<_>>>()?;
+        let expressions =
+            projection.expr.into_iter().map(|e| compile(queries, &simplifier, e, &self.schema)).collect::<Result<Vec<_>>>()?;
         Ok(BoundProgram { expressions })
     }
 }

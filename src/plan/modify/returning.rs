@@ -131,12 +131,7 @@ fn column(program: &RowProgram, target: &Target, n: usize, name: String) -> Resu
     ResultColumn { name, ty: own.map_or(ty, |c| c.ty), table_oid, attribute }
 }
 
-fn push_column(
-    schema: &DFSchemaRef,
-    position: usize,
-    expressions: &mut Vec<ast::Expr>,
-    names: &mut Vec<String>,
-) -> Result<()> {
+fn push_column(schema: &DFSchemaRef, position: usize, expressions: &mut Vec<ast::Expr>, names: &mut Vec<String>) -> Result<()> {
     let (qualifier, field) = schema.qualified_field(position);
     let quoted = |name: &str| ast::Ident::with_quote('"', name);
     expressions.push(match qualifier {

@@ -9,11 +9,7 @@ use super::Queries;
 use crate::error::{Result, SqlError};
 
 /// `SELECT items FROM from WHERE selection`.
-pub fn select(
-    items: Vec<ast::SelectItem>,
-    from: Vec<ast::TableWithJoins>,
-    selection: Option<ast::Expr>,
-) -> Result<ast::Query> {
+pub fn select(items: Vec<ast::SelectItem>, from: Vec<ast::TableWithJoins>, selection: Option<ast::Expr>) -> Result<ast::Query> {
     let template = Parser::new(&PostgreSqlDialect {}).try_with_sql("SELECT 1").and_then(|mut parser| parser.parse_query());
     let mut query = *template.map_err(|_| SqlError::internal("the empty query does not parse"))?;
     if let ast::SetExpr::Select(select) = query.body.as_mut() {

@@ -44,8 +44,7 @@ pub enum DefaultValue {
 
 /// Finds the table that a write names. Views and histories are not written to.
 pub fn find_table(ctx: &StatementContext, name: &ast::ObjectName, verb: &str) -> Result<Arc<TableDef>> {
-    let parts: Vec<String> =
-        name.0.iter().map(|part| part.as_ident().map(fold).unwrap_or_default()).collect();
+    let parts: Vec<String> = name.0.iter().map(|part| part.as_ident().map(fold).unwrap_or_default()).collect();
     let (schema, relation) = match parts.as_slice() {
         [relation] => (None, relation),
         [schema, relation] | [_, schema, relation] => (Some(schema.as_str()), relation),
@@ -90,11 +89,8 @@ impl Target {
     pub fn new(ctx: &StatementContext, queries: &dyn Queries, table: Arc<TableDef>) -> Result<Self> {
         let zone = Zone::parse(&ctx.time_zone)?;
         let layout = RowLayout::new(table, |column| missing_value(queries, column, zone))?;
-        let defaults = layout
-            .columns
-            .iter()
-            .map(|column| default_of(ctx, queries, &layout.table, column, zone))
-            .collect::<Result<_>>()?;
+        let defaults =
+            layout.columns.iter().map(|column| default_of(ctx, queries, &layout.table, column, zone)).collect::<Result<_>>()?;
         let checks = compile_checks(queries, &layout)?;
         Ok(Self { layout, defaults, checks, zone })
     }
@@ -160,8 +156,7 @@ impl Target {
             // NULL passes: only false breaks a check.
             if let Some(row) = (0..rows).find(|row| result.is_valid(*row) && !result.value(*row)) {
                 let table = &self.table().name;
-                let message =
-                    format!("new row for relation \"{}\" violates check constraint \"{}\"", table.name, check.name);
+                let message = format!("new row for relation \"{}\" violates check constraint \"{}\"", table.name, check.name);
                 return Err(SqlError::new(SqlState::CHECK_VIOLATION, message)
                     .detail(self.failing_row(values, row))
                     .table(&table.schema, &table.name)
@@ -185,10 +180,8 @@ impl Target {
             .min_by_key(|(row, _)| *row);
         let Some((row, column)) = first else { return Ok(()) };
         let table = &self.table().name;
-        let message = format!(
-            "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
-            column.name, table.name
-        );
+        let message =
+            format!("null value in column \"{}\" of relation \"{}\" violates not-null constraint", column.name, table.name);
         Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
             .detail(self.failing_row(values, row))
             .table(&table.schema, &table.name)
@@ -305,13 +298,7 @@ pub fn nextval_argument(expression: &ast::Expr) -> Option<String> {
 pub fn find_sequence(ctx: &StatementContext, name: &str) -> Result<Arc<SequenceDef>> {
     let missing = || SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
     let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(name).and_then(|mut p| p.parse_object_name(false));
-    let parts: Vec<String> = parsed
-        .map_err(|_| missing())?
-        .0
-        .iter()
-        .filter_map(|part| part.as_ident())
-        .map(fold)
-        .collect();
+    let parts: Vec<String> = parsed.map_err(|_| missing())?.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
     let catalog = ctx.transaction.lock().catalog.clone();
     let found = match parts.as_slice() {
         [schema, name] => catalog.sequences.get(&Qualified::new(schema, name)),
@@ -325,8 +312,7 @@ fn compile_checks(queries: &dyn Queries, layout: &RowLayout) -> Result<Option<Ro
     if layout.table.checks.is_empty() {
         return Ok(None);
     }
-    let expressions =
-        layout.table.checks.iter().map(|check| parse_expression(&check.expression)).collect::<Result<Vec<_>>>()?;
+    let expressions = layout.table.checks.iter().map(|check| parse_expression(&check.expression)).collect::<Result<Vec<_>>>()?;
     let schema = qualified(&layout.table.name.name, &layout.schema)?;
     RowProgram::plan(queries, &expressions, schema, "CHECK constraints").map(Some)
 }

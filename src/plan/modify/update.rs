@@ -102,8 +102,7 @@ impl Parts<'_> {
             None => (None, Vec::new()),
         };
         let own = target.layout.columns.len();
-        let mut items: Vec<ast::SelectItem> =
-            target.layout.columns.iter().map(|c| column_of(&alias, &c.name)).collect();
+        let mut items: Vec<ast::SelectItem> = target.layout.columns.iter().map(|c| column_of(&alias, &c.name)).collect();
         items.push(column_of(&alias, "_version"));
         items.push(column_of(&alias, ITEM_KEY));
         let assigned = expressions.len();
@@ -259,8 +258,7 @@ impl Change {
             None => (old, olds.into_iter().map(|old| Edit { old: Some(old), new: None }).collect()),
             Some((assignments, incoming)) => {
                 let results = &rows.columns()[own + 2..own + 2 + incoming.len()];
-                let new =
-                    set::apply(ctx, queries, &self.target, assignments, incoming, &old, results, count).await?;
+                let new = set::apply(ctx, queries, &self.target, assignments, incoming, &old, results, count).await?;
                 self.target.check(queries, &new, count)?;
                 let edits = olds.into_iter().enumerate().map(|(n, old)| Edit { old: Some(old), new: Some(n) });
                 (new, edits.collect())

@@ -88,9 +88,7 @@ async fn prepare(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, valu
                 let key = match (layout.keys.has_key(), &edit.old) {
                     (true, _) => layout.keys.key(values, row)?,
                     (false, Some(old)) => old.key.clone(),
-                    (false, None) => {
-                        hidden_key(numbers.next().ok_or_else(|| SqlError::internal("row numbers ran out"))?)
-                    }
+                    (false, None) => hidden_key(numbers.next().ok_or_else(|| SqlError::internal("row numbers ran out"))?),
                 };
                 let entries = layout.keys.entries(values, row)?;
                 Some(NewState { row, key, payload: layout.encode(values, row)?, entries })
@@ -216,8 +214,7 @@ fn own_holders<'a>(
 
 /// 23505 with the key as PostgreSQL shows it.
 pub fn duplicate(target: &Target, constraint: &str, columns: &[ColumnId], values: &[ArrayRef], row: usize) -> SqlError {
-    let positions: Vec<usize> =
-        columns.iter().filter_map(|id| target.layout.columns.iter().position(|c| c.id == *id)).collect();
+    let positions: Vec<usize> = columns.iter().filter_map(|id| target.layout.columns.iter().position(|c| c.id == *id)).collect();
     let names: Vec<&str> = positions.iter().map(|p| target.layout.columns[*p].name.as_str()).collect();
     let types: Vec<PgType> = positions.iter().map(|p| target.layout.columns[*p].ty).collect();
     let arrays: Vec<ArrayRef> = positions.iter().map(|p| values[*p].clone()).collect();
