@@ -4,7 +4,9 @@
 
 pub mod context;
 pub mod engine;
+pub mod keys;
 pub mod modify;
+pub mod payload;
 pub mod point;
 pub mod rows;
 
