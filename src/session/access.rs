@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{self, ObjectName, Query, TableFactor, Visit, Visitor};
 
-use super::roles::{Asker, Guarded};
-use crate::error::{Result, SqlError};
-use crate::history::Catalog;
+use super::roles::authority;
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::privilege::denied;
+use crate::history::{Authority, Catalog, Grants};
 use crate::plan::StatementContext;
 use crate::sql::{CopyDirection, CopySource, Name, Statement};
 use crate::tenancy::Tenancy;
@@ -27,12 +28,13 @@ pub(super) fn check_statement(tenancy: &Tenancy, ctx: &StatementContext, stateme
         return Ok(());
     }
     let catalog = Arc::clone(&ctx.transaction.lock().catalog);
-    let asker = Asker { tenancy, role: &ctx.current_user, superuser: false };
-    Check { asker, catalog: &catalog, search_path: &ctx.search_path, depth: 0 }.statement(statement)
+    let asker = authority(tenancy, &ctx.current_user);
+    Check { tenancy, asker, catalog: &catalog, search_path: &ctx.search_path, depth: 0 }.statement(statement)
 }
 
 struct Check<'a> {
-    asker: Asker<'a>,
+    tenancy: &'a Tenancy,
+    asker: Authority,
     catalog: &'a Catalog,
     search_path: &'a [String],
     depth: usize,
@@ -125,36 +127,42 @@ impl Check<'_> {
         if name.schema.is_some()
             && let Some(schema) = self.catalog.schemas.get(&found.schema)
         {
-            self.asker.require("USAGE", schema.as_ref().into())?;
+            self.require("USAGE", "schema", &schema.name, &schema.owner, &schema.grants)?;
         }
         if let Some(table) = self.catalog.tables.get(&found) {
-            return self.asker.require(privilege, table.as_ref().into());
+            return self.require(privilege, "table", &found.name, &table.owner, &table.grants);
         }
         if let Some(sequence) = self.catalog.sequences.get(&found) {
-            return self.asker.require(privilege, sequence.as_ref().into());
+            return self.require(privilege, "sequence", &found.name, &sequence.owner, &sequence.grants);
         }
         if let Some(view) = self.catalog.views.get(&found) {
-            self.asker.require(privilege, view.as_ref().into())?;
+            self.require(privilege, "view", &found.name, &view.owner, &view.grants)?;
             return self.inside_view(&view.owner, &view.query);
         }
         // The changes of all tables are readable by who may read each of them.
-        self.catalog.tables.values().try_for_each(|table| {
-            let allowed = self.asker.may("SELECT", table.as_ref().into());
-            let all = Guarded { kind: "view", name: &found.name, owner: &table.owner, grants: &table.grants };
-            if allowed { Ok(()) } else { self.asker.require("SELECT", all) }
-        })
+        let mut tables = self.catalog.tables.values();
+        tables.try_for_each(|table| self.require("SELECT", "view", &found.name, &table.owner, &table.grants))
+    }
+
+    fn require(&self, privilege: &str, kind: &str, name: &str, owner: &str, grants: &Grants) -> Result<()> {
+        if self.asker.may(privilege, grants, owner) { Ok(()) } else { Err(denied(kind, name)) }
     }
 
     fn inside_view(&self, owner: &str, query: &str) -> Result<()> {
         if self.depth >= VIEW_DEPTH {
-            return Err(SqlError::new(crate::error::SqlState::STATEMENT_TOO_COMPLEX, "views are nested too deeply"));
+            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "views are nested too deeply"));
         }
-        let superuser = self.asker.tenancy.role(owner).is_some_and(|role| role.superuser);
-        if superuser {
+        let asker = authority(self.tenancy, owner);
+        if asker.superuser {
             return Ok(());
         }
-        let asker = Asker { tenancy: self.asker.tenancy, role: owner, superuser };
-        let inside = Check { asker, catalog: self.catalog, search_path: self.search_path, depth: self.depth + 1 };
+        let inside = Check {
+            tenancy: self.tenancy,
+            asker,
+            catalog: self.catalog,
+            search_path: self.search_path,
+            depth: self.depth + 1,
+        };
         crate::sql::parse(query)?.iter().try_for_each(|parsed| inside.statement(&parsed.statement))
     }
 
@@ -178,6 +186,13 @@ impl Check<'_> {
     fn exists(&self, name: &Qualified) -> bool {
         self.catalog.tables.contains_key(name) || self.catalog.views.contains_key(name) || self.catalog.sequences.contains_key(name)
     }
+}
+
+/// Relations that a query names, in order, without those that its own WITH defines.
+pub(super) fn relations_of(query: &Query) -> Vec<Name> {
+    let mut visitor = Relations::default();
+    let _: ControlFlow<()> = query.visit(&mut visitor);
+    visitor.found
 }
 
 /// Relations that a tree names, without those that a WITH in reach defines.
