@@ -51,7 +51,10 @@ impl Change {
                 return Err(SqlError::syntax(message));
             }
             let def = self.owned_sequence(table, id, spec, &options)?;
-            column.default = Some(format!("nextval('{}')", text_of(&def.name).replace('\'', "''")));
+            // An identity column takes its values from the sequence it owns, a serial one by its default.
+            if spec.identity.is_none() {
+                column.default = Some(format!("nextval('{}')", text_of(&def.name).replace('\'', "''")));
+            }
             self.catalog.create_sequence(def)?;
         }
         table.columns.push(column);

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 
 use super::super::dispatch::cancellable;
@@ -15,6 +17,7 @@ use crate::history::TableDef;
 use crate::plan::{Execution, Prepared};
 use crate::sql::Statement;
 use crate::store::ScanRequest;
+use crate::types::PgType;
 use crate::versions::{KeyFilter, Scope, TableId};
 
 impl Change {
@@ -24,6 +27,12 @@ impl Change {
         let Some(parsed) = parsed else { return Err(SqlError::syntax("an expression is missing")) };
         let prepared = cancellable(&self.ctx, self.engine.prepare(&self.ctx, &parsed.statement, &[])).await;
         Ok((parsed.statement, prepared.map_err(without_position)?))
+    }
+
+    /// The value of an expression without columns.
+    pub(super) async fn evaluate(&self, expression: &str, ty: PgType) -> Result<ScalarValue> {
+        let expression = parse_expression(expression)?;
+        cancellable(&self.ctx, self.engine.evaluate(&self.ctx, &expression, ty)).await.map_err(without_position)
     }
 
     async fn rows(&self, text: &str) -> Result<Vec<RecordBatch>> {
@@ -98,7 +107,7 @@ impl Change {
         let batches = self.rows(&text).await?;
         let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
         let value = |column: &Arc<dyn datafusion::arrow::array::Array>| {
-            datafusion::common::ScalarValue::try_from_array(column, 0).map(|v| v.to_string()).unwrap_or_default()
+            ScalarValue::try_from_array(column, 0).map(|v| v.to_string()).unwrap_or_default()
         };
         let values = batch.columns().iter().map(value).collect::<Vec<_>>().join(", ");
         Err(SqlError::new(SqlState::UNIQUE_VIOLATION, format!("could not create unique index \"{name}\""))
@@ -128,6 +137,19 @@ pub(super) fn contains_nulls(table: &TableDef, column: &str) -> SqlError {
     SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
         .table(table.name.schema.as_str(), table.name.name.as_str())
         .column(column)
+}
+
+/// An expression by itself.
+pub(super) fn parse_expression(text: &str) -> Result<ast::Expr> {
+    let mut parsed = crate::sql::parse(&format!("SELECT {text}")).map_err(without_position)?;
+    let Some(Statement::Query(query)) = parsed.pop().map(|p| p.statement) else {
+        return Err(SqlError::syntax("an expression was expected"));
+    };
+    let ast::SetExpr::Select(select) = *query.body else { return Err(SqlError::syntax("an expression was expected")) };
+    match select.projection.into_iter().next() {
+        Some(ast::SelectItem::UnnamedExpr(expression)) => Ok(expression),
+        _ => Err(SqlError::syntax("an expression was expected")),
+    }
 }
 
 /// The text was ours: a position in it means nothing to the client.
