@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use bytes::{BufMut, BytesMut};
 use datafusion::arrow::record_batch::RecordBatch;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
@@ -19,7 +21,7 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::plan::ResultColumn;
 use crate::runtime::Cancel;
 use crate::session::Reply;
-use crate::types::RowEncoder;
+use crate::types::{RowEncoder, Zone};
 
 /// The fields of [`Reply::Rows`].
 pub struct Rows {
@@ -54,7 +56,7 @@ impl Rows {
     pub async fn send(mut self, channel: &mut Channel, limit: Option<u64>) -> Result<Sent, Stopped> {
         check_width(&self.columns)?;
         let types: Vec<_> = self.columns.iter().map(|c| c.ty).collect();
-        let mut encoder = RowEncoder::new(&types, &self.formats, &self.time_zone)?;
+        let mut encoder = RowEncoder::new(&types, &self.formats, Zone::parse(&self.time_zone)?);
         let mut sent = 0;
         while let Some(batch) = self.next().await? {
             let mut row = 0;
@@ -63,7 +65,7 @@ impl Rows {
                     Some(limit) => batch.num_rows().min(row + usize::try_from(limit - sent).unwrap_or(usize::MAX)),
                     None => batch.num_rows(),
                 };
-                let next = encode(&mut encoder, &batch, row, until, channel)?;
+                let next = encode(&mut encoder, &batch, row, until, &mut channel.out)?;
                 sent += (next - row) as u64;
                 row = next;
                 if channel.out.len() >= FLUSH_AT {
@@ -100,19 +102,52 @@ impl Rows {
     }
 }
 
-/// Encodes rows from `row` until `until` or until the buffer is full; returns the first that was not.
-fn encode(encoder: &mut RowEncoder, batch: &RecordBatch, row: usize, until: usize, channel: &mut Channel) -> Result<usize> {
-    let out = &mut channel.out;
+/// A stream's error is a client's error that travelled through DataFusion, or DataFusion's own.
+fn stream_error(error: DataFusionError) -> SqlError {
+    match error.find_root() {
+        DataFusionError::External(cause) => match cause.downcast_ref::<SqlError>() {
+            Some(error) => error.clone(),
+            None => internal(&error),
+        },
+        DataFusionError::ResourcesExhausted(_) => SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory")
+            .detail("The statement needs more memory than limits.memory_limit_bytes leaves it."),
+        _ => internal(&error),
+    }
+}
+
+fn internal(error: &DataFusionError) -> SqlError {
+    tracing::error!(%error, "a row stream failed");
+    SqlError::internal("the statement ended in an internal error").hint("The server's log has the cause.")
+}
+
+/// Encodes rows from `row` until `until` or until the buffer is full; returns the first that was not. What a failed
+/// row has left in the buffer is taken out again.
+fn encode(encoder: &mut RowEncoder, batch: &RecordBatch, row: usize, until: usize, out: &mut BytesMut) -> Result<usize> {
     let mut whole = out.len();
     let encoded = guarded_now(|| {
         let mut at = row;
         while at < until && (at == row || out.len() < FLUSH_AT) {
-            encoder.row(batch, at, out)?;
+            data_row(encoder, batch, at, out)?;
             whole = out.len();
             at += 1;
         }
         Ok(at)
     });
-    out.truncate(whole);
+    if encoded.is_err() {
+        out.truncate(whole);
+    }
     encoded
+}
+
+fn data_row(encoder: &mut RowEncoder, batch: &RecordBatch, row: usize, out: &mut BytesMut) -> Result<()> {
+    out.put_u8(b'D');
+    let start = out.len();
+    out.put_i32(0);
+    encoder.encode(batch, row, out)?;
+    let length = i32::try_from(out.len() - start)
+        .map_err(|_| SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a row of the result is larger than 2 GB"))?;
+    if let Some(place) = out.get_mut(start..start + 4) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
 }

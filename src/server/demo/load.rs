@@ -1,6 +1,6 @@
 //! Makes one commit per fixing day out of the rates, many of them in flight.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
@@ -12,12 +12,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::rates::Day;
 use super::{DATABASE, DemoError};
 use crate::error::{Result, SqlError};
-use crate::history::{Database, HistoryError, PendingRow, TableDef};
-use crate::history::transaction::TableWrites;
+use crate::history::transaction::Base;
+use crate::history::{Database, HistoryError, TableDef};
 use crate::session::{Session, SessionStart, Shared};
 use crate::store::ScanRequest;
 use crate::types::Qualified;
-use crate::versions::{CommitStamp, Context, ItemKey, KeyFilter, KeyPart, Scope, Timestamp, VersionNo, encode_key};
+use crate::versions::{CommitStamp, Context, ItemKey, KeyFilter, KeyPart, Scope, VersionNo, encode_key};
 
 const CREATE: &str = "CREATE TABLE exchange_rates (currency text PRIMARY KEY, rate numeric NOT NULL, fixing_date date NOT NULL)";
 /// Commits that are under way together: one group commit takes many of them.
@@ -129,23 +129,21 @@ impl Loader {
 
     /// One fixing: a new version of every currency that has a rate, an end for every one that had and has not.
     fn commit(&mut self, day: &Day) -> Commit {
-        let mut rows = BTreeMap::new();
+        let mut transaction = self.database.begin(self.context());
+        transaction.time = Some(day.time);
+        let mut fixed = BTreeSet::new();
         for (currency, rate) in &day.rates {
             let key = encode_key([KeyPart::Text(currency)]);
             let item = self.items.entry(key.clone()).or_default();
-            let state = Some((payload(&self.table, currency, rate, day), Vec::new()));
-            rows.insert(key, PendingRow { base: item.base(), base_entries: Vec::new(), state });
+            let payload = payload(&self.table, currency, rate, day);
+            transaction.write(self.table.id, key.clone(), item.base(), payload, Vec::new());
             *item = Item { next: item.next.next(), alive: true };
+            fixed.insert(key);
         }
-        for (key, item) in &mut self.items {
-            if item.alive && !rows.contains_key(key) {
-                rows.insert(key.clone(), PendingRow { base: item.base(), base_entries: Vec::new(), state: None });
-                *item = Item { next: item.next.next(), alive: false };
-            }
+        for (key, item) in self.items.iter_mut().filter(|(key, item)| item.alive && !fixed.contains(*key)) {
+            transaction.delete(self.table.id, key.clone(), item.base());
+            *item = Item { next: item.next.next(), alive: false };
         }
-        let mut transaction = self.database.begin(self.context());
-        transaction.time = Some(day.time);
-        transaction.writes.insert(self.table.id, Arc::new(TableWrites { truncated: false, rows }));
         let database = self.database.clone();
         Box::pin(async move { database.commit(transaction).await })
     }
@@ -163,8 +161,9 @@ impl Loader {
 
 impl Item {
     /// The number of the live state that a change is checked against.
-    fn base(self) -> Option<VersionNo> {
-        (self.alive && self.next > VersionNo(0)).then(|| VersionNo(self.next.0 - 1))
+    fn base(self) -> Option<Base> {
+        let version = VersionNo(self.next.0.checked_sub(1)?);
+        self.alive.then(|| Base { version, entries: Vec::new() })
     }
 }
 
