@@ -94,7 +94,14 @@ impl Diagnose for HistoryError {
 }
 
 impl From<HistoryError> for SqlError {
+    /// What the client is told; the rest of an engine's failure goes to the log here.
     fn from(error: HistoryError) -> Self {
+        match &error {
+            HistoryError::Store(StoreError::Engine(cause) | StoreError::Corrupt(cause)) | HistoryError::BadDefinition(cause) => {
+                tracing::error!(%cause, "the store failed");
+            }
+            _ => {}
+        }
         error.diagnose()
     }
 }
