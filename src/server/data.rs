@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use crate::error::{Diagnose, Result};
 use crate::runtime::Clock;
-use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::SqliteIndex;
 use crate::store::{IndexStore, InlinePayloads, PayloadStore};
 use crate::tenancy::StoreOpener;
 
@@ -101,7 +101,7 @@ impl StoreOpener for SqliteFiles {
     async fn open(&self, file: &str) -> Result<(Arc<dyn IndexStore>, Arc<dyn PayloadStore>)> {
         let path = self.folder.join(format!("{}.sqlite", file_name(file)));
         let clock = self.clock.clone();
-        let opening = tokio::task::spawn_blocking(move || SqliteStore::open(&path, clock));
+        let opening = tokio::task::spawn_blocking(move || SqliteIndex::open(&path, clock));
         match opening.await {
             Ok(Ok(store)) => Ok((Arc::new(store), Arc::new(InlinePayloads))),
             Ok(Err(error)) => {

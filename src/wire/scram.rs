@@ -52,7 +52,7 @@ pub async fn authenticate(
     decoy: &Decoy,
     tls: Option<&Tls>,
 ) -> Result<(), Ended> {
-    let secret = match verifier.and_then(|text| text.parse::<Verifier>().ok()) {
+    let secret = match verifier.and_then(Verifier::parse) {
         Some(stored) => secret_of(stored),
         None => decoy.secret(user),
     };
@@ -76,7 +76,7 @@ pub async fn authenticate(
 fn secret_of(verifier: Verifier) -> ScramSecret {
     ScramSecret::Verifier {
         salt: verifier.salt,
-        iterations: verifier.iterations as usize,
+        iterations: verifier.iterations.get() as usize,
         stored_key: verifier.stored_key.to_vec(),
         server_key: verifier.server_key.to_vec(),
     }

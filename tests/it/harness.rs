@@ -146,7 +146,7 @@ impl Process {
         self.address.expect("listening")
     }
 
-    fn await_address(&mut self) {
+    pub fn await_address(&mut self) {
         let line = self.await_line("address=");
         let (_, rest) = line.split_once("address=").expect("searched for");
         self.address = rest.split_whitespace().next().and_then(|text| text.parse().ok());
