@@ -148,8 +148,7 @@ pub enum ConfigError {
 impl Config {
     /// Reads a file. Paths in it are relative to the working directory, as they are on the command line.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
+        let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
         Self::parse(path, &text)
     }
 

@@ -21,8 +21,8 @@ impl Secret {
         match self {
             Self::Plain(text) => Ok(text.clone()),
             Self::File(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|cause| ConfigError::Unreadable { path: path.clone(), cause })?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.clone(), cause })?;
                 Ok(text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t)).to_owned())
             }
             Self::Environment(name) => std::env::var(name).map_err(|_| ConfigError::NoVariable(name.clone())),

@@ -1,13 +1,13 @@
 //! The data directory: one process at a time, one SQLite file per database and one for the cluster.
 
 use std::fs::{File, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::error::{Diagnose, Result};
+use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::runtime::Clock;
 use crate::store::sqlite::SqliteIndex;
 use crate::store::{IndexStore, InlinePayloads, PayloadStore};
@@ -69,7 +69,7 @@ impl DataDirectory {
     pub fn spill(&self) -> Result<PathBuf, DataError> {
         let path = self.path.join("spill");
         let made = match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
             _ => std::fs::create_dir(&path),
         };
         made.map_err(|cause| DataError::Unusable { path: path.clone(), cause })?;
@@ -99,7 +99,7 @@ struct SqliteFiles {
 #[async_trait]
 impl StoreOpener for SqliteFiles {
     async fn open(&self, file: &str) -> Result<(Arc<dyn IndexStore>, Arc<dyn PayloadStore>)> {
-        let path = self.folder.join(format!("{}.sqlite", file_name(file)));
+        let path = self.path(file);
         let clock = self.clock.clone();
         let opening = tokio::task::spawn_blocking(move || SqliteIndex::open(&path, clock));
         match opening.await {
@@ -108,16 +108,30 @@ impl StoreOpener for SqliteFiles {
                 tracing::error!(%error, file, "cannot open a store");
                 Err(error.diagnose())
             }
-            Err(error) => Err(crate::error::SqlError::internal(format!("opening a store failed: {error}"))),
+            Err(error) => Err(SqlError::internal(format!("opening a store failed: {error}"))),
         }
+    }
+
+    async fn remove(&self, file: &str) -> Result<()> {
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            let mut path = self.path(file).into_os_string();
+            path.push(suffix);
+            match tokio::fs::remove_file(&path).await {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    tracing::error!(%error, path = %path.display(), "cannot remove a dropped database's file");
+                    return Err(SqlError::new(SqlState::IO_ERROR, "the files of a dropped database could not be removed"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
-/// A file name for a database of any name: what is not a lower-case letter, digit, `_` or `-` is written `%` and hex.
-fn file_name(database: &str) -> String {
-    let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
-    let encode = |b: u8| if plain(&b) { char::from(b).to_string() } else { format!("%{b:02X}") };
-    database.bytes().map(encode).collect()
+impl SqliteFiles {
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(format!("{file}.sqlite"))
+    }
 }
 
 #[cfg(test)]
@@ -134,12 +148,5 @@ mod tests {
         assert!(refused.contains(&std::process::id().to_string()), "{refused}");
         drop(first);
         DataDirectory::take(&path).expect("free again");
-    }
-
-    #[test]
-    fn no_database_name_leaves_the_directory_or_meets_another() {
-        assert_eq!(file_name("shop_1-a"), "shop_1-a");
-        assert_eq!(file_name("../Shop"), "%2E%2E%2F%53hop");
-        assert_ne!(file_name("a%2E"), file_name("a."));
     }
 }

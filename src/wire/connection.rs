@@ -47,7 +47,10 @@ impl From<Ended> for Stopped {
 enum Asked<'a> {
     Simple,
     /// Execute of this portal for so many rows; 0 is all.
-    Extended { portal: &'a str, max_rows: u32 },
+    Extended {
+        portal: &'a str,
+        max_rows: u32,
+    },
 }
 
 pub struct Connection {
@@ -129,13 +132,15 @@ impl Connection {
             Message::Password => Err(violation("unexpected password message")),
             // What a client still sends of a COPY that has failed.
             Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_) => Ok(()),
-            Message::Parse { .. } | Message::Bind(_) | Message::Describe { .. } | Message::Execute { .. } | Message::Close { .. } => {
-                match self.extended(message).await {
-                    Ok(()) => Ok(()),
-                    Err(Stopped::Statement(error)) => self.refuse(frame.tag, error).await,
-                    Err(Stopped::Connection(ended)) => Err(ended),
-                }
-            }
+            Message::Parse { .. }
+            | Message::Bind(_)
+            | Message::Describe { .. }
+            | Message::Execute { .. }
+            | Message::Close { .. } => match self.extended(message).await {
+                Ok(()) => Ok(()),
+                Err(Stopped::Statement(error)) => self.refuse(frame.tag, error).await,
+                Err(Stopped::Connection(ended)) => Err(ended),
+            },
         }
     }
 

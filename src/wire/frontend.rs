@@ -12,12 +12,25 @@ use crate::types::Oid;
 #[derive(Debug, PartialEq)]
 pub enum Message<'a> {
     Query(&'a str),
-    Parse { statement: &'a str, text: &'a str, types: Vec<Oid> },
+    Parse {
+        statement: &'a str,
+        text: &'a str,
+        types: Vec<Oid>,
+    },
     Bind(Bind<'a>),
-    Describe { target: Target, name: &'a str },
+    Describe {
+        target: Target,
+        name: &'a str,
+    },
     /// `max_rows` 0 is all of them.
-    Execute { portal: &'a str, max_rows: u32 },
-    Close { target: Target, name: &'a str },
+    Execute {
+        portal: &'a str,
+        max_rows: u32,
+    },
+    Close {
+        target: Target,
+        name: &'a str,
+    },
     Flush,
     Sync,
     Terminate,

@@ -247,10 +247,7 @@ async fn admit(server: &Server, channel: &mut Channel, peer: SocketAddr, hello: 
         ));
     }
     match role {
-        None => Err(fatal(
-            SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
-            format!("role \"{}\" does not exist", hello.user),
-        )),
+        None => Err(fatal(SqlState::INVALID_AUTHORIZATION_SPECIFICATION, format!("role \"{}\" does not exist", hello.user))),
         Some(role) if !role.login => Err(fatal(
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
             format!("role \"{}\" is not permitted to log in", hello.user),

@@ -42,8 +42,9 @@ impl Tls {
     /// Reads a certificate chain (the server's own first) and its private key, both PEM.
     pub fn read(certificate: &Path, key: &Path, required: bool) -> Result<Self, TlsError> {
         let chain_pem = read(certificate)?;
-        let chain: Vec<CertificateDer<'static>> =
-            rustls_pemfile::certs(&mut chain_pem.as_slice()).collect::<Result<_, _>>().map_err(|cause| unreadable(certificate, cause))?;
+        let chain: Vec<CertificateDer<'static>> = rustls_pemfile::certs(&mut chain_pem.as_slice())
+            .collect::<Result<_, _>>()
+            .map_err(|cause| unreadable(certificate, cause))?;
         if chain.is_empty() {
             return Err(TlsError::Nothing { path: certificate.to_owned(), what: "certificate" });
         }

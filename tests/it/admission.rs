@@ -72,7 +72,10 @@ fn a_role_without_login_or_password_is_not_let_in() {
     run(async {
         let server = TestServer::start().await;
         let client = server.connect().await;
-        client.batch_execute("CREATE ROLE reader LOGIN; CREATE ROLE writers; CREATE ROLE w LOGIN PASSWORD 'pw'").await.expect("roles");
+        client
+            .batch_execute("CREATE ROLE reader LOGIN; CREATE ROLE writers; CREATE ROLE w LOGIN PASSWORD 'pw'")
+            .await
+            .expect("roles");
         connect(server.config().user("w").password("pw")).await.expect("its password");
         for user in ["reader", "writers", "chronogate"] {
             assert_eq!(code(connect(server.config().user(user).password("pw")).await), "28P01", "{user}");
@@ -153,7 +156,14 @@ fn self_signed(folder: &Path) -> Certificate {
     let (certificate, key) = (folder.join("server.crt"), folder.join("server.key"));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args([
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+        ])
         .args(["-keyout".as_ref(), key.as_os_str(), "-out".as_ref(), certificate.as_os_str()])
         .output()
         .expect("openssl runs");
@@ -194,7 +204,9 @@ fn tls_is_spoken_by_those_who_ask_and_psql_binds_its_password_to_it() {
         let (server, made, _folder) = with_tls().await;
         let port = server.address().port();
         let psql = move |extra: &str| {
-            let line = format!("host=localhost hostaddr=127.0.0.1 port={port} user=chronogate dbname=chronogate password=secret {extra}");
+            let line = format!(
+                "host=localhost hostaddr=127.0.0.1 port={port} user=chronogate dbname=chronogate password=secret {extra}"
+            );
             let output = Command::new("psql").args(["-XAtc", "SELECT 1", &line]).output().expect("psql runs");
             (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
         };
@@ -207,7 +219,12 @@ fn tls_is_spoken_by_those_who_ask_and_psql_binds_its_password_to_it() {
         ];
         for case in cases {
             let psql = psql.clone();
-            let (out, err) = tokio::task::spawn_blocking({ let case = case.clone(); move || psql(&case) }).await.expect("ran");
+            let (out, err) = tokio::task::spawn_blocking({
+                let case = case.clone();
+                move || psql(&case)
+            })
+            .await
+            .expect("ran");
             assert_eq!(out, "1\n", "{case}: {err}");
         }
         server.stop().await;

@@ -34,7 +34,7 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
 /// A server in this process, on a free port and in a folder of its own.
 pub struct TestServer {
     running: Running,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl TestServer {
@@ -47,7 +47,7 @@ impl TestServer {
         let mut settings = settings(folder.path(), Arc::new(SystemClock));
         change(&mut settings);
         let running = Running::start(&settings).await.expect("starts");
-        Self { running, folder }
+        Self { running, _folder: folder }
     }
 
     /// A server whose time stands still until it is moved.
@@ -57,10 +57,6 @@ impl TestServer {
 
     pub fn address(&self) -> SocketAddr {
         self.running.address()
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub fn config(&self) -> tokio_postgres::Config {

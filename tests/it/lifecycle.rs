@@ -124,8 +124,17 @@ fn a_password_file_is_asked_for_from_then_on() {
     std::fs::write(&secret, "pa ss\n").expect("written");
     let data = folder.path().join("data");
     let data = data.to_str().expect("UTF-8");
-    let arguments =
-        ["serve", "--data", data, "--listen", "127.0.0.1:0", "--superuser", "root", "--superuser-password-file", secret.to_str().expect("UTF-8")];
+    let arguments = [
+        "serve",
+        "--data",
+        data,
+        "--listen",
+        "127.0.0.1:0",
+        "--superuser",
+        "root",
+        "--superuser-password-file",
+        secret.to_str().expect("UTF-8"),
+    ];
     let mut process = Process::spawn(&arguments);
     process.await_address();
     run(async {

@@ -10,7 +10,8 @@ fn a_simple_query_answers_every_statement_in_order() {
     run(async {
         let server = TestServer::start().await;
         let mut raw = Raw::connect(server.address(), "chronogate").await.expect("connects");
-        let said = raw.simple("CREATE TABLE t (a int PRIMARY KEY, b text); INSERT INTO t VALUES (1, 'x'), (2, NULL); TABLE t").await;
+        let said =
+            raw.simple("CREATE TABLE t (a int PRIMARY KEY, b text); INSERT INTO t VALUES (1, 'x'), (2, NULL); TABLE t").await;
         assert_eq!(tags(&said), "CCTDCZ");
         let commands: Vec<String> = said.iter().filter(|m| m.tag == 'C').map(|m| m.command()).collect();
         assert_eq!(commands, ["CREATE TABLE", "INSERT 0 2", "SELECT 2"]);
@@ -53,7 +54,9 @@ fn ready_for_query_tells_where_the_transaction_is() {
     run(async {
         let server = TestServer::start().await;
         let mut raw = Raw::connect(server.address(), "chronogate").await.expect("connects");
-        for (sql, status) in [("BEGIN", b"T"), ("SELECT 1", b"T"), ("SELECT nonsense", b"E"), ("SELECT 1", b"E"), ("ROLLBACK", b"I")] {
+        for (sql, status) in
+            [("BEGIN", b"T"), ("SELECT 1", b"T"), ("SELECT nonsense", b"E"), ("SELECT 1", b"E"), ("ROLLBACK", b"I")]
+        {
             let said = raw.simple(sql).await;
             assert_eq!(said.last().expect("ready").body, status, "{sql}");
         }
@@ -341,7 +344,8 @@ fn a_value_of_ten_megabytes_goes_in_and_comes_out() {
         let mut raw = Raw::connect(server.address(), "chronogate").await.expect("connects");
         raw.simple("CREATE TABLE t (a int PRIMARY KEY, b text)").await;
         let big = "x".repeat(10 << 20);
-        raw.send(&[parse("", "INSERT INTO t VALUES (1, $1)"), bind("", "", &[Some(&big)]), execute("", 0), sync()].concat()).await;
+        raw.send(&[parse("", "INSERT INTO t VALUES (1, $1)"), bind("", "", &[Some(&big)]), execute("", 0), sync()].concat())
+            .await;
         assert_eq!(tags(&raw.until_ready().await), "12CZ");
         let rows = raw.rows("SELECT b FROM t").await.expect("rows");
         assert!(rows[0][0].as_deref() == Some(&big));
