@@ -79,7 +79,8 @@ impl Check<'_> {
             if insert.returning.is_some() || insert.on.is_some() {
                 self.relation(&name, "SELECT")?;
             }
-            if matches!(&insert.on, Some(ast::OnInsert::OnConflict(on)) if matches!(on.action, ast::OnConflictAction::DoUpdate(_))) {
+            if matches!(&insert.on, Some(ast::OnInsert::OnConflict(on)) if matches!(on.action, ast::OnConflictAction::DoUpdate(_)))
+            {
                 self.relation(&name, "UPDATE")?;
             }
         }
@@ -156,13 +157,8 @@ impl Check<'_> {
         if asker.superuser {
             return Ok(());
         }
-        let inside = Check {
-            tenancy: self.tenancy,
-            asker,
-            catalog: self.catalog,
-            search_path: self.search_path,
-            depth: self.depth + 1,
-        };
+        let inside =
+            Check { tenancy: self.tenancy, asker, catalog: self.catalog, search_path: self.search_path, depth: self.depth + 1 };
         crate::sql::parse(query)?.iter().try_for_each(|parsed| inside.statement(&parsed.statement))
     }
 
@@ -184,7 +180,9 @@ impl Check<'_> {
     }
 
     fn exists(&self, name: &Qualified) -> bool {
-        self.catalog.tables.contains_key(name) || self.catalog.views.contains_key(name) || self.catalog.sequences.contains_key(name)
+        self.catalog.tables.contains_key(name)
+            || self.catalog.views.contains_key(name)
+            || self.catalog.sequences.contains_key(name)
     }
 }
 

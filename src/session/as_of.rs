@@ -96,8 +96,8 @@ pub fn shown(at: Timestamp) -> String {
 
 /// `distance` before `start`, whichever sign it was written with. Months are calendar months of UTC.
 fn before(start: Timestamp, distance: IntervalMonthDayNano) -> Timestamp {
-    let forward = distance.months > 0
-        || (distance.months == 0 && (distance.days > 0 || (distance.days == 0 && distance.nanoseconds > 0)));
+    let forward =
+        distance.months > 0 || (distance.months == 0 && (distance.days > 0 || (distance.days == 0 && distance.nanoseconds > 0)));
     let sign: i64 = if forward { -1 } else { 1 };
     let micros = start.micros();
     let months = sign * i64::from(distance.months);

@@ -6,7 +6,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
-use futures::TryFutureExt;
 
 use super::prepared::PreparedStatement;
 use super::transaction::{Block, aborted};
@@ -200,10 +199,8 @@ impl Session {
     pub(super) fn refuse_write(&mut self, statement: &Statement) -> Result<()> {
         let Some(name) = change_made_by(statement) else { return Ok(()) };
         if self.default_scope().is_some() {
-            let error = SqlError::new(
-                SqlState::READ_ONLY_SQL_TRANSACTION,
-                format!("cannot execute {name} while reading the past"),
-            );
+            let error =
+                SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, format!("cannot execute {name} while reading the past"));
             return Err(error.hint("SET chronogate.as_of = '' returns to the present."));
         }
         if self.is_read_only() {
@@ -219,7 +216,7 @@ pub(super) async fn cancellable<T>(ctx: &StatementContext, work: impl Future<Out
     ctx.cancel.check()?;
     tokio::select! {
         biased;
-        done = work.into_future() => done,
+        done = work => done,
         () = ctx.cancel.cancelled() => Err(ctx.cancel.error()),
     }
 }
@@ -238,9 +235,8 @@ fn rows_reply(ctx: &StatementContext, rows: RowStream, tag: String, count_rows: 
 
 /// The schemas of a search path that exist; `$user` is the role's own.
 fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> Vec<String> {
-    let exists = |name: &str| {
-        catalog.schemas.contains_key(name) || matches!(name, "pg_catalog" | "information_schema" | "chronogate")
-    };
+    let exists =
+        |name: &str| catalog.schemas.contains_key(name) || matches!(name, "pg_catalog" | "information_schema" | "chronogate");
     let resolved = path.iter().map(|name| if name == "$user" { user } else { name.as_str() });
     resolved.filter(|name| exists(name)).map(str::to_owned).collect()
 }

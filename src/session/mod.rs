@@ -33,7 +33,7 @@ use bytes::Bytes;
 use crate::error::{Result, Severity, SqlError, SqlState};
 use crate::history::Database;
 use crate::plan::{Engine, Notices, ResultColumn};
-use crate::runtime::{Cancel, Clock, cancel::Reason};
+use crate::runtime::{Cancel, Clock, Entropy, cancel::Reason};
 use crate::sql::Parsed;
 use crate::types::{Oid, zone::Zone};
 use prepared::{Portal, PreparedStatement};
@@ -58,6 +58,7 @@ pub struct Shared {
     pub engine: Arc<Engine>,
     pub tenancy: Arc<crate::tenancy::Tenancy>,
     pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
     /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
     pub turns: Arc<Turns>,
 }
@@ -226,7 +227,7 @@ impl Session {
     /// Gives back the rest of a row stream after PortalSuspended.
     pub fn suspend(&mut self, portal: &str, rest: Reply) {
         if let Some(portal) = self.portals.get_mut(portal) {
-            portal.rest = Some(rest);
+            portal.rest = Some(rest).into();
         }
     }
 

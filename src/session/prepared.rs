@@ -60,15 +60,12 @@ pub(super) struct Portal {
     parameters: Vec<ScalarValue>,
     formats: Vec<i16>,
     /// The rows that are still to come after PortalSuspended.
-    pub rest: Option<Reply>,
+    pub rest: Mutex<Option<Reply>>,
 }
 
 impl PreparedStatement {
     pub fn description(&self) -> StatementDescription {
-        StatementDescription {
-            parameters: self.parameters.iter().map(|ty| ty.oid()).collect(),
-            columns: self.columns.clone(),
-        }
+        StatementDescription { parameters: self.parameters.iter().map(|ty| ty.oid()).collect(), columns: self.columns.clone() }
     }
 }
 
@@ -122,13 +119,8 @@ impl Session {
     }
 
     /// Analyses a statement to be kept. Takes no snapshot that the transaction does not have already.
-    async fn prepare_statement(
-        &mut self,
-        parsed: Option<Parsed>,
-        declared: Vec<Option<PgType>>,
-    ) -> Result<PreparedStatement> {
-        let mut kept =
-            PreparedStatement { parsed, declared, parameters: Vec::new(), columns: None, plan: Mutex::new(None) };
+    async fn prepare_statement(&mut self, parsed: Option<Parsed>, declared: Vec<Option<PgType>>) -> Result<PreparedStatement> {
+        let mut kept = PreparedStatement { parsed, declared, parameters: Vec::new(), columns: None, plan: Mutex::new(None) };
         match kept.parsed.as_ref().map(|p| &p.statement) {
             Some(statement) if is_planned(statement) => {
                 let had_snapshot = self.transaction.current.is_some();
@@ -206,14 +198,14 @@ impl Session {
             };
             values.push(decode_parameter(*ty, format, bytes.as_deref(), zone)?);
         }
-        let bound = Portal { statement: kept, parameters: values, formats: result_formats.to_vec(), rest: None };
+        let bound = Portal { statement: kept, parameters: values, formats: result_formats.to_vec(), rest: Mutex::new(None) };
         self.portals.insert(portal.to_owned(), bound);
         Ok(())
     }
 
     pub(super) async fn execute_portal(&mut self, name: &str, last: bool) -> Result<Reply> {
         let Some(portal) = self.portals.get_mut(name) else { return Err(no_such_portal(name)) };
-        if let Some(rest) = portal.rest.take() {
+        if let Some(rest) = portal.rest.get_mut().take() {
             return Ok(rest);
         }
         let kept = Arc::clone(&portal.statement);
@@ -283,9 +275,7 @@ pub(super) fn is_planned(statement: &Statement) -> bool {
 fn same_columns(told: Option<&[ResultColumn]>, now: Option<&[ResultColumn]>) -> bool {
     match (told, now) {
         (None, None) => true,
-        (Some(told), Some(now)) => {
-            told.len() == now.len() && told.iter().zip(now).all(|(a, b)| a.name == b.name && a.ty == b.ty)
-        }
+        (Some(told), Some(now)) => told.len() == now.len() && told.iter().zip(now).all(|(a, b)| a.name == b.name && a.ty == b.ty),
         _ => false,
     }
 }

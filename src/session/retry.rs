@@ -74,7 +74,9 @@ impl Session {
 
 fn writes(statement: &Statement) -> bool {
     match statement {
-        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Ddl(_) | Statement::Execute { .. } => true,
+        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Ddl(_) | Statement::Execute { .. } => {
+            true
+        }
         Statement::Explain { analyze, inner, .. } => *analyze && writes(inner),
         Statement::Query(_)
         | Statement::Copy(_)

@@ -202,7 +202,7 @@ impl Session {
                 None => self.evaluate_time(&expression).await?,
             },
             AsOfValue::Commit(expression) => {
-                let ctx = self.context()?;
+                let ctx = self.context().await?;
                 match self.shared.engine.evaluate(&ctx, &expression, PgType::INT8).await? {
                     ScalarValue::Int64(Some(n)) if n >= 0 => AsOf::Commit(crate::versions::CommitNo(n.unsigned_abs())),
                     ScalarValue::Int64(Some(n)) => {
@@ -219,7 +219,7 @@ impl Session {
     }
 
     async fn evaluate_time(&mut self, expression: &ast::Expr) -> Result<AsOf> {
-        let ctx = self.context()?;
+        let ctx = self.context().await?;
         if matches!(expression, ast::Expr::Interval(_)) {
             return match self.shared.engine.evaluate(&ctx, expression, PgType::new(TypeName::Interval)).await? {
                 ScalarValue::IntervalMonthDayNano(Some(distance)) => Ok(AsOf::Ago(distance)),
@@ -275,7 +275,7 @@ impl Session {
     fn chain(&mut self, chain: bool, modes: Modes) {
         if chain {
             self.transaction = State { block: Block::Explicit, modes, ..State::default() };
-                self.show_modes();
+            self.show_modes();
         }
     }
 

@@ -10,7 +10,8 @@ use super::{Change, literal, types};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Catalog, ColumnDef, TableDef};
 use crate::sql::{AlterTable, ColumnSpec, ConstraintKind, ConstraintSpec, Name};
-use crate::types::{PgType, Qualified};
+use crate::types::text::text_of_scalar;
+use crate::types::{PgType, Qualified, Zone};
 
 impl Change {
     pub(super) async fn alter_table(&mut self, name: &Name, if_exists: bool, actions: &[AlterTable]) -> Result<()> {
@@ -114,8 +115,7 @@ impl Change {
         if value.is_null() {
             return Ok(None);
         }
-        let array = value.to_array().map_err(|_| SqlError::internal("a default has no value"))?;
-        let text = crate::types::encode::text_of(&array, 0, ty, crate::types::zone::Zone::UTC)?;
+        let text = text_of_scalar(ty, &value, Zone::UTC)?.unwrap_or_default();
         Ok(Some(format!("CAST({} AS {})", literal(&text), ty.sql_name())))
     }
 
@@ -172,8 +172,7 @@ impl Change {
             let whole = match self.analyse(&view.query).await {
                 Ok((_, prepared)) => {
                     let columns = prepared.columns.as_deref().unwrap_or_default();
-                    columns.len() == view.columns.len()
-                        && columns.iter().zip(&view.columns).all(|(now, (_, ty))| now.ty == *ty)
+                    columns.len() == view.columns.len() && columns.iter().zip(&view.columns).all(|(now, (_, ty))| now.ty == *ty)
                 }
                 Err(_) => false,
             };
@@ -298,8 +297,7 @@ impl Change {
     async fn set_type(&mut self, mut table: TableDef, column: &str, ty: PgType, using: Option<&str>) -> Result<()> {
         let found = column_mut(&mut table, column)?.clone();
         let keys = table.primary_key.iter().map(|(_, ids)| ids);
-        let mut keyed =
-            keys.chain(table.uniques.iter().map(|u| &u.columns)).chain(table.indexes.iter().map(|i| &i.columns));
+        let mut keyed = keys.chain(table.uniques.iter().map(|u| &u.columns)).chain(table.indexes.iter().map(|i| &i.columns));
         let keyed = keyed.any(|ids| ids.contains(&found.id));
         let readable = types::reads_unchanged(found.ty, ty, keyed) && using.is_none_or(|using| is_plain(using, column));
         if !readable && self.has_versions(table.id).await? {

@@ -44,10 +44,8 @@ impl Change {
                 return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
             }
             if spec.default.is_some() {
-                let message = format!(
-                    "both default and identity specified for column \"{}\" of table \"{}\"",
-                    spec.name, table.name.name
-                );
+                let message =
+                    format!("both default and identity specified for column \"{}\" of table \"{}\"", spec.name, table.name.name);
                 return Err(SqlError::syntax(message));
             }
             let def = self.owned_sequence(table, id, spec, &options)?;
@@ -104,8 +102,7 @@ impl Change {
             }
             ConstraintKind::Unique(columns) => {
                 let ids = key_columns(table, columns, "unique")?;
-                let name =
-                    self.constraint_name(table, spec, || format!("{}_{}_key", table.name.name, columns.join("_")))?;
+                let name = self.constraint_name(table, spec, || format!("{}_{}_key", table.name.name, columns.join("_")))?;
                 let id = IndexId(self.catalog.ids.next());
                 table.uniques.push(UniqueDef { id, name: name.clone(), columns: ids, constraint: true });
                 Ok(name)

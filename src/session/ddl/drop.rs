@@ -112,9 +112,8 @@ impl Change {
         self.require_owner("sequence", &sequence.name.name, &sequence.owner)?;
         let users = self.defaults_calling(&sequence.name);
         let of = format!("sequence {}", sequence.name.name);
-        let described = |(table, column): &(Arc<TableDef>, String)| {
-            format!("default value for column {column} of table {}", table.name.name)
-        };
+        let described =
+            |(table, column): &(Arc<TableDef>, String)| format!("default value for column {column} of table {}", table.name.name);
         let lines = users.iter().map(|user| format!("{} depends on {of}", described(user))).collect();
         // An identity column's sequence never goes without its column; the catalogue refuses that below.
         self.cascade(&of, lines, users.iter().map(described).collect(), cascade)?;

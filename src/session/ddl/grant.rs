@@ -49,7 +49,8 @@ impl Change {
             }
             GrantObjects::AllTablesIn(schemas) => {
                 let edit = edit(OF_TABLES, "relation")?;
-                let names = self.inside(schemas, |catalog| catalog.tables.keys().chain(catalog.views.keys()).cloned().collect())?;
+                let names =
+                    self.inside(schemas, |catalog| catalog.tables.keys().chain(catalog.views.keys()).cloned().collect())?;
                 names.iter().try_for_each(|name| self.grant_relation(name, &edit))
             }
             GrantObjects::Sequences(names) => {

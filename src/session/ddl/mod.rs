@@ -27,7 +27,7 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::history::privilege::{denied, not_owner};
 use crate::history::{Authority, Catalog, Grants, TableDef};
 use crate::plan::{Engine, StatementContext};
-use crate::sql::{Ddl, Name, ObjectKind};
+use crate::sql::{Ddl, GrantObjects, Name, ObjectKind};
 use crate::types::Qualified;
 
 /// One statement at work on the catalogue.
@@ -47,7 +47,9 @@ impl Session {
             | Ddl::CreateRole { .. }
             | Ddl::AlterRole { .. }
             | Ddl::AlterRoleSet { .. } => self.define_in_cluster(ddl).await?,
-            Ddl::Grant(grant) | Ddl::Revoke(grant) if grant.is_of_roles() => self.define_in_cluster(ddl).await?,
+            Ddl::Grant(grant) | Ddl::Revoke(grant) if matches!(grant.objects, GrantObjects::Roles(_)) => {
+                self.define_in_cluster(ddl).await?
+            }
             _ => self.define_in_database(ddl).await?,
         };
         Ok(Reply::Command(tag.to_owned()))
@@ -114,9 +116,13 @@ impl Change {
     fn new_name(&self, name: &Name) -> Result<Qualified> {
         let schema = match &name.schema {
             Some(schema) => schema.as_str(),
-            None => self.ctx.search_path.iter().map(String::as_str).find(|s| *s != "pg_catalog").ok_or_else(|| {
-                SqlError::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in")
-            })?,
+            None => self
+                .ctx
+                .search_path
+                .iter()
+                .map(String::as_str)
+                .find(|s| *s != "pg_catalog")
+                .ok_or_else(|| SqlError::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in"))?,
         };
         if name.name.len() > 63 {
             return Err(too_long(&name.name));
@@ -171,8 +177,7 @@ fn undefined(kind: &str, name: &Name) -> SqlError {
 }
 
 fn too_long(name: &str) -> SqlError {
-    SqlError::new(SqlState::NAME_TOO_LONG, format!("identifier \"{name}\" is too long"))
-        .detail("A name has at most 63 bytes.")
+    SqlError::new(SqlState::NAME_TOO_LONG, format!("identifier \"{name}\" is too long")).detail("A name has at most 63 bytes.")
 }
 
 /// An identifier as SQL text must write it.

@@ -67,10 +67,7 @@ impl Session {
         }
         self.refuse_escalation(superuser, options)?;
         if target.superuser && options.superuser == Some(false) && self.superusers() == 1 {
-            return Err(SqlError::new(
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                "the last superuser cannot cease to be one",
-            ));
+            return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "the last superuser cannot cease to be one"));
         }
         let verifier = self.verifier(options)?;
         let options = options.clone();

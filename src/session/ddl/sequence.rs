@@ -134,7 +134,11 @@ pub(super) fn with_options(mut def: SequenceDef, options: &SequenceOptions, ty: 
         Some(start) => start,
         // A start that was only the default follows the bounds.
         None if turned || def.start < def.min || def.start > def.max => {
-            if ascending { def.min } else { def.max }
+            if ascending {
+                def.min
+            } else {
+                def.max
+            }
         }
         None => def.start,
     };

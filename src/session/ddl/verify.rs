@@ -159,6 +159,10 @@ fn without_position(mut error: SqlError) -> SqlError {
 }
 
 fn failed(error: datafusion::error::DataFusionError) -> SqlError {
-    crate::plan::diagnose(error)
+    match error.find_root() {
+        datafusion::error::DataFusionError::External(cause) => {
+            cause.downcast_ref::<SqlError>().cloned().unwrap_or_else(|| SqlError::internal("rows could not be read"))
+        }
+        _ => SqlError::internal("rows could not be read"),
+    }
 }
-

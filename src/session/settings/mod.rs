@@ -107,11 +107,7 @@ pub enum Source {
 
 impl Settings {
     pub fn new(checks: Arc<dyn Checks>) -> Self {
-        Self {
-            layers: Mutex::new(Layers { changed: true, ..Layers::default() }),
-            checks,
-            snapshot: AtomicU64::new(0),
-        }
+        Self { layers: Mutex::new(Layers { changed: true, ..Layers::default() }), checks, snapshot: AtomicU64::new(0) }
     }
 
     /// Checks and sets. 42704 for a name nobody knows, 22023 for a value it cannot have, 55P02 for one that

@@ -81,13 +81,7 @@ impl Definition {
     }
 }
 
-const fn setting(
-    name: &'static str,
-    kind: Kind,
-    default: &'static str,
-    access: Access,
-    description: &'static str,
-) -> Definition {
+const fn setting(name: &'static str, kind: Kind, default: &'static str, access: Access, description: &'static str) -> Definition {
     Definition { name, kind, default, access, reported: false, planning: false, hidden: false, description }
 }
 

@@ -13,10 +13,9 @@ pub fn check(definition: &Definition, value: &str) -> Result<String> {
         Kind::Text => Ok(value.to_owned()),
         Kind::Bool => match boolean(value) {
             Some(on) => Ok(if on { "on" } else { "off" }.to_owned()),
-            None => Err(SqlError::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                format!("parameter \"{name}\" requires a Boolean value"),
-            )),
+            None => {
+                Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("parameter \"{name}\" requires a Boolean value")))
+            }
         },
         Kind::Int(min, max, unit) => integer(name, value, min, max, unit),
         Kind::Real(min, max) => real(name, value, min, max),
@@ -102,8 +101,7 @@ fn integer(name: &str, value: &str, min: i64, max: i64, unit: Unit) -> Result<St
 /// Factors of a unit's spellings to milliseconds, and to kilobytes.
 const TIMES: &[(&str, f64)] =
     &[("us", 0.001), ("ms", 1.0), ("s", 1000.0), ("min", 60_000.0), ("h", 3_600_000.0), ("d", 86_400_000.0)];
-const SIZES: &[(&str, f64)] =
-    &[("B", 1.0 / 1024.0), ("kB", 1.0), ("MB", 1024.0), ("GB", 1_048_576.0), ("TB", 1_073_741_824.0)];
+const SIZES: &[(&str, f64)] = &[("B", 1.0 / 1024.0), ("kB", 1.0), ("MB", 1024.0), ("GB", 1_048_576.0), ("TB", 1_073_741_824.0)];
 
 /// A number in `unit`, which may carry a unit of its own (`1.5s`); `None` when it is not one.
 pub fn parse_integer(value: &str, unit: Unit) -> Option<i64> {
