@@ -97,7 +97,7 @@ fn sources() -> Vec<PathBuf> {
         for entry in entries.map(|e| e.expect("entry is readable").path()) {
             if entry.is_dir() {
                 walk(&entry, out);
-            } else if entry.extension().is_some_and(|e| e == "rs") {
+            } else if entry.extension().is_some_and(|e| e == "rs") && !entry.ends_with("tests.rs") {
                 out.push(entry);
             }
         }

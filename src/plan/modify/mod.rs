@@ -15,6 +15,8 @@ mod returning;
 mod select;
 mod set;
 mod target;
+#[cfg(test)]
+mod tests;
 mod update;
 mod values;
 mod write;
