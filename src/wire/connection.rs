@@ -10,7 +10,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::channel::{Channel, Ended, FLUSH_AT, Frame, violation};
 use super::frontend::{Bind, Message, Target, Unreadable, is_extended};
-use super::guard::guarded;
+use super::guard::{guarded, to_its_end};
 use super::listener::{Server, farewell};
 use super::registry::Registration;
 use super::rows::{self, Sent};
@@ -78,9 +78,8 @@ impl Connection {
     pub async fn run(mut self) {
         let Err(ended) = self.serve().await;
         self.registration.running.end();
-        if guarded(async { Ok(self.session.end().await) }).await.is_err() {
-            tracing::error!("ending a session failed");
-        }
+        // A panic here has been logged; the session ends either way.
+        let _ = to_its_end(self.session.end()).await;
         farewell(self.channel, ended).await;
     }
 
@@ -171,7 +170,7 @@ impl Connection {
             return Err(Ended::Fatal(error));
         }
         tracing::debug!(%error, "statement failed");
-        guarded(async { Ok(self.session.failed(&error).await) }).await.map_err(Ended::Fatal)?;
+        to_its_end(self.session.failed(&error)).await.map_err(Ended::Fatal)?;
         self.tell_notices();
         backend::report(&mut self.channel.out, &error);
         Ok(())

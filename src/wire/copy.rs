@@ -8,7 +8,7 @@ use super::backend;
 use super::channel::{Channel, Ended, FLUSH_AT, violation};
 use super::connection::Stopped;
 use super::frontend::{Message, Unreadable};
-use super::guard::guarded;
+use super::guard::{guarded, to_its_end};
 use crate::error::{Result, SqlError, SqlState};
 use crate::runtime::Cancel;
 use crate::session::CopyInSink;
@@ -28,7 +28,7 @@ pub async fn receive(
             Stopped::Statement(error) => error.message().to_owned(),
             Stopped::Connection(_) => "connection lost".to_owned(),
         };
-        guarded(async { Ok(sink.fail(&why).await) }).await?;
+        to_its_end(sink.fail(&why)).await?;
     }
     received
 }

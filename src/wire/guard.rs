@@ -13,6 +13,11 @@ pub async fn guarded<T>(statement: impl Future<Output = Result<T>>) -> Result<T>
     AssertUnwindSafe(statement).catch_unwind().await.unwrap_or_else(|panic| Err(panicked(panic)))
 }
 
+/// The same for a future that cannot fail otherwise.
+pub async fn to_its_end(work: impl Future<Output = ()>) -> Result<()> {
+    guarded(work.map(Ok)).await
+}
+
 /// The same for code that does not wait.
 pub fn guarded_now<T>(code: impl FnOnce() -> Result<T>) -> Result<T> {
     std::panic::catch_unwind(AssertUnwindSafe(code)).unwrap_or_else(|panic| Err(panicked(panic)))

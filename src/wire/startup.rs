@@ -39,7 +39,6 @@ struct Hello {
 }
 
 /// What became of a socket before it was a connection.
-#[expect(clippy::large_enum_variant, reason = "moved once")]
 pub enum Started {
     Open(Connection),
     /// A cancel request, or a client that hung up: there is nothing to do.

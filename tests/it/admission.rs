@@ -218,7 +218,6 @@ fn tls_is_spoken_by_those_who_ask_and_psql_binds_its_password_to_it() {
             "sslmode=require channel_binding=require".to_owned(),
         ];
         for case in cases {
-            let psql = psql.clone();
             let (out, err) = tokio::task::spawn_blocking({
                 let case = case.clone();
                 move || psql(&case)

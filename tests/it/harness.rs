@@ -111,6 +111,7 @@ pub fn code<T>(result: Result<T, tokio_postgres::Error>) -> String {
 pub struct Process {
     child: Child,
     lines: Receiver<String>,
+    said: Vec<String>,
     /// Unset until the process listens.
     address: Option<SocketAddr>,
 }
@@ -127,7 +128,7 @@ impl Process {
         let (sender, lines) = channel();
         let errors = BufReader::new(child.stderr.take().expect("piped"));
         std::thread::spawn(move || errors.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, lines, address: None }
+        Self { child, lines, said: Vec::new(), address: None }
     }
 
     /// `serve` on a free port over this folder, once it accepts connections.
@@ -151,14 +152,13 @@ impl Process {
     /// The next line of standard error with this text in it, within a minute.
     pub fn await_line(&mut self, text: &str) -> String {
         let deadline = Instant::now() + Duration::from_secs(60);
-        let mut seen = Vec::new();
         while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            self.said.push(line.clone());
             if line.contains(text) {
                 return line;
             }
-            seen.push(line);
         }
-        panic!("no line with {text:?} but {seen:#?}");
+        panic!("no line with {text:?} but {:#?}", self.said);
     }
 
     #[cfg(unix)]
@@ -180,8 +180,9 @@ impl Process {
     }
 
     /// What it has said and says until it ends.
-    pub fn rest(&mut self) -> Vec<String> {
-        self.lines.iter().collect()
+    pub fn said(&mut self) -> &[String] {
+        self.said.extend(self.lines.iter());
+        &self.said
     }
 
     pub fn kill(&mut self) {

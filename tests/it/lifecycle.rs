@@ -35,7 +35,7 @@ fn mistakes_are_one_line_and_an_exit_code() {
     ] {
         let mut process = Process::spawn(&arguments);
         let status = process.wait(SOON).expect("ends");
-        let lines = process.rest();
+        let lines = process.said();
         assert_eq!(status.code(), Some(exit), "{arguments:?}: {lines:?}");
         assert!(lines.iter().any(|line| line.contains(says)), "{arguments:?}: {lines:?}");
         assert!(exit == 2 || lines.len() == 1, "{lines:?}");
@@ -146,5 +146,5 @@ fn a_password_file_is_asked_for_from_then_on() {
 
 fn process_log_is_free_of(process: &mut Process, secret: &str) -> bool {
     process.kill();
-    process.rest().iter().all(|line| !line.contains(secret))
+    process.said().iter().all(|line| !line.contains(secret))
 }

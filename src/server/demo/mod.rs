@@ -126,7 +126,7 @@ FROM exchange_rates FOR SYSTEM_TIME AS OF '2008-09-15 18:00' AS past
 LEFT JOIN exchange_rates AS today ON today.currency = past.currency
 WHERE today.currency IS NULL ORDER BY 1;",
     "SELECT currency, fixing_date, rate, round(100 * (rate / before - 1), 2) AS percent
-FROM (SELECT currency, fixing_date, rate, lag(rate) OVER (PARTITION BY currency ORDER BY _system_from) AS before
+FROM (SELECT currency, fixing_date, rate, _op, lag(rate) OVER (PARTITION BY currency ORDER BY _system_from) AS before
       FROM exchange_rates__history) AS moves
-WHERE before IS NOT NULL ORDER BY abs(rate / before - 1) DESC LIMIT 10;",
+WHERE _op = 'UPDATE' ORDER BY abs(rate / before - 1) DESC LIMIT 10;",
 ];
