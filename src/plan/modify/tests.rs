@@ -33,6 +33,7 @@ use crate::types::{PgType, Zone, write_value};
 use crate::versions::{Context, KeyFilter, Scope};
 
 /// Plans with DataFusion alone, over tables that hold what the transaction sees.
+#[derive(Debug)]
 struct PlainQueries {
     state: SessionState,
 }
@@ -85,7 +86,7 @@ pub struct Done(pub u64, pub Vec<String>);
 
 impl Client {
     pub async fn with_tables(tables: Vec<TableDef>) -> Self {
-        let clock = Arc::new(ManualClock::at(1_000_000));
+        let clock = Arc::new(ManualClock::at(1_790_000_000_000_000));
         let index = Arc::new(MemoryIndex::new(clock.clone()));
         let database = Database::open("d", index, Arc::new(InlinePayloads), clock).await.unwrap();
         let mut transaction = database.begin(Context::default());
