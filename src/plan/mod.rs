@@ -4,6 +4,11 @@
 
 pub mod context;
 pub mod engine;
+pub mod keys;
+pub mod modify;
+pub mod payload;
+pub mod point;
+pub mod rows;
 
 pub use context::{DefaultScope, Notices, SchemaAt, SettingsAccess, StatementContext};
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};

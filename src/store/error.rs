@@ -1,7 +1,7 @@
 //! Why a store could not do what was asked.
 
 use crate::error::{Diagnose, SqlError, SqlState};
-use crate::versions::{IndexId, ItemKey, TableId};
+use crate::versions::{IndexId, ItemKey, Refusal, TableId};
 
 /// Each variant says what the caller can do about it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,6 +39,19 @@ pub enum StoreError {
     /// Anything else of the engine below. The text is for the log, not for clients.
     #[error("store failed: {0}")]
     Engine(String),
+}
+
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Conflict { table, key } => Self::Conflict { table, key },
+            Refusal::KeyExists { table, key } => Self::KeyExists { table, key },
+            Refusal::UniqueExists { index, key } => Self::UniqueExists { index, key },
+            Refusal::CatalogConflict => Self::CatalogConflict,
+            Refusal::BadPeriod { table, key, reason } => Self::BadPeriod { table, key, reason },
+            Refusal::Malformed(reason) => Self::Engine(reason.to_owned()),
+        }
+    }
 }
 
 impl Diagnose for StoreError {

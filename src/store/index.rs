@@ -9,144 +9,31 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use super::{PayloadRef, StoreError};
-use crate::versions::{
-    CommitInfo, CommitNo, CommitStamp, Context, IndexId, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version,
-    VersionNo,
-};
+use crate::versions::{self, CommitInfo, CommitNo, CommitStamp, Context, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp};
 
-/// What a commit does to one item. At most one per item and commit.
-#[derive(Clone, Debug)]
-pub struct RowChange {
-    pub table: TableId,
-    pub key: ItemKey,
-    /// What the writer believed the item to be; the commit fails when it is not so.
-    pub check: HeadCheck,
-    /// `Update` on an item without a live state, or `Create` on a live one, is refused by `check`.
-    pub op: Op,
-    /// The new state's payload; `None` exactly when `op.ends_item()`.
-    pub payload: Option<PayloadRef>,
-    /// Entries of the state that is replaced, removed from unique indexes.
-    pub old_entries: Vec<IndexEntry>,
-    /// Entries of the new state, added to their indexes.
-    pub new_entries: Vec<IndexEntry>,
-}
+pub use crate::versions::{CatalogChange, CatalogRow, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, ScanRequest};
 
-/// What must hold of an item's head for a change to be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadCheck {
-    /// No live state: else [`StoreError::KeyExists`].
-    Absent,
-    /// The live state is this one: else [`StoreError::Conflict`].
-    At(VersionNo),
-}
+/// See [`versions::RowChange`].
+pub type RowChange = versions::RowChange<PayloadRef>;
 
-/// One row's entry in one index.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct IndexEntry {
-    pub index: IndexId,
-    /// The indexed values, encoded as a key.
-    pub key: ItemKey,
-    /// Whether at most one live item may hold it. (An entry with a NULL in it is never unique.)
-    pub unique: bool,
-}
+/// See [`versions::CommitRequest`].
+pub type CommitRequest = versions::CommitRequest<PayloadRef>;
 
-/// A change of the catalogue: `Some` sets the definition of `(kind, id)`, `None` drops it. History of
-/// definitions is kept like that of rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatalogChange {
-    pub kind: String,
-    pub id: u32,
-    pub definition: Option<String>,
-}
+/// See [`versions::RowState`].
+pub type RowState = versions::RowState<PayloadRef>;
 
-/// One state of one definition, current or past.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CatalogRow {
-    pub kind: String,
-    pub id: u32,
-    pub definition: String,
-    pub begun: CommitStamp,
-    pub ended: Option<CommitStamp>,
-}
+/// One state as it is stored, its period as the request's snapshot sees it.
+pub type StoredVersion = versions::StoredVersion<PayloadRef>;
 
-/// Entries for states that exist already, made together with a new index.
-#[derive(Clone, Debug)]
-pub struct IndexBackfill {
-    pub table: TableId,
-    pub entries: Vec<(ItemKey, IndexEntry)>,
-}
-
-/// An atomic set of changes. Applied whole, durable before it is acknowledged, or not at all.
-#[derive(Clone, Debug, Default)]
-pub struct CommitRequest {
-    pub context: Context,
-    /// Names for the commit log, see [`CommitInfo::tables`].
-    pub tables: Vec<String>,
-    pub rows: Vec<RowChange>,
-    /// Tables whose every live item ends with [`Op::Truncate`] before `rows` are applied; with the newest
-    /// commit that may have changed them ([`StoreError::Conflict`] when a later one did).
-    pub truncate: Vec<(TableId, CommitNo)>,
-    pub catalog: Vec<CatalogChange>,
-    pub backfill: Vec<IndexBackfill>,
-    /// The newest catalogue commit the request was planned under; `None` skips the check.
-    pub catalog_seen: Option<CommitNo>,
-    /// The commit's time. `None` takes the store's clock; given (by loaders), it must be later than the
-    /// last commit's. Either way the time used is `max(this, last + 1 µs)`.
-    pub time: Option<Timestamp>,
-}
-
-/// One state with the period it is to have. States of one item must come in order of time.
-#[derive(Clone, Debug)]
-pub struct RowState {
-    pub key: ItemKey,
-    pub from: Timestamp,
-    /// `None` is open.
-    pub to: Option<Timestamp>,
-    pub payload: PayloadRef,
-    pub entries: Vec<IndexEntry>,
-}
-
-/// A history load: states that bring their own periods, in one commit. Refused as a whole with
-/// [`StoreError::BadPeriod`] when a period is empty or reversed, when periods of one item overlap or run
-/// backwards (among themselves or with what the item has), or when an open state is followed by another.
-/// Where a state begins where the item's last one ended the op is UPDATE, after a gap or at first CREATE;
-/// an end that no later state of the load continues is a DELETE.
+/// A history load: states that bring their own periods, in one commit; the rules are those of
+/// [`versions::RowState`]. A load without states makes no commit.
 pub struct LoadRequest {
     pub context: Context,
     pub table: TableId,
     pub table_name: String,
-    /// Batches of states; an `Err` abandons the load. One item's states may be spread over batches.
+    /// Batches of states until the sender is dropped; an `Err` abandons the load. One item's states may be
+    /// spread over batches. Other commits may have to wait for a load: who feeds one must not pause.
     pub states: tokio::sync::mpsc::Receiver<Result<Vec<RowState>, StoreError>>,
-}
-
-/// A read of one table.
-#[derive(Clone, Debug)]
-pub struct ScanRequest {
-    pub table: TableId,
-    pub snapshot: Snapshot,
-    pub scope: Scope,
-    pub keys: KeyFilter,
-    /// Only items with an entry like this (a superset may be returned).
-    pub candidates: Option<IndexCandidates>,
-    /// Without payloads the versions' `payload` is empty and unusable.
-    pub payloads: bool,
-    /// Stop after this many versions.
-    pub limit: Option<usize>,
-}
-
-/// Items that had, in any version, an entry of `index` whose key satisfies `keys`.
-#[derive(Clone, Debug)]
-pub struct IndexCandidates {
-    pub index: IndexId,
-    pub keys: KeyFilter,
-}
-
-/// One state as it is stored, its period as the request's snapshot sees it.
-#[derive(Clone, Debug)]
-pub struct StoredVersion {
-    pub key: ItemKey,
-    pub version: Version,
-    pub payload: PayloadRef,
 }
 
 /// Some states, a bounded number of bytes of them.
@@ -207,7 +94,7 @@ pub trait IndexStore: Send + Sync + Debug {
     /// returns, outside every commit: numbers are never given twice, and may be lost.
     async fn reserve(&self, counter: u32, count: u64) -> Result<u64, StoreError>;
 
-    /// The counter's next number, without taking it; and setting it.
+    /// The counter's next number, without taking it; and setting it, to any number there is.
     async fn counter(&self, counter: u32) -> Result<u64, StoreError>;
     async fn set_counter(&self, counter: u32, next: u64) -> Result<(), StoreError>;
 

@@ -3,6 +3,7 @@
 //! No IO, no clock, no async, no Arrow, no driver: functions of values, testable without a runtime.
 //! `model` is the whole of it in a BTreeMap, the oracle that every store is compared with.
 
+pub mod change;
 pub mod commit;
 pub mod ids;
 pub mod key;
@@ -10,8 +11,12 @@ pub mod model;
 pub mod scope;
 pub mod version;
 
+pub use change::{
+    CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Refusal, RowChange,
+    RowState, ScanRequest, StoredVersion,
+};
 pub use commit::{CommitInfo, CommitStamp, Context};
 pub use ids::{CommitNo, IndexId, ItemKey, TableId, Timestamp, VersionNo};
 pub use key::{KeyFilter, KeyPart, encode_key};
 pub use scope::{Scope, Snapshot};
-pub use version::{Op, Period, Version};
+pub use version::{Op, Period, PeriodEnd, Version};

@@ -1,0 +1,100 @@
+//! Values as parts of keys: the one place that says how, so that what is written and what is looked up agree
+//! byte for byte. Knows no table and reads no store.
+
+use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType,
+    IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion::common::ScalarValue;
+
+use crate::error::{Result, SqlError};
+use crate::types::{PgType, TypeName};
+use crate::versions::key::encode_part;
+use crate::versions::{ItemKey, KeyPart};
+
+/// The key part of one value. The array has the Arrow type of `ty`. Arrays and json have no order: 0A000.
+pub fn key_part(array: &dyn Array, row: usize, ty: PgType) -> Result<KeyPart<'_>> {
+    if array.is_null(row) {
+        return Ok(KeyPart::Null);
+    }
+    Ok(match array.data_type() {
+        DataType::Boolean => KeyPart::Bool(array.as_boolean().value(row)),
+        DataType::Int16 => KeyPart::Int(array.as_primitive::<Int16Type>().value(row).into()),
+        DataType::Int32 => KeyPart::Int(array.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => KeyPart::Int(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Float32 => KeyPart::Float(array.as_primitive::<Float32Type>().value(row).into()),
+        DataType::Float64 => KeyPart::Float(array.as_primitive::<Float64Type>().value(row)),
+        DataType::Decimal128(..) => KeyPart::Decimal(array.as_primitive::<Decimal128Type>().value(row)),
+        DataType::Date32 => KeyPart::Int(array.as_primitive::<Date32Type>().value(row).into()),
+        DataType::Time64(TimeUnit::Microsecond) => KeyPart::Int(array.as_primitive::<Time64MicrosecondType>().value(row)),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            KeyPart::Int(array.as_primitive::<TimestampMicrosecondType>().value(row))
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let x = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
+            // As PostgreSQL compares them: a month has 30 days, a day 24 hours.
+            let days = i128::from(x.months) * 30 + i128::from(x.days);
+            KeyPart::Decimal(days * 86_400_000_000_000 + i128::from(x.nanoseconds))
+        }
+        DataType::Utf8 if ty.name != TypeName::Json => {
+            let text = array.as_string::<i32>().value(row);
+            // Blanks at the end of a char(n) do not count.
+            KeyPart::Text(if ty.name == TypeName::Bpchar { text.trim_end_matches(' ') } else { text })
+        }
+        DataType::Binary => KeyPart::Bytes(array.as_binary::<i32>().value(row)),
+        _ => return Err(no_order(ty)),
+    })
+}
+
+fn no_order(ty: PgType) -> SqlError {
+    SqlError::unsupported(
+        format!("values of type {} cannot be part of a key or an index", ty.sql_name()),
+        "Use columns of a scalar type that has an order.",
+    )
+}
+
+/// The encoded part of a scalar of the Arrow type of `ty`; `None` for NULL, which no comparison matches.
+pub fn scalar_part(value: &ScalarValue, ty: PgType) -> Result<Option<Vec<u8>>> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    let array = value.to_array().map_err(|_| no_order(ty))?;
+    if array.data_type() != &ty.arrow() {
+        return Err(no_order(ty));
+    }
+    let mut bytes = Vec::new();
+    encode_part(&key_part(&array, 0, ty)?, &mut bytes);
+    Ok(Some(bytes))
+}
+
+/// The key of a row of a table without primary key.
+pub fn hidden_key(number: u64) -> ItemKey {
+    crate::versions::encode_key([KeyPart::Int(number as i64)])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{ArrayRef, Int32Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn blanks_at_the_end_of_a_char_do_not_tell_keys_apart() {
+        let padded: ArrayRef = Arc::new(StringArray::from(vec!["z  "]));
+        assert_eq!(key_part(&padded, 0, PgType::new(TypeName::Bpchar)).unwrap(), KeyPart::Text("z"));
+        assert_eq!(key_part(&padded, 0, PgType::TEXT).unwrap(), KeyPart::Text("z  "));
+    }
+
+    #[test]
+    fn a_scalar_and_a_row_agree() {
+        let array: ArrayRef = Arc::new(Int32Array::from(vec![-3]));
+        let mut bytes = Vec::new();
+        encode_part(&key_part(&array, 0, PgType::INT4).unwrap(), &mut bytes);
+        assert_eq!(scalar_part(&ScalarValue::Int32(Some(-3)), PgType::INT4).unwrap(), Some(bytes));
+        assert_eq!(scalar_part(&ScalarValue::Int32(None), PgType::INT4).unwrap(), None);
+        assert!(scalar_part(&ScalarValue::Int64(Some(-3)), PgType::INT4).is_err(), "types must agree");
+    }
+}

@@ -1,0 +1,181 @@
+//! One row of Arrow columns to payload bytes.
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType,
+    IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType,
+};
+use serde::de::IgnoredAny;
+
+use super::{PayloadError, calendar};
+use crate::types::{PgType, TypeName};
+
+/// Writes rows as payloads: one member per column, in the order given, NULL as `null`.
+#[derive(Clone, Debug)]
+pub struct PayloadEncoder {
+    columns: Vec<Member>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    /// `"name":`, escaped.
+    prefix: Vec<u8>,
+    ty: PgType,
+}
+
+impl PayloadEncoder {
+    /// `columns`: the member's name and type of each array that rows will come with.
+    pub fn new<'a>(columns: impl IntoIterator<Item = (&'a str, PgType)>) -> Self {
+        let columns = columns.into_iter().map(|(field, ty)| {
+            let mut prefix = Vec::new();
+            write_string(&mut prefix, field);
+            prefix.push(b':');
+            Member { prefix, ty }
+        });
+        Self { columns: columns.collect() }
+    }
+
+    /// Appends row `row` of `arrays`, one per column with the Arrow type of its column's type.
+    pub fn encode(&self, arrays: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> Result<(), PayloadError> {
+        out.push(b'{');
+        for (index, (column, array)) in self.columns.iter().zip(arrays).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(&column.prefix);
+            write_value(out, array, row, column.ty)?;
+        }
+        out.push(b'}');
+        Ok(())
+    }
+}
+
+/// One value as the payload holds it: what `PayloadColumn::missing` takes.
+pub fn value_json(array: &ArrayRef, row: usize, ty: PgType) -> Result<String, PayloadError> {
+    let mut out = Vec::new();
+    write_value(&mut out, array, row, ty)?;
+    String::from_utf8(out).map_err(|e| PayloadError::Unreadable(e.to_string()))
+}
+
+fn write_value(out: &mut Vec<u8>, array: &dyn Array, row: usize, ty: PgType) -> Result<(), PayloadError> {
+    if array.is_null(row) {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    }
+    match array.data_type() {
+        DataType::Boolean => out.extend_from_slice(if array.as_boolean().value(row) { b"true" } else { b"false" }),
+        DataType::Int16 => write_integer(out, i64::from(array.as_primitive::<Int16Type>().value(row))),
+        DataType::Int32 => write_integer(out, i64::from(array.as_primitive::<Int32Type>().value(row))),
+        DataType::Int64 => write_integer(out, array.as_primitive::<Int64Type>().value(row)),
+        DataType::Float32 => {
+            let x = array.as_primitive::<Float32Type>().value(row);
+            write_float(out, x.is_finite(), x.is_nan(), x.is_sign_negative(), |out| serde_json::to_writer(out, &x));
+        }
+        DataType::Float64 => {
+            let x = array.as_primitive::<Float64Type>().value(row);
+            write_float(out, x.is_finite(), x.is_nan(), x.is_sign_negative(), |out| serde_json::to_writer(out, &x));
+        }
+        DataType::Decimal128(_, scale) => {
+            write_decimal(out, array.as_primitive::<Decimal128Type>().value(row), *scale, ty.numeric_precision().is_none());
+        }
+        DataType::Utf8 => write_text(out, array.as_string::<i32>().value(row), ty)?,
+        DataType::Binary => write_bytes(out, array.as_binary::<i32>().value(row)),
+        DataType::Date32 => quoted(out, |out| calendar::write_date(out, array.as_primitive::<Date32Type>().value(row))),
+        DataType::Time64(TimeUnit::Microsecond) => {
+            quoted(out, |out| calendar::write_time(out, array.as_primitive::<Time64MicrosecondType>().value(row)));
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            quoted(out, |out| calendar::write_timestamp(out, micros, zone.is_some()));
+        }
+        DataType::Interval(IntervalUnit::MonthDayNano) => {
+            let x = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
+            quoted(out, |out| calendar::write_interval(out, x.months, x.days, x.nanoseconds));
+        }
+        DataType::List(_) => {
+            let items = array.as_list::<i32>().value(row);
+            out.push(b'[');
+            for index in 0..items.len() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_value(out, &items, index, ty.element())?;
+            }
+            out.push(b']');
+        }
+        _ => return Err(PayloadError::Unstorable(ty.sql_name())),
+    }
+    Ok(())
+}
+
+fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'"');
+    write(out);
+    out.push(b'"');
+}
+
+fn write_integer(out: &mut Vec<u8>, n: i64) {
+    let mut buffer = [0; lexical_core::BUFFER_SIZE];
+    out.extend_from_slice(lexical_core::write(n, &mut buffer));
+}
+
+fn write_float(
+    out: &mut Vec<u8>,
+    finite: bool,
+    nan: bool,
+    negative: bool,
+    write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
+) {
+    if finite {
+        // Writing into memory cannot fail.
+        let _ = write(out);
+    } else if nan {
+        out.extend_from_slice(b"\"NaN\"");
+    } else {
+        out.extend_from_slice(if negative { b"\"-Infinity\"" } else { b"\"Infinity\"" });
+    }
+}
+
+/// Digits at the scale; without zeros at the end where the type has no scale of its own.
+fn write_decimal(out: &mut Vec<u8>, mantissa: i128, scale: i8, trim: bool) {
+    let scale = usize::try_from(scale).unwrap_or(0);
+    let mut digits = mantissa.unsigned_abs().to_string();
+    if digits.len() <= scale {
+        digits.insert_str(0, &"0".repeat(scale + 1 - digits.len()));
+    }
+    if mantissa < 0 {
+        out.push(b'-');
+    }
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    let fraction = if trim { fraction.trim_end_matches('0') } else { fraction };
+    out.extend_from_slice(whole.as_bytes());
+    if !fraction.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(fraction.as_bytes());
+    }
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str, ty: PgType) -> Result<(), PayloadError> {
+    if !matches!(ty.name, TypeName::Json | TypeName::Jsonb) {
+        write_string(out, text);
+        return Ok(());
+    }
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| PayloadError::NotJson)?;
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn write_string(out: &mut Vec<u8>, text: &str) {
+    // Writing into memory cannot fail.
+    let _ = serde_json::to_writer(out, text);
+}
+
+fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(b"\"\\\\x");
+    for b in bytes {
+        out.push(HEX[usize::from(b >> 4)]);
+        out.push(HEX[usize::from(b & 15)]);
+    }
+    out.push(b'"');
+}
