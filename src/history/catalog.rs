@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::definition::Definition;
 use crate::types::{Identity, PgType, Qualified};
 use crate::versions::{CommitNo, IndexId, TableId};
 
@@ -106,6 +108,39 @@ impl TableDef {
         let ids: &[ColumnId] = self.primary_key.as_ref().map_or(&[], |(_, ids)| ids);
         ids.iter().filter_map(|id| self.column_by_id(*id))
     }
+
+    /// Whether the name is that of its primary key, a unique constraint or an index.
+    pub fn has_index(&self, name: &str) -> bool {
+        self.primary_key.as_ref().is_some_and(|(key, _)| key == name)
+            || self.uniques.iter().any(|u| u.name == name)
+            || self.indexes.iter().any(|i| i.name == name)
+    }
+
+    /// The number of a column to be added.
+    pub fn next_column_id(&self) -> ColumnId {
+        ColumnId(self.columns.iter().map(|c| c.id.0).max().unwrap_or(0).saturating_add(1))
+    }
+
+    /// A payload member for a new column of this name, one that no column has or ever had.
+    pub fn free_field(&self, name: &str) -> String {
+        let taken = |field: &str| self.columns.iter().any(|c| c.field == field);
+        if !taken(name) {
+            return name.to_owned();
+        }
+        (2u32..).map(|n| format!("{name}_{n}")).find(|field| !taken(field)).unwrap_or_default()
+    }
+
+    /// Every column the table ever had, in order of their numbers, each under a name of its own: those of
+    /// the present by their name, a dropped one by its last name, or where that is taken again by
+    /// `name__` and its number.
+    pub fn union_columns(&self) -> Vec<ColumnDef> {
+        let taken = |column: &ColumnDef| self.columns.iter().any(|c| c.name == column.name && c.id > column.id);
+        let named = |column: &ColumnDef| match column.dropped && taken(column) {
+            true => ColumnDef { name: format!("{}__{}", column.name, column.id.0), ..column.clone() },
+            false => column.clone(),
+        };
+        self.columns.iter().map(named).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -169,7 +204,32 @@ pub struct RoleDef {
     pub settings: BTreeMap<String, String>,
 }
 
-/// All definitions as of one commit. Cheap to clone.
+/// Gives every definition its number: tables, indexes, views, sequences and schemas share one row of
+/// numbers, which serve as OIDs. A number is given once, also when the transaction that took it fails.
+#[derive(Clone, Debug)]
+pub struct Ids(Arc<AtomicU32>);
+
+impl Ids {
+    /// Numbers below are PostgreSQL's own.
+    pub const FIRST: u32 = 16384;
+
+    /// Numbers from `next` up, but never one below [`Ids::FIRST`].
+    pub fn from(next: u32) -> Self {
+        Self(Arc::new(AtomicU32::new(next.max(Self::FIRST))))
+    }
+
+    pub fn next(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self::from(Self::FIRST)
+    }
+}
+
+/// All definitions as of one commit. Cloning copies maps of pointers: hold it in an `Arc`.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// The newest commit that changed a definition.
@@ -178,6 +238,62 @@ pub struct Catalog {
     pub tables: BTreeMap<Qualified, Arc<TableDef>>,
     pub views: BTreeMap<Qualified, Arc<ViewDef>>,
     pub sequences: BTreeMap<Qualified, Arc<SequenceDef>>,
-    /// Every definition a table of this id ever had is reachable through `Database::table_at`.
-    pub next_id: u32,
+    /// Where new definitions take their numbers from; shared by all catalogues of a database.
+    pub ids: Ids,
+    pub(super) by_id: BTreeMap<TableId, Arc<TableDef>>,
+}
+
+impl Catalog {
+    /// The table with this id, under whatever name.
+    pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableDef>> {
+        self.by_id.get(&id)
+    }
+
+    /// The table that has this index or unique constraint, by the name in the table's schema.
+    pub fn table_of_index(&self, name: &Qualified) -> Option<&Arc<TableDef>> {
+        self.tables.values().find(|t| t.name.schema == name.schema && t.has_index(&name.name))
+    }
+
+    pub fn view_by_id(&self, id: u32) -> Option<&Arc<ViewDef>> {
+        self.views.values().find(|v| v.id == id)
+    }
+
+    pub fn sequence_by_id(&self, id: u32) -> Option<&Arc<SequenceDef>> {
+        self.sequences.values().find(|s| s.id == id)
+    }
+
+    /// Sets a definition without asking whether it may be so.
+    pub(super) fn put(&mut self, definition: Definition) {
+        match definition {
+            Definition::Schema(def) => drop(self.schemas.insert(def.name.clone(), def)),
+            Definition::Table(def) => {
+                self.by_id.insert(def.id, Arc::clone(&def));
+                self.tables.insert(def.name.clone(), def);
+            }
+            Definition::View(def) => drop(self.views.insert(def.name.clone(), def)),
+            Definition::Sequence(def) => drop(self.sequences.insert(def.name.clone(), def)),
+        }
+    }
+
+    /// Removes a definition from under its name; other names are not looked at.
+    pub(super) fn take(&mut self, definition: &Definition) {
+        match definition {
+            Definition::Schema(def) => drop(self.schemas.remove(&def.name)),
+            Definition::Table(def) => {
+                self.by_id.remove(&def.id);
+                self.tables.remove(&def.name);
+            }
+            Definition::View(def) => drop(self.views.remove(&def.name)),
+            Definition::Sequence(def) => drop(self.sequences.remove(&def.name)),
+        }
+    }
+
+    /// Every definition, schemas first.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = Definition> {
+        let schemas = self.schemas.values().cloned().map(Definition::Schema);
+        let tables = self.tables.values().cloned().map(Definition::Table);
+        let views = self.views.values().cloned().map(Definition::View);
+        let sequences = self.sequences.values().cloned().map(Definition::Sequence);
+        schemas.chain(tables).chain(views).chain(sequences)
+    }
 }

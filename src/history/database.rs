@@ -1,14 +1,28 @@
 //! One database: its stores, its definitions through time, and the only way to read or change either.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use parking_lot::RwLock;
+use tokio::sync::Notify;
 
-use super::{Catalog, HistoryError, TableDef, Transaction};
+use super::commit_log::CommitLog;
+use super::definition::Kind;
+use super::sequences::Sequences;
+use super::timeline::{PUBLIC_ID, Timeline};
+use super::{Catalog, ColumnDef, HistoryError, SequenceDef, TableDef, Transaction, definition, request};
 use crate::runtime::Clock;
-use crate::store::{IndexStore, PayloadStore, RowState, ScanRequest};
-use crate::versions::{CommitInfo, CommitNo, CommitStamp, Context, ItemKey, Scope, Snapshot, TableId, Timestamp, Version};
+use crate::store::{
+    CatalogChange, CommitRequest, IndexStore, LoadRequest, PayloadRef, PayloadStore, RowState, ScanRequest, StoreError,
+    StoredVersion,
+};
+use crate::types::Qualified;
+use crate::versions::{
+    CommitInfo, CommitNo, CommitStamp, Context, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp, Version,
+};
 
 /// One state with its payload's bytes.
 #[derive(Clone, Debug)]
@@ -25,24 +39,52 @@ pub type RowScan = BoxStream<'static, Result<RowBatch, HistoryError>>;
 #[derive(Debug)]
 pub struct Database {
     name: String,
-    #[expect(dead_code)]
-    index: Arc<dyn IndexStore>,
-    #[expect(dead_code)]
-    payloads: Arc<dyn PayloadStore>,
-    #[expect(dead_code)]
-    clock: Arc<dyn Clock>,
+    inner: Arc<Inner>,
 }
 
-#[expect(unused_variables)]
+#[derive(Debug)]
+struct Inner {
+    index: Arc<dyn IndexStore>,
+    payloads: Arc<dyn PayloadStore>,
+    clock: Arc<dyn Clock>,
+    definitions: RwLock<Definitions>,
+    /// Told whenever `Definitions::held` becomes `None`.
+    released: Notify,
+    /// Held by the one commit that changes definitions.
+    turn: tokio::sync::Mutex<()>,
+    sequences: Sequences,
+    log: CommitLog,
+}
+
+#[derive(Debug)]
+struct Definitions {
+    timeline: Timeline,
+    /// While a commit of definitions is on its way: the snapshot before it, which is what new transactions
+    /// get, and beyond which nothing is acknowledged. So no one ever holds a snapshot that is newer than
+    /// the definitions beside it.
+    held: Option<Snapshot>,
+}
+
 impl Database {
-    /// Opens over these stores; reads every definition. A new database gets the schema `public`.
+    /// Opens over these stores; reads every definition. A new database has the schema `public`.
     pub async fn open(
         name: &str,
         index: Arc<dyn IndexStore>,
         payloads: Arc<dyn PayloadStore>,
         clock: Arc<dyn Clock>,
     ) -> Result<Arc<Self>, HistoryError> {
-        todo!()
+        let timeline = Timeline::read(index.catalog().await?, None)?;
+        let inner = Inner {
+            index,
+            payloads,
+            clock,
+            definitions: RwLock::new(Definitions { timeline, held: None }),
+            released: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
+            sequences: Sequences::default(),
+            log: CommitLog::default(),
+        };
+        Ok(Arc::new(Self { name: name.to_owned(), inner: Arc::new(inner) }))
     }
 
     pub fn name(&self) -> &str {
@@ -51,37 +93,70 @@ impl Database {
 
     /// Microseconds now, never earlier than the newest commit.
     pub fn now(&self) -> Timestamp {
-        todo!()
+        Timestamp::from_micros(self.inner.clock.now_micros()).max(self.inner.index.last_commit().time)
     }
 
     /// Definitions at the newest commit.
     pub fn catalog(&self) -> Arc<Catalog> {
-        todo!()
+        Arc::clone(self.inner.definitions.read().timeline.current())
     }
 
     /// Definitions as they were in `scope` (`Current` and the ranges: at the snapshot).
     pub fn catalog_at(&self, scope: Scope, snapshot: Snapshot) -> Arc<Catalog> {
-        todo!()
+        self.inner.definitions.read().timeline.catalog_at(scope, snapshot)
+    }
+
+    /// The table that a name means in `scope`, in the state its definition had there.
+    ///
+    /// An instant picks the table that had the name then; failing that the one that has it at the snapshot
+    /// (so that loaded history older than its table can be read, and a renamed table by its present name);
+    /// failing that the first one to get the name later. `Current` picks the one at the snapshot, the
+    /// ranges likewise or else the last one that had the name.
+    pub fn table_at(&self, name: &Qualified, scope: Scope, snapshot: Snapshot) -> Option<Arc<TableDef>> {
+        self.inner.definitions.read().timeline.table_at(name, scope, snapshot)
     }
 
     /// Every definition this table ever had with the commit it began at, oldest first.
     pub fn table_states(&self, table: TableId) -> Vec<(CommitStamp, Arc<TableDef>)> {
-        todo!()
+        let definitions = self.inner.definitions.read();
+        definitions.timeline.table_states(table).map(|(begun, def)| (begun, Arc::clone(def))).collect()
+    }
+
+    /// Every column that the committed table ever had, see [`TableDef::union_columns`]; empty for an unknown table.
+    pub fn union_columns(&self, table: TableId) -> Vec<ColumnDef> {
+        let definitions = self.inner.definitions.read();
+        definitions.timeline.table_states(table).last().map(|(_, def)| def.union_columns()).unwrap_or_default()
     }
 
     /// The newest acknowledged commit, as a bound for reads.
     pub fn snapshot(&self) -> Snapshot {
-        todo!()
+        self.inner.snapshot_under(&self.inner.definitions.read())
     }
 
     /// A transaction on the newest snapshot.
     pub fn begin(&self, context: Context) -> Transaction {
-        todo!()
+        let definitions = self.inner.definitions.read();
+        let snapshot = self.inner.snapshot_under(&definitions);
+        Transaction::new(snapshot, Arc::clone(definitions.timeline.current()), context)
     }
 
-    /// Makes the transaction's changes one commit. `Ok(None)` when it changed nothing.
+    /// Makes the transaction's changes one commit. `Ok(None)` when it changed nothing. Dropped before it
+    /// returns, the commit may have been made or not, but never in part.
+    ///
+    /// A lost race is `StoreError::Conflict` or `CatalogConflict`; definitions of others that changed since
+    /// are no conflict for a transaction that only writes rows of tables that are as it knows them.
     pub async fn commit(&self, transaction: Transaction) -> Result<Option<CommitStamp>, HistoryError> {
-        todo!()
+        if transaction.is_empty() {
+            return Ok(None);
+        }
+        if transaction.catalog_changes.is_empty() {
+            return self.inner.commit_rows(&transaction).await.map(Some);
+        }
+        let task = tokio::spawn(Arc::clone(&self.inner).commit_definitions(transaction));
+        match task.await {
+            Ok(outcome) => outcome.map(Some),
+            Err(cause) => Err(HistoryError::Store(StoreError::Engine(cause.to_string()))),
+        }
     }
 
     /// See [`crate::store::LoadRequest`].
@@ -89,15 +164,24 @@ impl Database {
         &self,
         context: Context,
         table: &TableDef,
-        states: tokio::sync::mpsc::Receiver<Result<Vec<RowState>, crate::store::StoreError>>,
+        states: tokio::sync::mpsc::Receiver<Result<Vec<RowState>, StoreError>>,
     ) -> Result<u64, HistoryError> {
-        todo!()
+        let request = LoadRequest { context, table: table.id, table_name: table.name.to_string(), states };
+        let (stamp, count) = self.inner.index.load(request).await.map_err(|error| match error {
+            StoreError::KeyExists { key, .. } if table.primary_key.is_some() => HistoryError::duplicate_key(table, &key),
+            StoreError::UniqueExists { index, key } => HistoryError::duplicate_entry(table, index, &key),
+            other => HistoryError::Store(other),
+        })?;
+        self.inner.released_beyond(stamp).await;
+        Ok(count)
     }
 
     /// States of one table with their payloads, ordered by (key, from). Own writes of a transaction are not
     /// in it: who scans lays them over.
     pub fn scan(&self, request: ScanRequest) -> RowScan {
-        todo!()
+        let payloads = request.payloads.then(|| Arc::clone(&self.inner.payloads));
+        let batches = self.inner.index.scan(request).map_err(HistoryError::from);
+        batches.and_then(move |batch| resolve(payloads.clone(), batch)).boxed()
     }
 
     /// The state of each item in a scope that picks at most one, in order.
@@ -108,45 +192,234 @@ impl Database {
         scope: Scope,
         snapshot: Snapshot,
     ) -> Result<Vec<Option<StateRow>>, HistoryError> {
-        todo!()
+        let found = self.inner.index.get(table, keys, scope, snapshot).await?;
+        let is_inline = |version: &StoredVersion| matches!(version.payload, PayloadRef::Inline(_));
+        if found.iter().flatten().all(is_inline) {
+            return Ok(found.into_iter().map(|version| version.map(inline)).collect());
+        }
+        let present: Vec<bool> = found.iter().map(Option::is_some).collect();
+        let payloads = Some(Arc::clone(&self.inner.payloads));
+        let mut rows = resolve(payloads, found.into_iter().flatten().collect()).await?.into_iter();
+        Ok(present.into_iter().map(|present| if present { rows.next() } else { None }).collect())
     }
 
     /// The live item that holds this key of a unique index at the newest commit.
-    pub async fn unique_holder(&self, index: crate::versions::IndexId, key: &ItemKey) -> Result<Option<ItemKey>, HistoryError> {
-        todo!()
+    pub async fn unique_holder(&self, index: IndexId, key: &ItemKey) -> Result<Option<ItemKey>, HistoryError> {
+        Ok(self.inner.index.unique_holder(index, key).await?)
     }
 
     pub async fn live_count(&self, table: TableId, snapshot: Snapshot) -> Result<Option<u64>, HistoryError> {
-        todo!()
+        Ok(self.inner.index.live_count(table, snapshot).await?)
     }
 
     /// Commits with `from <= number <= to`, ascending.
     pub fn commits(&self, from: CommitNo, to: CommitNo) -> BoxStream<'static, Result<Vec<CommitInfo>, HistoryError>> {
-        todo!()
+        self.inner.index.commits(from, to).map_err(HistoryError::from).boxed()
+    }
+
+    /// These commits by number, in any order and with repeats; those not made are left out. Cached, so that
+    /// joining versions to their commits batch by batch is cheap.
+    pub async fn commit_infos(
+        &self,
+        commits: impl IntoIterator<Item = CommitNo>,
+    ) -> Result<HashMap<CommitNo, Arc<CommitInfo>>, HistoryError> {
+        self.inner.log.read(self.inner.index.as_ref(), commits).await
     }
 
     /// The commit's stamp, or [`HistoryError::CommitNotReached`].
     pub async fn commit_stamp(&self, commit: CommitNo) -> Result<CommitStamp, HistoryError> {
-        todo!()
+        if commit == CommitNo::ZERO {
+            return Ok(CommitStamp { commit, time: Timestamp::MIN });
+        }
+        self.inner.index.commit_stamp(commit).await?.ok_or(HistoryError::CommitNotReached(commit))
+    }
+
+    /// The newest commit with `time <= at`; `None` before the first.
+    pub async fn commit_at(&self, at: Timestamp) -> Result<Option<CommitStamp>, HistoryError> {
+        Ok(self.inner.index.commit_at(at).await?)
     }
 
     /// The next value of a sequence; never given twice, whatever becomes of the transaction.
-    pub async fn next_value(&self, sequence: &super::SequenceDef) -> Result<i64, HistoryError> {
-        todo!()
+    pub async fn next_value(&self, sequence: &SequenceDef) -> Result<i64, HistoryError> {
+        let stored = self.inner.is_stored(Kind::Sequence, sequence.id);
+        self.inner.sequences.next(self.inner.index.as_ref(), sequence, stored).await
     }
 
     /// `setval`: the next value is `value` itself when `is_called` is false, else the one after it.
-    pub async fn set_value(&self, sequence: &super::SequenceDef, value: i64, is_called: bool) -> Result<(), HistoryError> {
-        todo!()
+    pub async fn set_value(&self, sequence: &SequenceDef, value: i64, is_called: bool) -> Result<(), HistoryError> {
+        let stored = self.inner.is_stored(Kind::Sequence, sequence.id);
+        self.inner.sequences.set(self.inner.index.as_ref(), sequence, stored, value, is_called).await
     }
 
     /// `count` hidden row numbers of a table without primary key; returns the first.
     pub async fn row_numbers(&self, table: &TableDef, count: u64) -> Result<u64, HistoryError> {
-        todo!()
+        self.inner.sequences.row_numbers(self.inner.index.as_ref(), table, count).await
     }
 
     /// Finishes what was accepted and refuses what comes after.
     pub async fn close(&self) -> Result<(), HistoryError> {
-        todo!()
+        let _turn = self.inner.turn.lock().await;
+        let given_back = self.inner.sequences.give_back(self.inner.index.as_ref()).await;
+        self.inner.index.close().await?;
+        given_back
+    }
+}
+
+/// Payloads in place of references; without a payload store, empty.
+async fn resolve(payloads: Option<Arc<dyn PayloadStore>>, batch: Vec<StoredVersion>) -> Result<RowBatch, HistoryError> {
+    let Some(payloads) = payloads else {
+        return Ok(batch.into_iter().map(|v| StateRow { key: v.key, version: v.version, payload: Bytes::new() }).collect());
+    };
+    if batch.iter().all(|version| matches!(version.payload, PayloadRef::Inline(_))) {
+        return Ok(batch.into_iter().map(inline).collect());
+    }
+    let (places, refs): (Vec<_>, Vec<_>) = batch.into_iter().map(|v| ((v.key, v.version), v.payload)).unzip();
+    let bytes = payloads.get(&refs).await?;
+    let rows = places.into_iter().zip(bytes);
+    Ok(rows.map(|((key, version), payload)| StateRow { key, version, payload }).collect())
+}
+
+fn inline(version: StoredVersion) -> StateRow {
+    let payload = match version.payload {
+        PayloadRef::Inline(bytes) => bytes,
+        PayloadRef::Object { .. } => Bytes::new(),
+    };
+    StateRow { key: version.key, version: version.version, payload }
+}
+
+impl Inner {
+    fn snapshot_under(&self, definitions: &Definitions) -> Snapshot {
+        definitions.held.unwrap_or_else(|| {
+            let CommitStamp { commit, time } = self.index.last_commit();
+            Snapshot { commit, time }
+        })
+    }
+
+    fn is_stored(&self, kind: Kind, id: u32) -> bool {
+        self.definitions.read().timeline.is_stored(kind, id)
+    }
+
+    async fn commit_rows(&self, transaction: &Transaction) -> Result<CommitStamp, HistoryError> {
+        let seen = self.catalog_known_to(transaction);
+        let request = request::assemble(transaction, self.payloads.as_ref(), seen).await?;
+        let stamp = self.index.commit(request).await.map_err(|error| request::explain(transaction, error))?;
+        self.released_beyond(stamp).await;
+        Ok(stamp)
+    }
+
+    /// The newest catalogue commit under which the transaction's rows mean what they meant to it.
+    fn catalog_known_to(&self, transaction: &Transaction) -> CommitNo {
+        let current = Arc::clone(self.definitions.read().timeline.current());
+        if current.commit == transaction.catalog_seen {
+            return current.commit;
+        }
+        let unchanged = |id: &TableId| transaction.catalog.table_by_id(*id) == current.table_by_id(*id);
+        if transaction.writes.keys().all(unchanged) { current.commit } else { transaction.catalog_seen }
+    }
+
+    /// Returns once nobody can be given a snapshot before this commit.
+    async fn released_beyond(&self, stamp: CommitStamp) {
+        loop {
+            let released = self.released.notified();
+            if self.definitions.read().held.is_none_or(|held| stamp.commit <= held.commit) {
+                return;
+            }
+            released.await;
+        }
+    }
+
+    async fn commit_definitions(self: Arc<Self>, transaction: Transaction) -> Result<CommitStamp, HistoryError> {
+        let _turn = self.turn.lock().await;
+        let seen = self.store_public_before_it_is_dropped(&transaction).await?;
+        for sequence in transaction.catalog.sequences.values().filter(|s| !self.is_stored(Kind::Sequence, s.id)) {
+            self.sequences.settle(self.index.as_ref(), sequence).await?;
+        }
+        let request = request::assemble(&transaction, self.payloads.as_ref(), seen).await?;
+        let hold = Hold::new(&self);
+        match self.index.commit(request).await {
+            Ok(stamp) => {
+                let catalog = Catalog::clone(&transaction.catalog);
+                hold.release(|timeline| timeline.apply(stamp, &transaction.catalog_changes, catalog))?;
+                Ok(stamp)
+            }
+            Err(error) => {
+                if !is_certain(&error) {
+                    self.read_again(hold).await;
+                }
+                Err(request::explain(&transaction, error))
+            }
+        }
+    }
+
+    /// `public` exists without a row; so that its end can be kept, it gets one first. Returns the catalogue
+    /// commit that the transaction then counts as having seen.
+    async fn store_public_before_it_is_dropped(&self, transaction: &Transaction) -> Result<CommitNo, HistoryError> {
+        let is_public = |change: &CatalogChange| change.kind == Kind::Schema.name() && change.id == PUBLIC_ID;
+        let drops = |change: &CatalogChange| is_public(change) && change.definition.is_none();
+        if !transaction.catalog_changes.iter().any(drops) || self.is_stored(Kind::Schema, PUBLIC_ID) {
+            return Ok(transaction.catalog_seen);
+        }
+        let mut catalog = definition::changes(&Catalog::default(), &transaction.base_catalog)?;
+        catalog.retain(is_public);
+        let changes = catalog.clone();
+        let (context, catalog_seen) = (transaction.context.clone(), Some(transaction.catalog_seen));
+        let hold = Hold::new(self);
+        let stamp = self.index.commit(CommitRequest { context, catalog, catalog_seen, ..CommitRequest::default() }).await?;
+        let before = Catalog::clone(&transaction.base_catalog);
+        hold.release(|timeline| timeline.apply(stamp, &changes, before))?;
+        Ok(stamp.commit)
+    }
+
+    /// After a failure that leaves open what was made: believes the store.
+    async fn read_again(&self, hold: Hold<'_>) {
+        let Ok(rows) = self.index.catalog().await else { return };
+        let ids = self.definitions.read().timeline.current().ids.clone();
+        match Timeline::read(rows, Some(ids)) {
+            Ok(timeline) => hold.release(|current| *current = timeline),
+            Err(cause) => tracing::error!(%cause, "definitions cannot be read again after a failed commit"),
+        }
+    }
+}
+
+/// Whether the store made nothing of the request, for sure.
+fn is_certain(error: &StoreError) -> bool {
+    match error {
+        StoreError::Conflict { .. }
+        | StoreError::KeyExists { .. }
+        | StoreError::UniqueExists { .. }
+        | StoreError::CatalogConflict
+        | StoreError::BadPeriod { .. }
+        | StoreError::Payload { .. }
+        | StoreError::Full
+        | StoreError::InUse
+        | StoreError::Closed => true,
+        StoreError::Corrupt(_) | StoreError::Engine(_) => false,
+    }
+}
+
+/// Keeps snapshots before the commit of definitions that is on its way; ends when dropped.
+struct Hold<'a>(&'a Inner);
+
+impl<'a> Hold<'a> {
+    fn new(inner: &'a Inner) -> Self {
+        let mut definitions = inner.definitions.write();
+        definitions.held = Some(inner.snapshot_under(&definitions));
+        drop(definitions);
+        Self(inner)
+    }
+
+    /// Changes the definitions and lets snapshots go on, at once.
+    fn release<T>(self, change: impl FnOnce(&mut Timeline) -> T) -> T {
+        let mut definitions = self.0.definitions.write();
+        let changed = change(&mut definitions.timeline);
+        definitions.held = None;
+        changed
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.definitions.write().held = None;
+        self.0.released.notify_waiters();
     }
 }

@@ -1,8 +1,9 @@
 //! Why history could not be read or written.
 
+use super::{ColumnId, TableDef, printed_key};
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::store::StoreError;
-use crate::versions::CommitNo;
+use crate::versions::{CommitNo, IndexId, ItemKey};
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HistoryError {
@@ -17,9 +18,57 @@ pub enum HistoryError {
     /// A sequence is exhausted.
     #[error("nextval: reached {bound} value of sequence \"{sequence}\" ({limit})")]
     SequenceExhausted { sequence: String, bound: &'static str, limit: i64 },
+    /// A new unique index over rows that share a key.
+    #[error("could not create unique index \"{index}\"")]
+    DuplicateInIndex { schema: String, table: String, index: String, detail: String },
+    /// A sequence would be set to a value that it never gives.
+    #[error("setval: value {value} is out of bounds for sequence \"{sequence}\" ({min}..{max})")]
+    SequenceBounds { sequence: String, value: i64, min: i64, max: i64 },
     /// A definition on disk that this program cannot read.
     #[error("definition cannot be read: {0}")]
     BadDefinition(String),
+}
+
+impl HistoryError {
+    /// A second row with this primary key.
+    pub fn duplicate_key(table: &TableDef, key: &ItemKey) -> Self {
+        let (constraint, columns) = table.primary_key.as_ref().map_or(("", &[][..]), |(name, ids)| (name, ids));
+        Self::Duplicate {
+            schema: table.name.schema.clone(),
+            table: table.name.name.clone(),
+            constraint: constraint.to_owned(),
+            detail: format!("Key {} already exists.", printed(table, columns, key)),
+        }
+    }
+
+    /// A second live row with this key of a unique constraint or index.
+    pub fn duplicate_entry(table: &TableDef, index: IndexId, key: &ItemKey) -> Self {
+        let unique = table.uniques.iter().find(|unique| unique.id == index);
+        let columns = unique.map_or(&[][..], |unique| &unique.columns);
+        Self::Duplicate {
+            schema: table.name.schema.clone(),
+            table: table.name.name.clone(),
+            constraint: unique.map(|unique| unique.name.clone()).unwrap_or_default(),
+            detail: format!("Key {} already exists.", printed(table, columns, key)),
+        }
+    }
+
+    /// Two rows that a new unique index of the table would have to hold under one key.
+    pub fn duplicate_in_index(table: &TableDef, index: IndexId, key: &ItemKey) -> Self {
+        let unique = table.uniques.iter().find(|unique| unique.id == index);
+        let columns = unique.map_or(&[][..], |unique| &unique.columns);
+        Self::DuplicateInIndex {
+            schema: table.name.schema.clone(),
+            table: table.name.name.clone(),
+            index: unique.map(|unique| unique.name.clone()).unwrap_or_default(),
+            detail: format!("Key {} is duplicated.", printed(table, columns, key)),
+        }
+    }
+}
+
+fn printed(table: &TableDef, columns: &[ColumnId], key: &ItemKey) -> String {
+    let columns: Vec<_> = columns.iter().filter_map(|id| table.column_by_id(*id)).collect();
+    printed_key::print(&columns, key)
 }
 
 impl Diagnose for HistoryError {
@@ -32,13 +81,27 @@ impl Diagnose for HistoryError {
                 .constraint(constraint.clone()),
             Self::CommitNotReached(_) => SqlError::new(SqlState::INVALID_PARAMETER_VALUE, self.to_string()),
             Self::SequenceExhausted { .. } => SqlError::new(SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED, self.to_string()),
+            Self::DuplicateInIndex { schema, table, index, detail } => {
+                SqlError::new(SqlState::UNIQUE_VIOLATION, self.to_string())
+                    .detail(detail.clone())
+                    .table(schema.clone(), table.clone())
+                    .constraint(index.clone())
+            }
+            Self::SequenceBounds { .. } => SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, self.to_string()),
             Self::BadDefinition(_) => SqlError::new(SqlState::DATA_CORRUPTED, "a definition in the catalogue cannot be read"),
         }
     }
 }
 
 impl From<HistoryError> for SqlError {
+    /// What the client is told; the rest of an engine's failure goes to the log here.
     fn from(error: HistoryError) -> Self {
+        match &error {
+            HistoryError::Store(StoreError::Engine(cause) | StoreError::Corrupt(cause)) | HistoryError::BadDefinition(cause) => {
+                tracing::error!(%cause, "the store failed");
+            }
+            _ => {}
+        }
         error.diagnose()
     }
 }

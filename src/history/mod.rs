@@ -6,11 +6,22 @@
 pub mod catalog;
 pub mod database;
 pub mod error;
+pub mod privilege;
 pub mod transaction;
 
+mod commit_log;
+mod ddl;
+mod definition;
+mod printed_key;
+mod request;
+mod sequences;
+mod timeline;
+
 pub use catalog::{
-    Catalog, CheckDef, ColumnDef, ColumnId, IndexDef, RoleDef, SchemaDef, SequenceDef, TableDef, UniqueDef, ViewDef,
+    Catalog, CheckDef, ColumnDef, ColumnId, Ids, IndexDef, RoleDef, SchemaDef, SequenceDef, TableDef, UniqueDef, ViewDef,
 };
 pub use database::{Database, RowBatch, RowScan, StateRow};
+pub use ddl::{CatalogError, SYSTEM_COLUMNS, is_system_schema};
 pub use error::HistoryError;
-pub use transaction::{PendingRow, Transaction};
+pub use privilege::{Authority, Grants, PUBLIC};
+pub use transaction::{Base, PendingRow, TableWrites, Transaction};

@@ -3,16 +3,17 @@
 //! Nothing here reaches a store before `Database::commit`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Catalog;
+use super::{Catalog, HistoryError, definition};
 use crate::store::{CatalogChange, IndexBackfill, IndexEntry};
 use crate::versions::{CommitNo, Context, ItemKey, Snapshot, TableId, Timestamp, VersionNo};
 
 /// An item as this transaction has left it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PendingRow {
     /// The item's live state at the snapshot, which the commit is checked against.
     pub base: Option<VersionNo>,
@@ -30,6 +31,14 @@ pub struct TableWrites {
     pub rows: BTreeMap<ItemKey, PendingRow>,
 }
 
+/// An item's live state at the snapshot, as a write found it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Base {
+    pub version: VersionNo,
+    /// The index entries of that state.
+    pub entries: Vec<IndexEntry>,
+}
+
 /// One transaction, explicit or of a single statement. Dropped without a commit, it never was.
 #[derive(Clone, Debug)]
 pub struct Transaction {
@@ -38,10 +47,199 @@ pub struct Transaction {
     pub catalog: Arc<Catalog>,
     /// The catalogue commit that `catalog` began from.
     pub catalog_seen: CommitNo,
+    /// What leads from the definitions at the snapshot to `catalog`, at most one change per definition.
     pub catalog_changes: Vec<CatalogChange>,
     pub backfill: Vec<IndexBackfill>,
     pub writes: BTreeMap<TableId, Arc<TableWrites>>,
     pub context: Context,
     /// A time the commit is to have, for loaders of old data.
     pub time: Option<Timestamp>,
+    /// Definitions at the snapshot.
+    pub(super) base_catalog: Arc<Catalog>,
+}
+
+impl Transaction {
+    pub(super) fn new(snapshot: Snapshot, catalog: Arc<Catalog>, context: Context) -> Self {
+        Self {
+            snapshot,
+            catalog_seen: catalog.commit,
+            base_catalog: Arc::clone(&catalog),
+            catalog,
+            catalog_changes: Vec::new(),
+            backfill: Vec::new(),
+            writes: BTreeMap::new(),
+            context,
+            time: None,
+        }
+    }
+
+    /// Gives the item a new state. `base` is its live state at the snapshot, `None` when it has none; it
+    /// counts only at the transaction's first change of the item. Whether the item may be created or
+    /// replaced is for the caller to know.
+    pub fn write(&mut self, table: TableId, key: ItemKey, base: Option<Base>, payload: Bytes, entries: Vec<IndexEntry>) {
+        let writes = self.writes_of(table);
+        let base = base.filter(|_| !writes.truncated);
+        match writes.rows.entry(key) {
+            Entry::Occupied(mut pending) => pending.get_mut().state = Some((payload, entries)),
+            Entry::Vacant(place) => {
+                let (base, base_entries) = base.map_or((None, Vec::new()), |base| (Some(base.version), base.entries));
+                place.insert(PendingRow { base, base_entries, state: Some((payload, entries)) });
+            }
+        }
+    }
+
+    /// Ends the item. An item that only this transaction knows is as if it had never been.
+    pub fn delete(&mut self, table: TableId, key: ItemKey, base: Option<Base>) {
+        let writes = self.writes_of(table);
+        match writes.rows.entry(key) {
+            Entry::Occupied(pending) if pending.get().base.is_none() => drop(pending.remove()),
+            Entry::Occupied(mut pending) => pending.get_mut().state = None,
+            Entry::Vacant(place) => {
+                if let Some(base) = base.filter(|_| !writes.truncated) {
+                    place.insert(PendingRow { base: Some(base.version), base_entries: base.entries, state: None });
+                }
+            }
+        }
+    }
+
+    /// Ends every item of the table, those of this transaction included.
+    pub fn truncate(&mut self, table: TableId) {
+        self.writes.insert(table, Arc::new(TableWrites { truncated: true, rows: BTreeMap::new() }));
+    }
+
+    /// Makes these the transaction's definitions. They must have been made from `self.catalog`.
+    pub fn apply_catalog(&mut self, catalog: Catalog) -> Result<(), HistoryError> {
+        self.catalog_changes = definition::changes(&self.base_catalog, &catalog)?;
+        self.catalog = Arc::new(catalog);
+        Ok(())
+    }
+
+    /// What the transaction has done to this table, to lay over what is read of it; `None` for nothing.
+    pub fn overlay(&self, table: TableId) -> Option<Arc<TableWrites>> {
+        self.writes.get(&table).filter(|writes| !writes.is_empty()).cloned()
+    }
+
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.catalog_changes.is_empty() && self.backfill.is_empty() && self.writes.values().all(|writes| writes.is_empty())
+    }
+
+    fn writes_of(&mut self, table: TableId) -> &mut TableWrites {
+        Arc::make_mut(self.writes.entry(table).or_default())
+    }
+}
+
+impl TableWrites {
+    pub fn is_empty(&self) -> bool {
+        !self.truncated && self.rows.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::versions::{IndexId, KeyPart, encode_key};
+
+    const TABLE: TableId = TableId(20000);
+
+    fn key(n: i64) -> ItemKey {
+        encode_key([KeyPart::Int(n)])
+    }
+
+    fn entry(n: i64) -> IndexEntry {
+        IndexEntry { index: IndexId(20001), key: key(n), unique: true }
+    }
+
+    fn base(version: u64) -> Option<Base> {
+        Some(Base { version: VersionNo(version), entries: vec![entry(1)] })
+    }
+
+    fn transaction() -> Transaction {
+        let snapshot = Snapshot { commit: CommitNo(7), time: Timestamp::from_micros(7) };
+        Transaction::new(snapshot, Arc::new(Catalog::default()), Context::default())
+    }
+
+    fn write(tx: &mut Transaction, base: Option<Base>, payload: &'static str) {
+        tx.write(TABLE, key(1), base, Bytes::from_static(payload.as_bytes()), vec![entry(2)]);
+    }
+
+    /// The one row the transaction has left: base version, base entries, payload.
+    fn left(tx: &Transaction) -> Option<(Option<u64>, usize, Option<String>)> {
+        let row = tx.overlay(TABLE)?.rows.get(&key(1)).cloned()?;
+        let payload = row.state.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned());
+        Some((row.base.map(|v| v.0), row.base_entries.len(), payload))
+    }
+
+    #[test]
+    fn insert_then_delete_is_nothing() {
+        let mut tx = transaction();
+        write(&mut tx, None, "{}");
+        assert!(!tx.is_empty());
+        tx.delete(TABLE, key(1), None);
+        assert!(tx.is_empty());
+        assert!(tx.overlay(TABLE).is_none());
+    }
+
+    #[test]
+    fn delete_then_insert_replaces_the_state_at_the_snapshot() {
+        let mut tx = transaction();
+        tx.delete(TABLE, key(1), base(4));
+        assert_eq!(left(&tx), Some((Some(4), 1, None)));
+        write(&mut tx, None, "new");
+        assert_eq!(left(&tx), Some((Some(4), 1, Some("new".to_owned()))));
+    }
+
+    #[test]
+    fn update_then_delete_ends_the_state_at_the_snapshot() {
+        let mut tx = transaction();
+        write(&mut tx, base(4), "new");
+        tx.delete(TABLE, key(1), base(5));
+        assert_eq!(left(&tx), Some((Some(4), 1, None)));
+    }
+
+    #[test]
+    fn insert_delete_insert_is_an_insert() {
+        let mut tx = transaction();
+        write(&mut tx, None, "a");
+        tx.delete(TABLE, key(1), None);
+        write(&mut tx, None, "b");
+        assert_eq!(left(&tx), Some((None, 0, Some("b".to_owned()))));
+    }
+
+    #[test]
+    fn the_last_of_many_updates_stays_over_the_first_base() {
+        let mut tx = transaction();
+        write(&mut tx, base(4), "a");
+        write(&mut tx, base(9), "b");
+        assert_eq!(left(&tx), Some((Some(4), 1, Some("b".to_owned()))));
+    }
+
+    #[test]
+    fn deleting_what_is_not_there_is_nothing() {
+        let mut tx = transaction();
+        tx.delete(TABLE, key(1), None);
+        assert!(tx.is_empty());
+    }
+
+    #[test]
+    fn after_truncate_only_new_rows_are_alive() {
+        let mut tx = transaction();
+        write(&mut tx, base(4), "old");
+        tx.truncate(TABLE);
+        assert_eq!(left(&tx), None);
+        tx.delete(TABLE, key(1), base(4));
+        assert_eq!(left(&tx), None);
+        write(&mut tx, base(4), "new");
+        assert_eq!(left(&tx), Some((None, 0, Some("new".to_owned()))));
+        assert!(tx.overlay(TABLE).is_some_and(|writes| writes.truncated));
+    }
+
+    #[test]
+    fn writes_do_not_reach_an_overlay_that_was_handed_out() {
+        let mut tx = transaction();
+        write(&mut tx, None, "a");
+        let seen = tx.overlay(TABLE).unwrap();
+        tx.delete(TABLE, key(1), None);
+        assert_eq!(seen.rows.len(), 1);
+    }
 }

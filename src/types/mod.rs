@@ -3,8 +3,25 @@
 //!
 //! Ground for `wire`, `plan`, `session` and `history`. Knows no table, no SQL statement and no socket.
 
-pub mod name;
-pub mod pg_type;
+pub mod array;
 
+pub mod calendar;
+pub mod complaint;
+pub mod datetime;
+pub mod decode;
+pub mod encode;
+pub mod interval;
+pub mod json;
+pub mod name;
+pub mod number;
+pub mod pg_type;
+pub mod plain;
+pub mod text;
+pub mod zone;
+
+pub use decode::decode_parameter;
+pub use encode::RowEncoder;
 pub use name::{Identity, Qualified};
 pub use pg_type::{Oid, PgType, TypeName};
+pub use text::{scalar_from_text, write_value};
+pub use zone::Zone;

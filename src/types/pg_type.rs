@@ -199,6 +199,11 @@ impl PgType {
         TYPES.iter().find(|r| r.1 == element).map(|r| Self::new(r.0).array_of())
     }
 
+    /// A type by the name SQL has for it, without modifier: `integer`, `timestamp with time zone`.
+    pub fn from_sql_name(name: &str) -> Option<Self> {
+        TYPES.iter().find(|r| r.2 == name).map(|r| Self::new(r.0))
+    }
+
     /// The Arrow type that carries values of this type.
     pub fn arrow(self) -> DataType {
         if self.array {

@@ -4,6 +4,21 @@
 //! Owns assignment (defaults, casts, lengths), constraints, ON CONFLICT, RETURNING, and the same for COPY.
 //! Never prints a statement to parse it again, never commits.
 
+mod assign;
+mod cells;
+mod conflict;
+mod existing;
+mod insert;
+mod parameters;
+mod program;
+mod returning;
+mod select;
+mod set;
+mod target;
+mod update;
+mod values;
+mod write;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,8 +29,12 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 
+use self::insert::Insert;
+use self::parameters::Parameters;
+use self::update::Change;
 use super::{Execution, ResultColumn, StatementContext};
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::TableDef;
 use crate::types::PgType;
 
 /// What writing needs of the engine: queries planned and run under one statement's context.
@@ -44,37 +63,49 @@ pub const ITEM_KEY: &str = "_key";
 #[derive(Debug)]
 pub struct Modify {
     parameters: Vec<PgType>,
-    columns: Option<Arc<[ResultColumn]>>,
+    kind: Kind,
 }
 
+#[derive(Debug)]
+enum Kind {
+    Insert(Insert),
+    Change(Change),
+}
+
+/// Analyses an INSERT; `declared` are the parameter types that the client gave.
 pub async fn plan_insert(
     ctx: &StatementContext,
     queries: &dyn Queries,
     insert: &ast::Insert,
     declared: &[Option<PgType>],
 ) -> Result<Modify> {
-    let _ = (ctx, queries, insert, declared);
-    Err(SqlError::unsupported("INSERT is not supported", "It is being built."))
+    let mut parameters = Parameters::new(declared);
+    let kind = Kind::Insert(insert::plan_insert(ctx, queries, insert, &mut parameters).await?);
+    Ok(Modify { parameters: parameters.finish(), kind })
 }
 
+/// Analyses an UPDATE.
 pub async fn plan_update(
     ctx: &StatementContext,
     queries: &dyn Queries,
     update: &ast::Update,
     declared: &[Option<PgType>],
 ) -> Result<Modify> {
-    let _ = (ctx, queries, update, declared);
-    Err(SqlError::unsupported("UPDATE is not supported", "It is being built."))
+    let mut parameters = Parameters::new(declared);
+    let kind = Kind::Change(update::plan_update(ctx, queries, update, &mut parameters).await?);
+    Ok(Modify { parameters: parameters.finish(), kind })
 }
 
+/// Analyses a DELETE.
 pub async fn plan_delete(
     ctx: &StatementContext,
     queries: &dyn Queries,
     delete: &ast::Delete,
     declared: &[Option<PgType>],
 ) -> Result<Modify> {
-    let _ = (ctx, queries, delete, declared);
-    Err(SqlError::unsupported("DELETE is not supported", "It is being built."))
+    let mut parameters = Parameters::new(declared);
+    let kind = Kind::Change(update::plan_delete(ctx, queries, delete, &mut parameters).await?);
+    Ok(Modify { parameters: parameters.finish(), kind })
 }
 
 impl Modify {
@@ -85,12 +116,60 @@ impl Modify {
 
     /// What RETURNING gives; `None` without one.
     pub fn columns(&self) -> Option<Arc<[ResultColumn]>> {
-        self.columns.clone()
+        let returning = match &self.kind {
+            Kind::Insert(insert) => &insert.returning,
+            Kind::Change(change) => &change.returning,
+        };
+        returning.as_ref().map(|r| r.columns.clone())
+    }
+
+    /// The table that is written to.
+    pub fn table(&self) -> &TableDef {
+        match &self.kind {
+            Kind::Insert(insert) => insert.target().table(),
+            Kind::Change(change) => change.target().table(),
+        }
+    }
+
+    /// `INSERT`, `UPDATE` or `DELETE`: the privilege it takes, and its name in messages.
+    pub fn verb(&self) -> &'static str {
+        match &self.kind {
+            Kind::Insert(_) => "INSERT",
+            Kind::Change(change) if change.is_update() => "UPDATE",
+            Kind::Change(_) => "DELETE",
+        }
+    }
+
+    /// For EXPLAIN: the SELECT that gives the rows, where there is one.
+    pub fn source(&self) -> Option<&LogicalPlan> {
+        match &self.kind {
+            Kind::Insert(insert) => insert.source(),
+            Kind::Change(change) => Some(change.source()),
+        }
     }
 
     /// Runs it: reads, checks, and writes to `ctx.transaction`, whole or not at all. Always `Execution::Modified`.
+    /// 25006 where nothing may be written.
     pub async fn execute(&self, ctx: &StatementContext, queries: &dyn Queries, parameters: &[ScalarValue]) -> Result<Execution> {
-        let _ = (ctx, queries, parameters);
-        Err(SqlError::unsupported("writing is not supported", "It is being built."))
+        refuse_read_only(ctx, self.verb())?;
+        match &self.kind {
+            Kind::Insert(insert) => insert.execute(ctx, queries, parameters).await,
+            Kind::Change(change) => change.execute(ctx, queries, parameters).await,
+        }
     }
+}
+
+/// 25006 when the transaction is read-only or reads the past.
+pub fn refuse_read_only(ctx: &StatementContext, verb: &str) -> Result<()> {
+    if ctx.default_scope.is_some() {
+        let message = format!("cannot execute {verb} while reading the past");
+        return Err(
+            SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message).hint("RESET chronogate.as_of returns to the present.")
+        );
+    }
+    if ctx.read_only {
+        let message = format!("cannot execute {verb} in a read-only transaction");
+        return Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message));
+    }
+    Ok(())
 }

@@ -1,0 +1,171 @@
+//! A key's bytes back as the text that PostgreSQL shows of it: `(id)=(1)`.
+//!
+//! For messages only: values that are compared or returned are read from payloads.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime};
+
+use super::ColumnDef;
+use crate::types::{PgType, TypeName};
+use crate::versions::ItemKey;
+
+/// `(a, b)=(1, x)`. Parts that cannot be read, because the key was made under other types, show as `?`.
+pub(super) fn print(columns: &[&ColumnDef], key: &ItemKey) -> String {
+    let mut rest = key.as_bytes();
+    let values: Vec<String> = columns.iter().map(|c| value(c.ty, &mut rest).unwrap_or_else(|| "?".to_owned())).collect();
+    let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
+    format!("({})=({})", names.join(", "), values.join(", "))
+}
+
+/// The first value of `rest`, which is left at the next one.
+fn value(ty: PgType, rest: &mut &[u8]) -> Option<String> {
+    let (marker, bytes) = rest.split_first()?;
+    *rest = bytes;
+    if *marker == 0x02 {
+        return Some("null".to_owned());
+    }
+    if ty.array {
+        return Some(String::from_utf8_lossy(&escaped(rest)).into_owned());
+    }
+    match ty.name {
+        TypeName::Bool => take::<1>(rest).map(|[b]| if b == 0 { "f" } else { "t" }.to_owned()),
+        TypeName::Int2
+        | TypeName::Int4
+        | TypeName::Int8
+        | TypeName::Oid
+        | TypeName::Regclass
+        | TypeName::Regtype
+        | TypeName::Regproc => integer(rest).map(|n| n.to_string()),
+        TypeName::Float4 | TypeName::Float8 => float(rest).map(|x| x.to_string()),
+        TypeName::Numeric => take::<16>(rest).map(|b| numeric(ty, (u128::from_be_bytes(b) ^ (1 << 127)) as i128)),
+        TypeName::Date => date(integer(rest)?),
+        TypeName::Time => time(integer(rest)?),
+        TypeName::Timestamp => instant(integer(rest)?),
+        TypeName::Timestamptz => instant(integer(rest)?).map(|text| text + "+00"),
+        TypeName::Bytea => Some(hex(&escaped(rest))),
+        TypeName::Text
+        | TypeName::Varchar
+        | TypeName::Bpchar
+        | TypeName::Name
+        | TypeName::Char
+        | TypeName::Interval
+        | TypeName::Uuid
+        | TypeName::Json
+        | TypeName::Jsonb
+        | TypeName::Void
+        | TypeName::Unknown => Some(String::from_utf8_lossy(&escaped(rest)).into_owned()),
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk::<N>()?;
+    *rest = tail;
+    Some(*head)
+}
+
+fn integer(rest: &mut &[u8]) -> Option<i64> {
+    take::<8>(rest).map(|bytes| (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64)
+}
+
+fn float(rest: &mut &[u8]) -> Option<f64> {
+    let ordered = take::<8>(rest).map(u64::from_be_bytes)?;
+    Some(f64::from_bits(if ordered >> 63 == 1 { ordered ^ (1 << 63) } else { !ordered }))
+}
+
+/// Text or bytes up to their end mark.
+fn escaped(rest: &mut &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let Some((byte, tail)) = rest.split_first() {
+        *rest = tail;
+        if *byte != 0 {
+            out.push(*byte);
+            continue;
+        }
+        let mark = take::<1>(rest);
+        if mark != Some([0xff]) {
+            break;
+        }
+        out.push(0);
+    }
+    out
+}
+
+fn numeric(ty: PgType, mantissa: i128) -> String {
+    let (scale, exact) = match ty.numeric_precision() {
+        Some((_, scale)) => (usize::try_from(scale).unwrap_or(0), true),
+        None => (crate::types::pg_type::UNCONSTRAINED_SCALE as usize, false),
+    };
+    let digits = format!("{:0>width$}", mantissa.unsigned_abs(), width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    let fraction = if exact { fraction } else { fraction.trim_end_matches('0') };
+    let sign = if mantissa < 0 { "-" } else { "" };
+    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+}
+
+fn date(days: i64) -> Option<String> {
+    let step = Days::new(days.unsigned_abs());
+    let day = if days < 0 { NaiveDate::default().checked_sub_days(step) } else { NaiveDate::default().checked_add_days(step) };
+    day.map(|day| day.to_string())
+}
+
+fn time(micros: i64) -> Option<String> {
+    let seconds = u32::try_from(micros.div_euclid(1_000_000)).ok()?;
+    let nanos = u32::try_from(micros.rem_euclid(1_000_000)).ok()? * 1000;
+    let time = NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos)?;
+    Some(without_zeros(time.format("%H:%M:%S%.6f").to_string()))
+}
+
+fn instant(micros: i64) -> Option<String> {
+    let instant = DateTime::from_timestamp_micros(micros)?;
+    Some(without_zeros(instant.format("%Y-%m-%d %H:%M:%S%.6f").to_string()))
+}
+
+/// Without the zeros that end a fraction of a second.
+fn without_zeros(text: String) -> String {
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold("\\x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ColumnId;
+    use super::*;
+    use crate::versions::{KeyPart, encode_key};
+
+    fn check(ty: PgType, part: KeyPart<'_>, expected: &str) {
+        let column = |n: u16, name: &str, ty| ColumnDef {
+            id: ColumnId(n),
+            name: name.to_owned(),
+            field: name.to_owned(),
+            ty,
+            not_null: false,
+            default: None,
+            identity: None,
+            missing: None,
+            dropped: false,
+        };
+        let (first, second) = (column(1, "a", ty), column(2, "b", PgType::INT4));
+        let key = encode_key([part, KeyPart::Int(-5)]);
+        assert_eq!(print(&[&first, &second], &key), format!("(a, b)=({expected}, -5)"));
+    }
+
+    #[test]
+    fn values_print_as_postgresql_shows_them() {
+        let plain = PgType::new;
+        check(PgType::INT8, KeyPart::Int(i64::MIN), "-9223372036854775808");
+        check(PgType::TEXT, KeyPart::Text("x\0y, z"), "x\0y, z");
+        check(PgType::TEXT, KeyPart::Null, "null");
+        check(PgType::BOOL, KeyPart::Bool(true), "t");
+        check(plain(TypeName::Float8), KeyPart::Float(-1.5), "-1.5");
+        check(plain(TypeName::Numeric).with_modifier(((10 << 16) | 2) + 4), KeyPart::Decimal(-5), "-0.05");
+        check(plain(TypeName::Numeric), KeyPart::Decimal(123_000_000_000), "12.3");
+        check(plain(TypeName::Numeric), KeyPart::Decimal(10_000_000_000), "1");
+        check(plain(TypeName::Date), KeyPart::Int(-1), "1969-12-31");
+        check(plain(TypeName::Time), KeyPart::Int(3_600_000_001), "01:00:00.000001");
+        check(plain(TypeName::Timestamp), KeyPart::Int(500_000), "1970-01-01 00:00:00.5");
+        check(PgType::TIMESTAMPTZ, KeyPart::Int(-1_000_000), "1969-12-31 23:59:59+00");
+        check(plain(TypeName::Bytea), KeyPart::Bytes(&[0, 255]), "\\x00ff");
+    }
+}

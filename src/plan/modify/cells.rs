@@ -1,0 +1,243 @@
+//! The rows of a VALUES list: literals are read once, parameters are taken as they come, all other expressions
+//! are one SELECT.
+
+use datafusion::arrow::array::ArrayRef;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast;
+
+use super::Queries;
+use super::assign::{assign, assignable, not_assignable};
+use super::parameters::{Parameters, number};
+use super::program::type_placeholder;
+use super::select::{map_outputs, named, outputs, select};
+use super::set::{self, Incoming, is_default};
+use super::target::{Target, repeat};
+use super::values::read_literal;
+use crate::error::{Result, SqlError};
+use crate::plan::StatementContext;
+use crate::types::{PgType, text};
+
+/// One value of a VALUES list.
+#[derive(Clone, Debug)]
+pub enum Cell {
+    Default,
+    /// A value of the column already.
+    Constant(ScalarValue),
+    /// `$n`, and its type.
+    Parameter(usize, PgType),
+    /// The n-th of the expressions.
+    Expression(usize, Incoming),
+}
+
+/// A VALUES list over the columns it gives.
+#[derive(Clone, Debug)]
+pub struct Cells {
+    rows: Vec<Vec<Cell>>,
+    /// One row of all expressions that are neither literals nor parameters.
+    expressions: Option<LogicalPlan>,
+}
+
+impl Cells {
+    /// `given` are the columns that each value goes to.
+    pub async fn plan(
+        ctx: &StatementContext,
+        queries: &dyn Queries,
+        target: &Target,
+        given: &[usize],
+        rows: &[&[ast::Expr]],
+        parameters: &mut Parameters,
+    ) -> Result<Self> {
+        let _ = ctx;
+        let mut others: Vec<(ast::Expr, usize)> = Vec::new();
+        let mut cells = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut line = Vec::with_capacity(given.len());
+            for (expr, position) in row.iter().zip(given) {
+                let column = target.column(*position)?;
+                line.push(match simple(expr, target, *position)? {
+                    Some(Cell::Parameter(n, _)) => {
+                        parameters.wants(n, column.ty);
+                        Cell::Parameter(n, PgType::TEXT)
+                    }
+                    Some(cell) => cell,
+                    None => {
+                        others.push((expr.clone(), *position));
+                        Cell::Expression(others.len() - 1, Incoming::Typed(PgType::TEXT))
+                    }
+                });
+            }
+            cells.push(line);
+        }
+        let expressions = plan_expressions(queries, target, others.clone(), parameters).await?;
+        let types = expressions.as_ref().map(|plan| plan.schema().fields().clone());
+        for (line, position) in cells.iter_mut().flat_map(|line| line.iter_mut().zip(given)) {
+            match line {
+                Cell::Parameter(n, ty) => {
+                    let column = target.column(*position)?;
+                    *ty = parameters.get(*n).unwrap_or(PgType::TEXT);
+                    if !assignable(*ty, column.ty) {
+                        return Err(not_assignable(&column.name, *ty, column.ty));
+                    }
+                }
+                Cell::Expression(n, incoming) => {
+                    let ty = types.as_ref().and_then(|t| t.get(*n)).map_or(PgType::TEXT, |field| PgType::of_field(field));
+                    let expr = expressions.as_ref().and_then(|plan| outputs(plan).get(*n));
+                    *incoming = set::incoming(target, *position, expr, ty)?;
+                }
+                Cell::Default | Cell::Constant(_) => {}
+            }
+        }
+        Ok(Self { rows: cells, expressions })
+    }
+
+    pub fn rows(&self) -> &[Vec<Cell>] {
+        &self.rows
+    }
+
+    /// The SELECT of the expressions, where there are any.
+    pub fn source(&self) -> Option<&LogicalPlan> {
+        self.expressions.as_ref()
+    }
+
+    /// The columns given, for all rows.
+    pub async fn columns(
+        &self,
+        ctx: &StatementContext,
+        queries: &dyn Queries,
+        target: &Target,
+        given: &[usize],
+        parameters: &[ScalarValue],
+    ) -> Result<Vec<ArrayRef>> {
+        let results = match &self.expressions {
+            None => Vec::new(),
+            Some(plan) => {
+                let batches = queries.collect(plan, parameters).await?;
+                let row = batches.into_iter().find(|b| b.num_rows() == 1);
+                row.ok_or_else(|| SqlError::internal("the expressions of a VALUES list gave no row"))?.columns().to_vec()
+            }
+        };
+        let mut columns = Vec::with_capacity(given.len());
+        for (n, position) in given.iter().enumerate() {
+            let defaults = self.rows.iter().filter(|row| matches!(row.get(n), Some(Cell::Default))).count();
+            let defaults = target.default_values(ctx, queries, *position, defaults).await?;
+            columns.push(self.column(target, n, *position, &defaults, &results, parameters)?);
+        }
+        Ok(columns)
+    }
+
+    fn column(
+        &self,
+        target: &Target,
+        n: usize,
+        position: usize,
+        defaults: &ArrayRef,
+        results: &[ArrayRef],
+        parameters: &[ScalarValue],
+    ) -> Result<ArrayRef> {
+        let mut next_default = 0;
+        let mut values = Vec::with_capacity(self.rows.len());
+        for row in &self.rows {
+            values.push(match row.get(n) {
+                None => return Err(SqlError::internal("a row of a VALUES list is short")),
+                Some(Cell::Constant(value)) => value.clone(),
+                Some(Cell::Default) => {
+                    next_default += 1;
+                    scalar(defaults, next_default - 1)?
+                }
+                Some(Cell::Parameter(number, ty)) => {
+                    let value = number.checked_sub(1).and_then(|at| parameters.get(at));
+                    let value = value.ok_or_else(|| SqlError::internal(format!("there is no parameter ${number}")))?;
+                    let column = target.column(position)?;
+                    match column.ty == *ty && value.data_type() == column.ty.arrow() {
+                        true => value.clone(),
+                        false => scalar(&assign(&repeat(value, 1)?, *ty, column.ty, target.zone)?, 0)?,
+                    }
+                }
+                Some(Cell::Expression(at, incoming)) => {
+                    let values = results.get(*at).ok_or_else(|| SqlError::internal("a VALUES list lost an expression"))?;
+                    scalar(&incoming.bring(target, position, values)?, 0)?
+                }
+            });
+        }
+        if let [value] = values.as_slice() {
+            return repeat(value, 1);
+        }
+        ScalarValue::iter_to_array(values).map_err(|e| SqlError::internal(format!("values do not make a column: {e}")))
+    }
+}
+
+fn scalar(array: &ArrayRef, row: usize) -> Result<ScalarValue> {
+    ScalarValue::try_from_array(array, row).map_err(|e| SqlError::internal(format!("a value cannot be read: {e}")))
+}
+
+/// A cell that needs no plan: DEFAULT, a literal, a parameter. Parameters come without their type.
+pub fn simple(expr: &ast::Expr, target: &Target, position: usize) -> Result<Option<Cell>> {
+    if is_default(expr) {
+        return Ok(Some(Cell::Default));
+    }
+    let column = target.column(position)?;
+    let (value, negative) = match expr {
+        ast::Expr::Value(value) => (&value.value, false),
+        ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr } => match expr.as_ref() {
+            ast::Expr::Value(value) if matches!(value.value, ast::Value::Number(..)) => (&value.value, true),
+            _ => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    Ok(match value {
+        ast::Value::Null => Some(Cell::Constant(text::null_of(column.ty)?)),
+        ast::Value::SingleQuotedString(literal) | ast::Value::EscapedStringLiteral(literal) => {
+            Some(Cell::Constant(read_literal(literal, column.ty, target.zone)?))
+        }
+        ast::Value::DollarQuotedString(literal) => Some(Cell::Constant(read_literal(&literal.value, column.ty, target.zone)?)),
+        ast::Value::Number(digits, _) => number_literal(digits, negative, column.ty, target)?.map(Cell::Constant),
+        ast::Value::Boolean(b) if column.ty == PgType::BOOL => Some(Cell::Constant(ScalarValue::Boolean(Some(*b)))),
+        ast::Value::Placeholder(id) => number(id).map(|n| Cell::Parameter(n, PgType::TEXT)),
+        _ => None,
+    })
+}
+
+/// A number literal for a numeric column or an integer one; the rest is left to casts.
+fn number_literal(digits: &str, negative: bool, ty: PgType, target: &Target) -> Result<Option<ScalarValue>> {
+    use crate::types::TypeName::{Float4, Float8, Int2, Int4, Int8, Numeric};
+    let whole = digits.bytes().all(|b| b.is_ascii_digit());
+    let direct = match ty.name {
+        Int2 | Int4 | Int8 => whole,
+        Float4 | Float8 => digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'),
+        // A numeric without precision refuses what it would have to round, and so does its literal.
+        Numeric => digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'),
+        _ => false,
+    };
+    if !direct || ty.array {
+        return Ok(None);
+    }
+    let signed = if negative { format!("-{digits}") } else { digits.to_owned() };
+    let value = read_literal(&signed, ty, target.zone);
+    if matches!(ty.name, Int2 | Int4 | Int8) {
+        let name = ty.sql_name();
+        return value.map(Some).map_err(|_| crate::types::complaint::out_of_range(&name));
+    }
+    value.map(Some)
+}
+
+async fn plan_expressions(
+    queries: &dyn Queries,
+    target: &Target,
+    others: Vec<(ast::Expr, usize)>,
+    parameters: &mut Parameters,
+) -> Result<Option<LogicalPlan>> {
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let (expressions, positions): (Vec<_>, Vec<_>) = others.into_iter().unzip();
+    let items = expressions.into_iter().enumerate().map(|(n, e)| named(e, &format!("__{n}"))).collect();
+    let plan = queries.plan(select(items, Vec::new(), None)?).await?;
+    let wanted = positions.iter().map(|p| Ok(target.column(*p)?.ty)).collect::<Result<Vec<_>>>()?;
+    let plan = map_outputs(queries, plan, |n, expr| match wanted.get(n) {
+        Some(ty) => type_placeholder(expr, *ty),
+        None => expr,
+    })?;
+    parameters.of_plan(queries, &plan)?;
+    Ok(Some(plan))
+}

@@ -1,0 +1,263 @@
+//! INSERT: rows of VALUES, of a query or of defaults, brought to the table's columns.
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast;
+
+use super::Queries;
+use super::cells::{Cell, Cells};
+use super::conflict::Conflict;
+use super::parameters::Parameters;
+use super::program::type_placeholder;
+use super::returning::Returning;
+use super::select::{fold, map_outputs, outputs};
+use super::set::{self, Incoming};
+use super::target::{Target, find_table, refuse_given_identity};
+use super::write::{Edit, write};
+use crate::error::{Result, SqlError, SqlState};
+use crate::plan::{Execution, StatementContext};
+use crate::types::PgType;
+
+/// An INSERT, planned.
+#[derive(Debug)]
+pub struct Insert {
+    target: Target,
+    /// Positions of the columns that the source gives, in its order.
+    given: Vec<usize>,
+    source: Source,
+    conflict: Option<Conflict>,
+    pub returning: Option<Returning>,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// One row of defaults.
+    Defaults,
+    Values(Cells),
+    Query {
+        plan: LogicalPlan,
+        incoming: Vec<Incoming>,
+    },
+}
+
+pub async fn plan_insert(
+    ctx: &StatementContext,
+    queries: &dyn Queries,
+    insert: &ast::Insert,
+    parameters: &mut Parameters,
+) -> Result<Insert> {
+    refuse_foreign_forms(insert)?;
+    let ast::TableObject::TableName(name) = &insert.table else {
+        return Err(SqlError::syntax("a table's name is expected after INSERT INTO"));
+    };
+    let table = find_table(ctx, name, "insert into")?;
+    let alias = insert.table_alias.as_ref().map_or_else(|| table.name.name.clone(), |alias| fold(&alias.alias));
+    let target = Target::new(ctx, queries, table)?;
+    let named = named_columns(&target, &insert.columns)?;
+    // The parser has no word for it: `overwrite` stands for OVERRIDING SYSTEM VALUE.
+    let overriding = insert.overwrite;
+    let (given, source) = match &insert.source {
+        None => (Vec::new(), Source::Defaults),
+        Some(query) => plan_source(ctx, queries, &target, named, query, overriding, parameters).await?,
+    };
+    let conflict = match &insert.on {
+        None => None,
+        Some(ast::OnInsert::OnConflict(clause)) => Some(Conflict::plan(queries, &target, &alias, clause, parameters)?),
+        Some(_) => return Err(SqlError::syntax("syntax error at or near \"ON\"")),
+    };
+    let returning = match &insert.returning {
+        None => None,
+        Some(items) => {
+            let schema = target.schema(&alias)?;
+            let visible: Vec<usize> = (0..schema.fields().len()).collect();
+            let returning = Returning::plan(queries, &target, items, &schema, &visible)?;
+            parameters.of_plan(queries, returning.program().logical_plan())?;
+            Some(returning)
+        }
+    };
+    Ok(Insert { target, given, source, conflict, returning })
+}
+
+fn refuse_foreign_forms(insert: &ast::Insert) -> Result<()> {
+    let foreign = insert.or.is_some()
+        || insert.ignore
+        || !insert.assignments.is_empty()
+        || insert.partitioned.is_some()
+        || !insert.after_columns.is_empty()
+        || insert.output.is_some()
+        || insert.replace_into
+        || insert.insert_alias.is_some()
+        || insert.settings.is_some()
+        || insert.format_clause.is_some()
+        || insert.multi_table_insert_type.is_some();
+    if foreign { Err(SqlError::syntax("syntax error in INSERT")) } else { Ok(()) }
+}
+
+/// Positions of the columns in the list; `None` without a list.
+fn named_columns(target: &Target, columns: &[ast::ObjectName]) -> Result<Option<Vec<usize>>> {
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    let mut positions = Vec::with_capacity(columns.len());
+    for column in columns {
+        let name = match column.0.as_slice() {
+            [part] => part.as_ident().map(fold).unwrap_or_default(),
+            _ => return Err(SqlError::syntax("the columns of INSERT are bare names")),
+        };
+        let position = target.position(&name)?;
+        if positions.contains(&position) {
+            let message = format!("column \"{name}\" specified more than once");
+            return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
+        }
+        positions.push(position);
+    }
+    Ok(Some(positions))
+}
+
+/// Positions for a source of this many values in each row.
+fn given_columns(target: &Target, named: Option<Vec<usize>>, width: usize) -> Result<Vec<usize>> {
+    let all = target.layout.columns.len();
+    let columns = match named {
+        Some(named) if width < named.len() => {
+            return Err(SqlError::syntax("INSERT has more target columns than expressions"));
+        }
+        Some(named) => named,
+        None => (0..all.min(width)).collect(),
+    };
+    if width > columns.len() {
+        return Err(SqlError::syntax("INSERT has more expressions than target columns"));
+    }
+    Ok(columns)
+}
+
+async fn plan_source(
+    ctx: &StatementContext,
+    queries: &dyn Queries,
+    target: &Target,
+    named: Option<Vec<usize>>,
+    query: &ast::Query,
+    overriding: bool,
+    parameters: &mut Parameters,
+) -> Result<(Vec<usize>, Source)> {
+    if let Some(rows) = plain_values(query) {
+        let width = rows.first().map_or(0, |row| row.content.len());
+        if rows.iter().any(|row| row.content.len() != width) {
+            return Err(SqlError::syntax("VALUES lists must all be the same length"));
+        }
+        let given = given_columns(target, named, width)?;
+        let rows: Vec<&[ast::Expr]> = rows.iter().map(|row| row.content.as_slice()).collect();
+        let cells = Cells::plan(ctx, queries, target, &given, &rows, parameters).await?;
+        for (n, position) in given.iter().enumerate() {
+            if cells.rows().iter().any(|row| !matches!(row.get(n), Some(Cell::Default))) {
+                refuse_given_identity(target.column(*position)?, overriding)?;
+            }
+        }
+        return Ok((given, Source::Values(cells)));
+    }
+    let plan = queries.plan(query.clone()).await?;
+    let given = given_columns(target, named, plan.schema().fields().len())?;
+    let wanted = given.iter().map(|p| Ok(target.column(*p)?.ty)).collect::<Result<Vec<PgType>>>()?;
+    let plan = map_outputs(queries, plan, |n, expr| match wanted.get(n) {
+        Some(ty) => type_placeholder(expr, *ty),
+        None => expr,
+    })?;
+    let mut incoming = Vec::with_capacity(given.len());
+    for (n, position) in given.iter().enumerate() {
+        refuse_given_identity(target.column(*position)?, overriding)?;
+        let ty = plan.schema().fields().get(n).map_or(PgType::TEXT, |field| PgType::of_field(field));
+        incoming.push(set::incoming(target, *position, outputs(&plan).get(n), ty)?);
+    }
+    parameters.of_plan(queries, &plan)?;
+    Ok((given, Source::Query { plan, incoming }))
+}
+
+/// The rows of a VALUES list that is all there is of the query.
+pub fn plain_values(query: &ast::Query) -> Option<&[ast::Parens<Vec<ast::Expr>>]> {
+    let plain = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && query.locks.is_empty();
+    match query.body.as_ref() {
+        ast::SetExpr::Values(values) if plain && !values.explicit_row => Some(&values.rows),
+        _ => None,
+    }
+}
+
+impl Insert {
+    pub fn source(&self) -> Option<&LogicalPlan> {
+        match &self.source {
+            Source::Query { plan, .. } => Some(plan),
+            Source::Values(cells) => cells.source(),
+            Source::Defaults => None,
+        }
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub async fn execute(&self, ctx: &StatementContext, queries: &dyn Queries, parameters: &[ScalarValue]) -> Result<Execution> {
+        let (values, rows) = self.new_rows(ctx, queries, parameters).await?;
+        self.target.check(queries, &values, rows)?;
+        let (values, edits) = match &self.conflict {
+            None => (values, (0..rows).map(|n| Edit { old: None, new: Some(n) }).collect()),
+            Some(conflict) => {
+                let resolved = conflict.resolve(ctx, queries, &self.target, values, rows, parameters).await?;
+                (resolved.values, resolved.edits)
+            }
+        };
+        let rows = edits.len();
+        let returning = match &self.returning {
+            None => None,
+            Some(returning) => Some(returning.rows(queries, parameters, values.clone(), rows)?),
+        };
+        write(ctx, &self.target, edits, &values).await?;
+        Ok(Execution::Modified { count: rows as u64, returning })
+    }
+
+    /// The layout's columns of the rows to insert, constraints not yet checked.
+    async fn new_rows(
+        &self,
+        ctx: &StatementContext,
+        queries: &dyn Queries,
+        parameters: &[ScalarValue],
+    ) -> Result<(Vec<ArrayRef>, usize)> {
+        let (given, rows): (Vec<ArrayRef>, usize) = match &self.source {
+            Source::Defaults => (Vec::new(), 1),
+            Source::Values(cells) => {
+                let columns = cells.columns(ctx, queries, &self.target, &self.given, parameters).await?;
+                (columns, cells.rows().len())
+            }
+            Source::Query { plan, incoming } => {
+                let Some(batch) = one_batch(queries.collect(plan, parameters).await?)? else {
+                    return self.empty();
+                };
+                let columns = self.given.iter().zip(incoming).zip(batch.columns());
+                let brought = columns.map(|((position, incoming), array)| incoming.bring(&self.target, *position, array));
+                (brought.collect::<Result<_>>()?, batch.num_rows())
+            }
+        };
+        let mut values = Vec::with_capacity(self.target.layout.columns.len());
+        for position in 0..self.target.layout.columns.len() {
+            values.push(match self.given.iter().position(|p| *p == position).and_then(|n| given.get(n)) {
+                Some(array) => array.clone(),
+                None => self.target.default_values(ctx, queries, position, rows).await?,
+            });
+        }
+        Ok((values, rows))
+    }
+
+    fn empty(&self) -> Result<(Vec<ArrayRef>, usize)> {
+        let columns = &self.target.layout.columns;
+        Ok((columns.iter().map(|c| datafusion::arrow::array::new_empty_array(&c.ty.arrow())).collect(), 0))
+    }
+}
+
+fn one_batch(batches: Vec<RecordBatch>) -> Result<Option<RecordBatch>> {
+    let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(None) };
+    let all = concat_batches(&schema, &batches);
+    all.map(Some).map_err(|e| SqlError::new(SqlState::OUT_OF_MEMORY, format!("the rows to insert do not fit one batch: {e}")))
+}

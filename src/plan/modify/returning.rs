@@ -1,0 +1,170 @@
+//! RETURNING: expressions over the rows that a statement has written.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::{DFSchemaRef, ScalarValue};
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::sql::sqlparser::ast;
+
+use super::Queries;
+use super::program::RowProgram;
+use super::select::fold;
+use super::target::Target;
+use crate::error::{Result, SqlError};
+use crate::plan::rows::batch_of;
+use crate::plan::{ResultColumn, RowStream};
+use crate::types::{PgType, TypeName};
+
+/// A RETURNING clause, planned over the rows a statement gives it.
+#[derive(Clone, Debug)]
+pub struct Returning {
+    program: RowProgram,
+    pub columns: Arc<[ResultColumn]>,
+    output: SchemaRef,
+    input: SchemaRef,
+}
+
+impl Returning {
+    /// `schema` begins with the target's columns; `*` is the first `visible` of them.
+    pub fn plan(
+        queries: &dyn Queries,
+        target: &Target,
+        items: &[ast::SelectItem],
+        schema: &DFSchemaRef,
+        visible: &[usize],
+    ) -> Result<Self> {
+        let mut expressions = Vec::new();
+        let mut names = Vec::new();
+        for item in items {
+            match item {
+                ast::SelectItem::UnnamedExpr(expr) => {
+                    names.push(output_name(expr));
+                    expressions.push(expr.clone());
+                }
+                ast::SelectItem::ExprWithAlias { expr, alias } => {
+                    names.push(fold(alias));
+                    expressions.push(expr.clone());
+                }
+                ast::SelectItem::Wildcard(_) => {
+                    for position in visible {
+                        push_column(schema, *position, &mut expressions, &mut names)?;
+                    }
+                }
+                ast::SelectItem::QualifiedWildcard(kind, _) => {
+                    let qualifier = wildcard_qualifier(kind)?;
+                    let before = names.len();
+                    for position in visible {
+                        let (of, _) = schema.qualified_field(*position);
+                        if of.is_some_and(|of| of.table() == qualifier) {
+                            push_column(schema, *position, &mut expressions, &mut names)?;
+                        }
+                    }
+                    if names.len() == before {
+                        let message = format!("missing FROM-clause entry for table \"{qualifier}\"");
+                        return Err(SqlError::new(crate::error::SqlState::UNDEFINED_TABLE, message));
+                    }
+                }
+                ast::SelectItem::ExprWithAliases { .. } => return Err(SqlError::syntax("syntax error in RETURNING")),
+            }
+        }
+        let program = RowProgram::plan(queries, &expressions, schema.clone(), "RETURNING")?;
+        let columns: Arc<[ResultColumn]> =
+            names.into_iter().enumerate().map(|(n, name)| column(&program, target, n, name)).collect();
+        let output = Arc::new(Schema::new(columns.iter().map(|c| c.ty.field(&c.name, true)).collect::<Vec<_>>()));
+        Ok(Self { program, columns, output, input: Arc::new(schema.as_arrow().clone()) })
+    }
+
+    pub fn program(&self) -> &RowProgram {
+        &self.program
+    }
+
+    /// The rows to return; `values` are the columns of the clause's schema.
+    pub fn rows(
+        &self,
+        queries: &dyn Queries,
+        parameters: &[ScalarValue],
+        values: Vec<ArrayRef>,
+        rows: usize,
+    ) -> Result<RowStream> {
+        let batch = batch_of(self.input.clone(), conform(values, &self.input)?, rows)?;
+        let results = self.program.bind(queries, parameters)?.evaluate(queries, &batch)?;
+        self.stream(vec![batch_of(self.output.clone(), conform(results, &self.output)?, rows)?])
+    }
+
+    /// No rows.
+    pub fn none(&self) -> Result<RowStream> {
+        self.stream(Vec::new())
+    }
+
+    fn stream(&self, batches: Vec<RecordBatch>) -> Result<RowStream> {
+        let stream = MemoryStream::try_new(batches, self.output.clone(), None)
+            .map_err(|e| SqlError::internal(format!("rows cannot be returned: {e}")))?;
+        Ok(RowStream { columns: self.columns.clone(), batches: Box::pin(stream) })
+    }
+}
+
+/// Arrays of exactly the schema's types.
+fn conform(values: Vec<ArrayRef>, schema: &SchemaRef) -> Result<Vec<ArrayRef>> {
+    let conformed = values.into_iter().zip(schema.fields()).map(|(array, field)| {
+        if array.data_type() == field.data_type() {
+            return Ok(array);
+        }
+        cast(&array, field.data_type()).map_err(|e| SqlError::internal(format!("a returned value has another type: {e}")))
+    });
+    conformed.collect()
+}
+
+fn column(program: &RowProgram, target: &Target, n: usize, name: String) -> ResultColumn {
+    let mut ty = program.fields().get(n).map_or(PgType::TEXT, |field| PgType::of_field(field));
+    if matches!(ty.name, TypeName::Unknown | TypeName::Void) {
+        ty = PgType::TEXT;
+    }
+    let own = match program.expression(n) {
+        Some(Expr::Column(column)) => target.table().column(&column.name),
+        _ => None,
+    };
+    let (table_oid, attribute) = own.map_or((0, 0), |c| (target.table().id.0, i16::try_from(c.id.0).unwrap_or(0)));
+    ResultColumn { name, ty: own.map_or(ty, |c| c.ty), table_oid, attribute }
+}
+
+fn push_column(schema: &DFSchemaRef, position: usize, expressions: &mut Vec<ast::Expr>, names: &mut Vec<String>) -> Result<()> {
+    let (qualifier, field) = schema.qualified_field(position);
+    let quoted = |name: &str| ast::Ident::with_quote('"', name);
+    expressions.push(match qualifier {
+        Some(qualifier) => ast::Expr::CompoundIdentifier(vec![quoted(qualifier.table()), quoted(field.name())]),
+        None => ast::Expr::Identifier(quoted(field.name())),
+    });
+    names.push(field.name().clone());
+    Ok(())
+}
+
+fn wildcard_qualifier(kind: &ast::SelectItemQualifiedWildcardKind) -> Result<String> {
+    let name = match kind {
+        ast::SelectItemQualifiedWildcardKind::ObjectName(name) => name.0.last().and_then(|part| part.as_ident()),
+        ast::SelectItemQualifiedWildcardKind::Expr(_) => None,
+    };
+    name.map(fold).ok_or_else(|| {
+        SqlError::unsupported("the fields of a row value are not supported in RETURNING", "Name the columns one by one.")
+    })
+}
+
+/// PostgreSQL's name for an output column without alias.
+pub fn output_name(expr: &ast::Expr) -> String {
+    let last = |name: &ast::ObjectName| name.0.last().and_then(|p| p.as_ident()).map(fold);
+    match expr {
+        ast::Expr::Identifier(ident) => fold(ident),
+        ast::Expr::CompoundIdentifier(parts) => parts.last().map(fold).unwrap_or_default(),
+        ast::Expr::Function(call) => last(&call.name).unwrap_or_else(|| "?column?".to_owned()),
+        ast::Expr::Nested(inner) => output_name(inner),
+        ast::Expr::Cast { expr, data_type, .. } => match output_name(expr).as_str() {
+            "?column?" => data_type.to_string().to_lowercase(),
+            name => name.to_owned(),
+        },
+        ast::Expr::Case { .. } => "case".to_owned(),
+        _ => "?column?".to_owned(),
+    }
+}

@@ -1,0 +1,171 @@
+//! The SET list of UPDATE and of ON CONFLICT DO UPDATE: which column gets what.
+
+use datafusion::arrow::array::ArrayRef;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Expr;
+use datafusion::sql::sqlparser::ast;
+
+use super::Queries;
+use super::assign::{assign, assignable, not_assignable};
+use super::program::untyped_literal;
+use super::select::fold;
+use super::target::{Target, repeat};
+use super::values::read_literal;
+use crate::error::{Result, SqlError, SqlState};
+use crate::plan::StatementContext;
+use crate::types::{Identity, PgType, text};
+
+/// One column that gets a new value.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    pub position: usize,
+    pub value: AssignedValue,
+}
+
+#[derive(Clone, Debug)]
+pub enum AssignedValue {
+    Default,
+    /// The n-th expression of the list.
+    Expression(usize),
+}
+
+/// How the values of an expression become those of a column.
+#[derive(Clone, Debug)]
+pub enum Incoming {
+    /// A literal of no type of its own: already a value of the column.
+    Constant(ScalarValue),
+    Typed(PgType),
+}
+
+/// Takes the list apart: the assignments, and the expressions they refer to.
+pub fn take_apart(target: &Target, list: &[ast::Assignment]) -> Result<(Vec<Assignment>, Vec<ast::Expr>)> {
+    let mut assignments: Vec<Assignment> = Vec::new();
+    let mut expressions = Vec::new();
+    for (name, value) in pairs(list)? {
+        let position = target.position(&name)?;
+        if assignments.iter().any(|a| a.position == position) {
+            return Err(SqlError::syntax(format!("multiple assignments to same column \"{name}\"")));
+        }
+        let column = target.column(position)?;
+        let value = if is_default(value) {
+            AssignedValue::Default
+        } else if column.identity == Some(Identity::Always) {
+            let message = format!("column \"{name}\" can only be updated to DEFAULT");
+            return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message)
+                .detail(format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS.")));
+        } else {
+            expressions.push(value.clone());
+            AssignedValue::Expression(expressions.len() - 1)
+        };
+        assignments.push(Assignment { position, value });
+    }
+    Ok((assignments, expressions))
+}
+
+fn pairs(list: &[ast::Assignment]) -> Result<Vec<(String, &ast::Expr)>> {
+    let mut pairs = Vec::with_capacity(list.len());
+    for assignment in list {
+        match &assignment.target {
+            ast::AssignmentTarget::ColumnName(name) => pairs.push((column_name(name)?, &assignment.value)),
+            ast::AssignmentTarget::Tuple(names) => {
+                let values = row_values(&assignment.value)?;
+                if values.len() != names.len() {
+                    return Err(SqlError::syntax("number of columns does not match number of values"));
+                }
+                for (name, value) in names.iter().zip(values) {
+                    pairs.push((column_name(name)?, value));
+                }
+            }
+        }
+    }
+    Ok(pairs)
+}
+
+fn column_name(name: &ast::ObjectName) -> Result<String> {
+    match name.0.as_slice() {
+        [part] => part.as_ident().map(fold).ok_or_else(|| SqlError::syntax("syntax error in SET")),
+        [first, ..] => {
+            let first = first.as_ident().map(fold).unwrap_or_default();
+            let message = format!("cannot assign to a field of column \"{first}\"");
+            Err(SqlError::new(SqlState::UNDEFINED_COLUMN, message)
+                .hint("SET takes the bare name of a column, without the table's name."))
+        }
+        [] => Err(SqlError::syntax("syntax error in SET")),
+    }
+}
+
+fn row_values(value: &ast::Expr) -> Result<Vec<&ast::Expr>> {
+    match value {
+        ast::Expr::Tuple(values) => Ok(values.iter().collect()),
+        ast::Expr::Nested(single) => Ok(vec![single.as_ref()]),
+        ast::Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("row") => match &call.args {
+            ast::FunctionArguments::List(list) => list
+                .args
+                .iter()
+                .map(|arg| match arg {
+                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => Ok(value),
+                    _ => Err(SqlError::syntax("syntax error in ROW")),
+                })
+                .collect(),
+            _ => Err(SqlError::syntax("syntax error in ROW")),
+        },
+        _ => Err(SqlError::unsupported(
+            "setting several columns from a subquery is not supported",
+            "Use UPDATE … FROM, or one subquery for each column.",
+        )),
+    }
+}
+
+/// Whether this is the word DEFAULT.
+pub fn is_default(expr: &ast::Expr) -> bool {
+    matches!(expr, ast::Expr::Identifier(ident) if ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case("default"))
+}
+
+/// How an expression that was planned comes into a column; 42804 when it cannot.
+pub fn incoming(target: &Target, position: usize, expr: Option<&Expr>, ty: PgType) -> Result<Incoming> {
+    let column = target.column(position)?;
+    match expr.and_then(untyped_literal) {
+        Some(Some(text)) => read_literal(text, column.ty, target.zone).map(Incoming::Constant),
+        Some(None) => text::null_of(column.ty).map(Incoming::Constant),
+        None if assignable(ty, column.ty) => Ok(Incoming::Typed(ty)),
+        None => Err(not_assignable(&column.name, ty, column.ty)),
+    }
+}
+
+impl Incoming {
+    /// The column's values; `values` are the expression's.
+    pub fn bring(&self, target: &Target, position: usize, values: &ArrayRef) -> Result<ArrayRef> {
+        match self {
+            Self::Constant(value) => repeat(value, values.len()),
+            Self::Typed(from) => assign(values, *from, target.column(position)?.ty, target.zone),
+        }
+    }
+}
+
+/// The rows after the assignments: `old` are the layout's columns, `results` the expressions' values.
+pub async fn apply(
+    ctx: &StatementContext,
+    queries: &dyn Queries,
+    target: &Target,
+    assignments: &[Assignment],
+    incoming: &[Incoming],
+    old: &[ArrayRef],
+    results: &[ArrayRef],
+    rows: usize,
+) -> Result<Vec<ArrayRef>> {
+    let mut new = old.to_vec();
+    for assignment in assignments {
+        let position = assignment.position;
+        let values = match assignment.value {
+            AssignedValue::Default => target.default_values(ctx, queries, position, rows).await?,
+            AssignedValue::Expression(n) => match (incoming.get(n), results.get(n)) {
+                (Some(incoming), Some(values)) => incoming.bring(target, position, values)?,
+                _ => return Err(SqlError::internal("an assignment lost its expression")),
+            },
+        };
+        if let Some(place) = new.get_mut(position) {
+            *place = values;
+        }
+    }
+    Ok(new)
+}

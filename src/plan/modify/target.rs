@@ -1,0 +1,329 @@
+//! The table a statement writes to: found by name, with its defaults and checks compiled.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, new_null_array};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue, TableReference};
+use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::Queries;
+use super::assign::{assign, assignable, not_assignable};
+use super::program::{RowProgram, untyped_literal};
+use super::select::fold;
+use super::values::{read_literal, row_text};
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::{ColumnDef, SequenceDef, TableDef};
+use crate::plan::StatementContext;
+use crate::plan::rows::{RowLayout, batch_of};
+use crate::types::{Identity, PgType, Qualified, Zone, text};
+
+/// A table as a writer sees it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub layout: RowLayout,
+    /// What a column gets when nothing is given, by position.
+    pub defaults: Vec<DefaultValue>,
+    checks: Option<RowProgram>,
+    /// The session's, read once.
+    pub zone: Zone,
+}
+
+/// Where a column's value comes from when the statement gives none.
+#[derive(Clone, Debug)]
+pub enum DefaultValue {
+    /// The same for every row; NULL when there is no default.
+    Constant(ScalarValue),
+    /// A number of a sequence's own for every row.
+    Sequence(Arc<SequenceDef>),
+    /// Evaluated for every row; of this type before assignment.
+    Expression(RowProgram, PgType),
+}
+
+/// Finds the table that a write names. Views and histories are not written to.
+pub fn find_table(ctx: &StatementContext, name: &ast::ObjectName, verb: &str) -> Result<Arc<TableDef>> {
+    let parts: Vec<String> = name.0.iter().map(|part| part.as_ident().map(fold).unwrap_or_default()).collect();
+    let (schema, relation) = match parts.as_slice() {
+        [relation] => (None, relation),
+        [schema, relation] | [_, schema, relation] => (Some(schema.as_str()), relation),
+        _ => return Err(SqlError::syntax(format!("improper relation name (too many dotted names): {name}"))),
+    };
+    find_relation(ctx, schema, relation, verb)
+}
+
+/// As [`find_table`], of a name already taken apart.
+pub fn find_relation(ctx: &StatementContext, schema: Option<&str>, relation: &str, verb: &str) -> Result<Arc<TableDef>> {
+    let catalog = ctx.transaction.lock().catalog.clone();
+    let schemas: Vec<&str> = match schema {
+        Some(schema) => vec![schema],
+        None => ctx.search_path.iter().map(String::as_str).collect(),
+    };
+    for schema in &schemas {
+        let name = Qualified::new(*schema, relation);
+        if let Some(table) = catalog.tables.get(&name) {
+            return Ok(table.clone());
+        }
+        if catalog.views.contains_key(&name) {
+            let message = format!("cannot {verb} view \"{relation}\"");
+            return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                .detail("Views are not automatically updatable.")
+                .hint("Write to the table that the view reads."));
+        }
+        let history = relation.strip_suffix("__history").or_else(|| relation.strip_suffix("__changes"));
+        if history.is_some_and(|table| catalog.tables.contains_key(&Qualified::new(*schema, table))) {
+            let message = format!("cannot change \"{relation}\": the past cannot be changed");
+            return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
+        }
+    }
+    let shown = schema.map_or_else(|| relation.to_owned(), |schema| format!("{schema}.{relation}"));
+    if schema.is_some_and(|s| matches!(s, "pg_catalog" | "information_schema" | "chronogate")) {
+        let message = format!("permission denied: \"{relation}\" is a system catalog");
+        return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+    }
+    Err(SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist")))
+}
+
+impl Target {
+    pub fn new(ctx: &StatementContext, queries: &dyn Queries, table: Arc<TableDef>) -> Result<Self> {
+        let zone = Zone::parse(&ctx.time_zone)?;
+        let layout = RowLayout::new(table, |column| missing_value(queries, column, zone))?;
+        let defaults =
+            layout.columns.iter().map(|column| default_of(ctx, queries, &layout.table, column, zone)).collect::<Result<_>>()?;
+        let checks = compile_checks(queries, &layout)?;
+        Ok(Self { layout, defaults, checks, zone })
+    }
+
+    pub fn table(&self) -> &TableDef {
+        &self.layout.table
+    }
+
+    pub fn column(&self, position: usize) -> Result<&ColumnDef> {
+        self.layout.columns.get(position).ok_or_else(|| SqlError::internal("a statement names a column beyond its table"))
+    }
+
+    /// The position of a column named in a statement; 42703.
+    pub fn position(&self, name: &str) -> Result<usize> {
+        self.layout.position(name).ok_or_else(|| {
+            let table = &self.table().name.name;
+            SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" of relation \"{table}\" does not exist"))
+        })
+    }
+
+    /// The table's columns as `alias.column`.
+    pub fn schema(&self, alias: &str) -> Result<DFSchemaRef> {
+        qualified(alias, &self.layout.schema)
+    }
+
+    /// `rows` values of a column that the statement gives none for.
+    pub async fn default_values(
+        &self,
+        ctx: &StatementContext,
+        queries: &dyn Queries,
+        position: usize,
+        rows: usize,
+    ) -> Result<ArrayRef> {
+        let column = self.column(position)?;
+        match self.defaults.get(position) {
+            None => Ok(new_null_array(&column.ty.arrow(), rows)),
+            Some(DefaultValue::Constant(value)) => repeat(value, rows),
+            Some(DefaultValue::Sequence(sequence)) => {
+                let mut numbers = Vec::with_capacity(rows);
+                for _ in 0..rows {
+                    numbers.push(next_value(ctx, sequence).await?);
+                }
+                let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
+                assign(&numbers, PgType::INT8, column.ty, self.zone)
+            }
+            Some(DefaultValue::Expression(program, from)) => {
+                let batch = batch_of(SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()), Vec::new(), rows)?;
+                let values = program.bind(queries, &[])?.evaluate(queries, &batch)?;
+                let values = values.first().ok_or_else(|| SqlError::internal("a default gave no value"))?;
+                assign(values, *from, column.ty, self.zone)
+            }
+        }
+    }
+
+    /// Checks NOT NULL and CHECK of every row; the first row that breaks one is the error.
+    pub fn check(&self, queries: &dyn Queries, values: &[ArrayRef], rows: usize) -> Result<()> {
+        self.check_nulls(values)?;
+        let Some(program) = &self.checks else { return Ok(()) };
+        let batch = self.layout.batch(values.to_vec(), rows)?;
+        let results = program.bind(queries, &[])?.evaluate(queries, &batch)?;
+        for (check, result) in self.table().checks.iter().zip(&results) {
+            let Some(result) = result.as_boolean_opt() else { continue };
+            // NULL passes: only false breaks a check.
+            if let Some(row) = (0..rows).find(|row| result.is_valid(*row) && !result.value(*row)) {
+                let table = &self.table().name;
+                let message = format!("new row for relation \"{}\" violates check constraint \"{}\"", table.name, check.name);
+                return Err(SqlError::new(SqlState::CHECK_VIOLATION, message)
+                    .detail(self.failing_row(values, row))
+                    .table(&table.schema, &table.name)
+                    .constraint(&check.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_nulls(&self, values: &[ArrayRef]) -> Result<()> {
+        let keys = self.layout.key_positions();
+        let required = |position: usize, column: &ColumnDef| column.not_null || keys.contains(&position);
+        let first = self
+            .layout
+            .columns
+            .iter()
+            .zip(values)
+            .enumerate()
+            .filter(|(position, (column, array))| array.null_count() > 0 && required(*position, column))
+            .filter_map(|(_, (column, array))| Some(((0..array.len()).find(|row| array.is_null(*row))?, column)))
+            .min_by_key(|(row, _)| *row);
+        let Some((row, column)) = first else { return Ok(()) };
+        let table = &self.table().name;
+        let message =
+            format!("null value in column \"{}\" of relation \"{}\" violates not-null constraint", column.name, table.name);
+        Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
+            .detail(self.failing_row(values, row))
+            .table(&table.schema, &table.name)
+            .column(&column.name))
+    }
+
+    fn failing_row(&self, values: &[ArrayRef], row: usize) -> String {
+        let types: Vec<PgType> = self.layout.columns.iter().map(|c| c.ty).collect();
+        format!("Failing row contains ({}).", row_text(values, &types, row, self.zone))
+    }
+}
+
+/// A schema whose columns are `alias.column`.
+pub fn qualified(alias: &str, schema: &SchemaRef) -> Result<DFSchemaRef> {
+    let schema = DFSchema::try_from_qualified_schema(TableReference::bare(alias.to_owned()), schema);
+    schema.map(Arc::new).map_err(|e| SqlError::internal(format!("columns have no schema: {e}")))
+}
+
+pub fn repeat(value: &ScalarValue, rows: usize) -> Result<ArrayRef> {
+    value.to_array_of_size(rows).map_err(|e| SqlError::internal(format!("a constant cannot be repeated: {e}")))
+}
+
+/// The next number of a sequence.
+pub async fn next_value(ctx: &StatementContext, sequence: &SequenceDef) -> Result<i64> {
+    Ok(ctx.database.next_value(sequence).await?)
+}
+
+/// An expression from a definition.
+fn parse_expression(text: &str) -> Result<ast::Expr> {
+    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut parser| parser.parse_expr());
+    parsed.map_err(|_| SqlError::new(SqlState::DATA_CORRUPTED, "an expression in the catalogue cannot be read"))
+}
+
+fn default_of(
+    ctx: &StatementContext,
+    queries: &dyn Queries,
+    table: &TableDef,
+    column: &ColumnDef,
+    zone: Zone,
+) -> Result<DefaultValue> {
+    if column.identity.is_some() {
+        return owned_sequence(ctx, table, column).map(DefaultValue::Sequence);
+    }
+    let Some(text) = &column.default else { return null_of(column) };
+    let expression = parse_expression(text)?;
+    if let Some(name) = nextval_argument(&expression) {
+        return find_sequence(ctx, &name).map(DefaultValue::Sequence);
+    }
+    let program = RowProgram::plan(queries, &[expression], Arc::new(DFSchema::empty()), "DEFAULT")?;
+    let from = program.types().first().copied().unwrap_or(PgType::TEXT);
+    if let Some(literal) = program.expression(0).and_then(untyped_literal) {
+        return literal.map_or_else(|| null_of(column), |text| Ok(DefaultValue::Constant(read_literal(text, column.ty, zone)?)));
+    }
+    if !assignable(from, column.ty) {
+        return Err(not_assignable(&column.name, from, column.ty));
+    }
+    Ok(DefaultValue::Expression(program, from))
+}
+
+fn null_of(column: &ColumnDef) -> Result<DefaultValue> {
+    text::null_of(column.ty).map(DefaultValue::Constant)
+}
+
+/// The value, as payloads have it, that rows written before the column existed read as.
+fn missing_value(queries: &dyn Queries, column: &ColumnDef, zone: Zone) -> Result<Option<String>> {
+    let Some(text) = &column.missing else { return Ok(None) };
+    let program = RowProgram::plan(queries, &[parse_expression(text)?], Arc::new(DFSchema::empty()), "DEFAULT")?;
+    let value = match program.expression(0).and_then(untyped_literal) {
+        Some(None) => return Ok(None),
+        Some(Some(text)) => repeat(&read_literal(text, column.ty, zone)?, 1)?,
+        None => {
+            let batch = batch_of(SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()), Vec::new(), 1)?;
+            let values = program.bind(queries, &[])?.evaluate(queries, &batch)?;
+            let from = program.types().first().copied().unwrap_or(PgType::TEXT);
+            let value = values.first().ok_or_else(|| SqlError::internal("a default gave no value"))?;
+            assign(value, from, column.ty, zone)?
+        }
+    };
+    Ok(Some(crate::plan::payload::value_json(&value, 0, column.ty)?))
+}
+
+fn owned_sequence(ctx: &StatementContext, table: &TableDef, column: &ColumnDef) -> Result<Arc<SequenceDef>> {
+    let catalog = ctx.transaction.lock().catalog.clone();
+    let owned = catalog.sequences.values().find(|s| s.owned_by == Some((table.id, column.id)));
+    owned.cloned().ok_or_else(|| {
+        let message = format!("no owned sequence found for column \"{}\"", column.name);
+        SqlError::new(SqlState::UNDEFINED_OBJECT, message)
+    })
+}
+
+/// The sequence's name when the expression is `nextval('name')`, with or without `::regclass`.
+pub fn nextval_argument(expression: &ast::Expr) -> Option<String> {
+    let ast::Expr::Function(call) = expression else { return None };
+    let name = call.name.0.last()?.as_ident()?;
+    if !name.value.eq_ignore_ascii_case("nextval") {
+        return None;
+    }
+    let ast::FunctionArguments::List(list) = &call.args else { return None };
+    let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument))] = list.args.as_slice() else { return None };
+    let literal = match argument {
+        ast::Expr::Cast { expr, .. } => expr.as_ref(),
+        other => other,
+    };
+    match literal {
+        ast::Expr::Value(value) => match &value.value {
+            ast::Value::SingleQuotedString(name) => Some(name.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// A sequence by a name as regclass reads it: dotted, parts folded unless quoted.
+pub fn find_sequence(ctx: &StatementContext, name: &str) -> Result<Arc<SequenceDef>> {
+    let missing = || SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
+    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(name).and_then(|mut p| p.parse_object_name(false));
+    let parts: Vec<String> = parsed.map_err(|_| missing())?.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
+    let catalog = ctx.transaction.lock().catalog.clone();
+    let found = match parts.as_slice() {
+        [schema, name] => catalog.sequences.get(&Qualified::new(schema, name)),
+        [name] => ctx.search_path.iter().find_map(|schema| catalog.sequences.get(&Qualified::new(schema, name))),
+        _ => None,
+    };
+    found.cloned().ok_or_else(missing)
+}
+
+fn compile_checks(queries: &dyn Queries, layout: &RowLayout) -> Result<Option<RowProgram>> {
+    if layout.table.checks.is_empty() {
+        return Ok(None);
+    }
+    let expressions = layout.table.checks.iter().map(|check| parse_expression(&check.expression)).collect::<Result<Vec<_>>>()?;
+    let schema = qualified(&layout.table.name.name, &layout.schema)?;
+    RowProgram::plan(queries, &expressions, schema, "CHECK constraints").map(Some)
+}
+
+/// 428C9 when a statement gives an identity column of the kind ALWAYS a value of its own.
+pub fn refuse_given_identity(column: &ColumnDef, overriding: bool) -> Result<()> {
+    if column.identity != Some(Identity::Always) || overriding {
+        return Ok(());
+    }
+    let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+    Err(SqlError::new(SqlState::GENERATED_ALWAYS, message)
+        .detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name))
+        .hint("Use OVERRIDING SYSTEM VALUE to override."))
+}

@@ -1,0 +1,323 @@
+//! UPDATE and DELETE: the rows to change are read by a SELECT over the target and what FROM or USING adds.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use datafusion::arrow::compute::{concat_batches, take_record_batch};
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue, TableReference};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast;
+
+use super::existing::Old;
+use super::parameters::Parameters;
+use super::program::type_placeholder;
+use super::returning::Returning;
+use super::select::{column_of, fold, map_outputs, named, outputs, select};
+use super::set::{self, AssignedValue, Assignment, Incoming};
+use super::target::{Target, find_table};
+use super::write::{Edit, write};
+use super::{ITEM_KEY, Queries};
+use crate::error::{Result, SqlError, SqlState};
+use crate::plan::{Execution, StatementContext};
+use crate::types::PgType;
+use crate::versions::{ItemKey, VersionNo};
+
+/// An UPDATE or DELETE, planned.
+#[derive(Debug)]
+pub struct Change {
+    target: Target,
+    /// Gives the target's columns, its version, its key, the expressions assigned, then FROM's columns.
+    plan: LogicalPlan,
+    /// `None` for a DELETE.
+    assignments: Option<(Vec<Assignment>, Vec<Incoming>)>,
+    pub returning: Option<Returning>,
+}
+
+/// What an UPDATE and a DELETE have in common.
+struct Parts<'a> {
+    table: &'a ast::TableWithJoins,
+    from: &'a [ast::TableWithJoins],
+    selection: Option<&'a ast::Expr>,
+    returning: Option<&'a [ast::SelectItem]>,
+    assignments: Option<&'a [ast::Assignment]>,
+    verb: &'static str,
+}
+
+pub async fn plan_update(
+    ctx: &StatementContext,
+    queries: &dyn Queries,
+    update: &ast::Update,
+    parameters: &mut Parameters,
+) -> Result<Change> {
+    if update.or.is_some() || update.output.is_some() || !update.order_by.is_empty() || update.limit.is_some() {
+        return Err(SqlError::syntax("syntax error in UPDATE"));
+    }
+    let from = match &update.from {
+        None => &[][..],
+        Some(ast::UpdateTableFromKind::AfterSet(from)) => from,
+        Some(ast::UpdateTableFromKind::BeforeSet(_)) => return Err(SqlError::syntax("syntax error at or near \"FROM\"")),
+    };
+    let parts = Parts {
+        table: &update.table,
+        from,
+        selection: update.selection.as_ref(),
+        returning: update.returning.as_deref(),
+        assignments: Some(&update.assignments),
+        verb: "update",
+    };
+    parts.plan(ctx, queries, parameters).await
+}
+
+pub async fn plan_delete(
+    ctx: &StatementContext,
+    queries: &dyn Queries,
+    delete: &ast::Delete,
+    parameters: &mut Parameters,
+) -> Result<Change> {
+    let extra = !delete.tables.is_empty() || !delete.order_by.is_empty() || delete.limit.is_some();
+    let (ast::FromTable::WithFromKeyword(tables) | ast::FromTable::WithoutKeyword(tables)) = &delete.from;
+    let [table] = tables.as_slice() else { return Err(SqlError::syntax("syntax error in DELETE")) };
+    if extra || delete.output.is_some() {
+        return Err(SqlError::syntax("syntax error in DELETE"));
+    }
+    let parts = Parts {
+        table,
+        from: delete.using.as_deref().unwrap_or(&[]),
+        selection: delete.selection.as_ref(),
+        returning: delete.returning.as_deref(),
+        assignments: None,
+        verb: "delete from",
+    };
+    parts.plan(ctx, queries, parameters).await
+}
+
+impl Parts<'_> {
+    async fn plan(&self, ctx: &StatementContext, queries: &dyn Queries, parameters: &mut Parameters) -> Result<Change> {
+        let (name, alias) = self.target_name()?;
+        let target = Target::new(ctx, queries, find_table(ctx, name, self.verb)?)?;
+        let (assignments, expressions) = match self.assignments {
+            Some(list) => set::take_apart(&target, list).map(|(a, e)| (Some(a), e))?,
+            None => (None, Vec::new()),
+        };
+        let own = target.layout.columns.len();
+        let mut items: Vec<ast::SelectItem> = target.layout.columns.iter().map(|c| column_of(&alias, &c.name)).collect();
+        items.push(column_of(&alias, "_version"));
+        items.push(column_of(&alias, ITEM_KEY));
+        let assigned = expressions.len();
+        items.extend(expressions.into_iter().enumerate().map(|(n, e)| named(e, &format!("__set_{n}"))));
+        if self.returning.is_some() {
+            for relation in self.from.iter().flat_map(relations) {
+                items.push(wildcard_of(&relation));
+            }
+        }
+        let mut from = vec![self.table.clone()];
+        from.extend_from_slice(self.from);
+        let plan = queries.plan(select(items, from, self.selection.cloned())?).await?;
+        let columns = wanted_columns(&target, assignments.as_deref().unwrap_or(&[]), assigned)?;
+        let plan = map_outputs(queries, plan, |n, expr| match n.checked_sub(own + 2).and_then(|n| columns.get(n)) {
+            Some(ty) => type_placeholder(expr, *ty),
+            None => expr,
+        })?;
+        let assignments = match assignments {
+            Some(assignments) => {
+                let incoming = incoming_of(&target, &plan, &assignments, own + 2, assigned)?;
+                Some((assignments, incoming))
+            }
+            None => None,
+        };
+        parameters.of_plan(queries, &plan)?;
+        let returning = match self.returning {
+            None => None,
+            Some(items) => {
+                let schema = returning_schema(&target, &alias, &plan, own + 2 + assigned)?;
+                let visible: Vec<usize> = (0..schema.fields().len()).collect();
+                let returning = Returning::plan(queries, &target, items, &schema, &visible)?;
+                parameters.of_plan(queries, returning.program().logical_plan())?;
+                Some(returning)
+            }
+        };
+        Ok(Change { target, plan, assignments, returning })
+    }
+
+    fn target_name(&self) -> Result<(&ast::ObjectName, String)> {
+        if !self.table.joins.is_empty() {
+            return Err(SqlError::syntax("syntax error at or near \"JOIN\""));
+        }
+        let ast::TableFactor::Table { name, alias, version, args: None, .. } = &self.table.relation else {
+            return Err(SqlError::syntax("a table's name is expected here"));
+        };
+        if version.is_some() {
+            return Err(SqlError::unsupported(
+                format!("cannot {} a table as of a past time", self.verb),
+                "The past cannot be changed; a FOR SYSTEM_TIME clause belongs to the tables that a write reads from.",
+            ));
+        }
+        if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+            return Err(SqlError::syntax("syntax error at or near \"(\""));
+        }
+        let last = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+        Ok((name, alias.as_ref().map_or(last, |alias| fold(&alias.name))))
+    }
+}
+
+/// The type of the column that each assigned expression goes to.
+fn wanted_columns(target: &Target, assignments: &[Assignment], assigned: usize) -> Result<Vec<PgType>> {
+    let mut wanted = vec![PgType::TEXT; assigned];
+    for assignment in assignments {
+        if let AssignedValue::Expression(n) = assignment.value
+            && let Some(place) = wanted.get_mut(n)
+        {
+            *place = target.column(assignment.position)?.ty;
+        }
+    }
+    Ok(wanted)
+}
+
+fn incoming_of(
+    target: &Target,
+    plan: &LogicalPlan,
+    assignments: &[Assignment],
+    first: usize,
+    assigned: usize,
+) -> Result<Vec<Incoming>> {
+    let mut incoming = vec![Incoming::Typed(PgType::TEXT); assigned];
+    for assignment in assignments {
+        let AssignedValue::Expression(n) = assignment.value else { continue };
+        let field = plan.schema().fields().get(first + n);
+        let ty = field.map_or(PgType::TEXT, |field| PgType::of_field(field));
+        if let Some(place) = incoming.get_mut(n) {
+            *place = set::incoming(target, assignment.position, outputs(plan).get(first + n), ty)?;
+        }
+    }
+    Ok(incoming)
+}
+
+/// Names that FROM's relations are known by.
+fn relations(table: &ast::TableWithJoins) -> Vec<ast::ObjectName> {
+    let factors = std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation));
+    factors.flat_map(relation_names).collect()
+}
+
+fn relation_names(factor: &ast::TableFactor) -> Vec<ast::ObjectName> {
+    let aliased = |alias: &Option<ast::TableAlias>| alias.as_ref().map(|a| ast::ObjectName::from(vec![a.name.clone()]));
+    match factor {
+        ast::TableFactor::Table { name, alias, .. } => vec![aliased(alias).unwrap_or_else(|| name.clone())],
+        ast::TableFactor::Derived { alias, .. }
+        | ast::TableFactor::Function { alias, .. }
+        | ast::TableFactor::TableFunction { alias, .. }
+        | ast::TableFactor::UNNEST { alias, .. } => aliased(alias).into_iter().collect(),
+        ast::TableFactor::NestedJoin { table_with_joins, .. } => relations(table_with_joins),
+        _ => Vec::new(),
+    }
+}
+
+fn wildcard_of(relation: &ast::ObjectName) -> ast::SelectItem {
+    let kind = ast::SelectItemQualifiedWildcardKind::ObjectName(relation.clone());
+    ast::SelectItem::QualifiedWildcard(kind, ast::WildcardAdditionalOptions::default())
+}
+
+/// The target's columns under its alias, then what FROM's relations give.
+fn returning_schema(target: &Target, alias: &str, plan: &LogicalPlan, first: usize) -> Result<DFSchemaRef> {
+    let own = target.layout.schema.fields().iter();
+    let mut fields: Vec<(Option<TableReference>, _)> =
+        own.map(|field| (Some(TableReference::bare(alias.to_owned())), field.clone())).collect();
+    let all = plan.schema().iter().skip(first);
+    fields.extend(all.map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))));
+    DFSchema::new_with_metadata(fields, Default::default())
+        .map(Arc::new)
+        .map_err(|e| SqlError::internal(format!("columns have no schema: {e}")))
+}
+
+impl Change {
+    pub fn is_update(&self) -> bool {
+        self.assignments.is_some()
+    }
+
+    /// The SELECT that gives the rows to change.
+    pub fn source(&self) -> &LogicalPlan {
+        &self.plan
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub async fn execute(&self, ctx: &StatementContext, queries: &dyn Queries, parameters: &[ScalarValue]) -> Result<Execution> {
+        let batches = queries.collect(&self.plan, parameters).await?;
+        let own = self.target.layout.columns.len();
+        let Some(rows) = one_of_each(batches, own + 1)? else {
+            let returning = self.returning.as_ref().map(Returning::none).transpose()?;
+            return Ok(Execution::Modified { count: 0, returning });
+        };
+        let count = rows.num_rows();
+        let old = layout_columns(&self.target, &rows)?;
+        let olds = self.old_items(&rows, &old)?;
+        let (new, edits) = match &self.assignments {
+            None => (old, olds.into_iter().map(|old| Edit { old: Some(old), new: None }).collect()),
+            Some((assignments, incoming)) => {
+                let results = &rows.columns()[own + 2..own + 2 + incoming.len()];
+                let new = set::apply(ctx, queries, &self.target, assignments, incoming, &old, results, count).await?;
+                self.target.check(queries, &new, count)?;
+                let edits = olds.into_iter().enumerate().map(|(n, old)| Edit { old: Some(old), new: Some(n) });
+                (new, edits.collect())
+            }
+        };
+        let returning = match &self.returning {
+            None => None,
+            Some(returning) => {
+                let assigned = self.assignments.as_ref().map_or(0, |(_, incoming)| incoming.len());
+                let mut values = new.clone();
+                values.extend_from_slice(&rows.columns()[own + 2 + assigned..]);
+                Some(returning.rows(queries, parameters, values, count)?)
+            }
+        };
+        write(ctx, &self.target, edits, &new).await?;
+        Ok(Execution::Modified { count: count as u64, returning })
+    }
+
+    fn old_items(&self, rows: &RecordBatch, old: &[ArrayRef]) -> Result<Vec<Old>> {
+        let own = self.target.layout.columns.len();
+        let broken = || SqlError::internal("a scan gave no version or key of its rows");
+        let versions = rows.columns().get(own).and_then(|c| c.as_primitive_opt::<Int64Type>()).ok_or_else(broken)?;
+        let keys = rows.columns().get(own + 1).and_then(|c| c.as_binary_opt::<i32>()).ok_or_else(broken)?;
+        (0..rows.num_rows())
+            .map(|row| {
+                let version = u64::try_from(versions.value(row)).map_err(|_| broken())?;
+                let entries = self.target.layout.keys.entries(old, row)?;
+                Ok(Old::new(ItemKey::from_bytes(keys.value(row)), VersionNo(version), entries))
+            })
+            .collect()
+    }
+}
+
+/// The target's columns of the rows read, in exactly the layout's types.
+fn layout_columns(target: &Target, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    let columns = target.layout.columns.iter().zip(rows.columns());
+    columns
+        .map(|(column, array)| match array.data_type() == &column.ty.arrow() {
+            true => Ok(array.clone()),
+            false => datafusion::arrow::compute::cast(array, &column.ty.arrow())
+                .map_err(|e| SqlError::internal(format!("a scan gave another type than its table has: {e}"))),
+        })
+        .collect()
+}
+
+/// All rows as one batch, each item once: of several rows that a join gives for one, the first counts.
+fn one_of_each(batches: Vec<RecordBatch>, key_at: usize) -> Result<Option<RecordBatch>> {
+    let failed = |e| SqlError::new(SqlState::OUT_OF_MEMORY, format!("the rows to change do not fit one batch: {e}"));
+    let Some(schema) = batches.first().map(RecordBatch::schema) else { return Ok(None) };
+    let all = concat_batches(&schema, &batches).map_err(failed)?;
+    if all.num_rows() == 0 {
+        return Ok(None);
+    }
+    let keys = all.columns().get(key_at).filter(|c| c.data_type() == &DataType::Binary);
+    let keys = keys.ok_or_else(|| SqlError::internal("a scan gave no keys of its rows"))?.as_binary::<i32>();
+    let mut seen = HashSet::with_capacity(keys.len());
+    let first: Vec<u32> = (0..keys.len() as u32).filter(|row| seen.insert(keys.value(*row as usize))).collect();
+    if first.len() == all.num_rows() {
+        return Ok(Some(all));
+    }
+    take_record_batch(&all, &UInt32Array::from(first)).map(Some).map_err(failed)
+}

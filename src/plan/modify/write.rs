@@ -1,0 +1,228 @@
+//! From checked rows to the transaction: keys, uniqueness, payloads; then all of them, or none.
+//!
+//! Uniqueness is that of the state after the statement: rows may swap keys. What other transactions do
+//! meanwhile is caught when the store commits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+use datafusion::arrow::array::ArrayRef;
+
+use super::existing::Old;
+use super::existing::read_items;
+use super::target::Target;
+use super::values::row_text;
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::ColumnId;
+use crate::plan::StatementContext;
+use crate::plan::keys::hidden_key;
+use crate::store::IndexEntry;
+use crate::types::PgType;
+use crate::versions::{IndexId, ItemKey};
+
+/// One row of a statement: a new item, a new state of an old one (of another key, perhaps), or an end.
+#[derive(Debug, Default)]
+pub struct Edit {
+    pub old: Option<Old>,
+    /// The new state: a row of the values given to [`write`].
+    pub new: Option<usize>,
+}
+
+struct Row {
+    old: Option<Old>,
+    new: Option<NewState>,
+}
+
+struct NewState {
+    row: usize,
+    key: ItemKey,
+    payload: Bytes,
+    entries: Vec<IndexEntry>,
+}
+
+/// Writes the edits to the transaction; on an error it is as before. `values` are the layout's columns, checked
+/// and of the columns' types; 23505 when a key would be held twice.
+pub async fn write(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<()> {
+    let rows = prepare(ctx, target, edits, values).await?;
+    let check = Uniqueness { ctx, target, values, rows: &rows };
+    check.keys().await?;
+    check.indexes().await?;
+    ctx.cancel.check()?;
+    let id = target.table().id;
+    let mut transaction = ctx.transaction.lock();
+    let (mut ended, mut written) = (Vec::new(), Vec::new());
+    for row in rows {
+        match (row.old, row.new) {
+            (Some(old), Some(new)) if old.key == new.key => written.push((new, old.base)),
+            (old, new) => {
+                ended.extend(old);
+                written.extend(new.map(|new| (new, None)));
+            }
+        }
+    }
+    // Ends first: a key that one row leaves may be the one that another takes.
+    for old in ended {
+        transaction.delete(id, old.key, old.base);
+    }
+    for (new, base) in written {
+        transaction.write(id, new.key, base, new.payload, new.entries);
+    }
+    Ok(())
+}
+
+async fn prepare(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<Vec<Row>> {
+    let layout = &target.layout;
+    let created = edits.iter().filter(|e| e.old.is_none() && e.new.is_some()).count() as u64;
+    let mut numbers = match layout.keys.has_key() || created == 0 {
+        true => 0..0,
+        false => {
+            let first = ctx.database.row_numbers(target.table(), created).await?;
+            first..first + created
+        }
+    };
+    let mut rows = Vec::with_capacity(edits.len());
+    for edit in edits {
+        let new = match edit.new {
+            None => None,
+            Some(row) => {
+                let key = match (layout.keys.has_key(), &edit.old) {
+                    (true, _) => layout.keys.key(values, row)?,
+                    (false, Some(old)) => old.key.clone(),
+                    (false, None) => hidden_key(numbers.next().ok_or_else(|| SqlError::internal("row numbers ran out"))?),
+                };
+                let entries = layout.keys.entries(values, row)?;
+                Some(NewState { row, key, payload: layout.encode(values, row)?, entries })
+            }
+        };
+        rows.push(Row { old: edit.old, new });
+    }
+    Ok(rows)
+}
+
+struct Uniqueness<'a> {
+    ctx: &'a StatementContext,
+    target: &'a Target,
+    values: &'a [ArrayRef],
+    rows: &'a [Row],
+}
+
+impl Uniqueness<'_> {
+    /// No two items of one primary key.
+    async fn keys(&self) -> Result<()> {
+        if !self.target.layout.keys.has_key() {
+            return Ok(());
+        }
+        let mut taken = BTreeSet::new();
+        let mut left: BTreeSet<&ItemKey> = BTreeSet::new();
+        let mut arriving = Vec::new();
+        for row in self.rows {
+            let (old, new) = (row.old.as_ref().map(|old| &old.key), row.new.as_ref());
+            if let Some(new) = new
+                && !taken.insert(&new.key)
+            {
+                return Err(self.duplicate_key(new.row));
+            }
+            if old != new.map(|new| &new.key) {
+                left.extend(old);
+                arriving.extend(new);
+            }
+        }
+        arriving.retain(|new| !left.contains(&new.key));
+        let keys: Vec<ItemKey> = arriving.iter().map(|new| new.key.clone()).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let existing = read_items(self.ctx, self.target, &keys).await?;
+        match arriving.iter().zip(existing).find(|(_, item)| item.is_some()) {
+            Some((new, _)) => Err(self.duplicate_key(new.row)),
+            None => Ok(()),
+        }
+    }
+
+    /// No two items with one entry in a unique index.
+    async fn indexes(&self) -> Result<()> {
+        let table = self.target.table();
+        if table.uniques.is_empty() {
+            return Ok(());
+        }
+        let mut holders: HashMap<(IndexId, &ItemKey), &ItemKey> = HashMap::new();
+        let mut arriving = Vec::new();
+        for row in self.rows {
+            let Some(new) = &row.new else { continue };
+            let had: &[IndexEntry] = row.old.as_ref().map_or(&[], |old| &old.entries);
+            for entry in new.entries.iter().filter(|e| e.unique) {
+                if holders.insert((entry.index, &entry.key), &new.key).is_some() {
+                    return Err(self.duplicate_entry(entry, new.row));
+                }
+                if !had.contains(entry) {
+                    arriving.push((entry, new));
+                }
+            }
+        }
+        if arriving.is_empty() {
+            return Ok(());
+        }
+        let touched: BTreeMap<&ItemKey, ()> = self
+            .rows
+            .iter()
+            .flat_map(|row| row.old.iter().map(|old| &old.key).chain(row.new.iter().map(|new| &new.key)))
+            .map(|key| (key, ()))
+            .collect();
+        let overlay = self.ctx.transaction.lock().overlay(table.id);
+        let own = overlay.as_ref().map(|o| own_holders(o, &touched)).unwrap_or_default();
+        for (entry, new) in arriving {
+            if own.contains(&(entry.index, &entry.key)) {
+                return Err(self.duplicate_entry(entry, new.row));
+            }
+            let holder = self.ctx.database.unique_holder(entry.index, &entry.key).await?;
+            let Some(holder) = holder else { continue };
+            let settled = overlay.as_ref().is_some_and(|o| o.truncated || o.rows.contains_key(&holder));
+            if !settled && !touched.contains_key(&holder) {
+                return Err(self.duplicate_entry(entry, new.row));
+            }
+        }
+        Ok(())
+    }
+
+    fn duplicate_key(&self, row: usize) -> SqlError {
+        let (name, columns) = match &self.target.table().primary_key {
+            Some((name, columns)) => (name.as_str(), columns.as_slice()),
+            None => ("", &[][..]),
+        };
+        duplicate(self.target, name, columns, self.values, row)
+    }
+
+    fn duplicate_entry(&self, entry: &IndexEntry, row: usize) -> SqlError {
+        match self.target.table().uniques.iter().find(|u| u.id == entry.index) {
+            Some(unique) => duplicate(self.target, &unique.name, &unique.columns, self.values, row),
+            None => SqlError::internal("an index without a definition holds this key"),
+        }
+    }
+}
+
+/// Unique entries of what the transaction wrote before, items that this statement touches left out.
+fn own_holders<'a>(
+    overlay: &'a crate::history::transaction::TableWrites,
+    touched: &BTreeMap<&ItemKey, ()>,
+) -> std::collections::HashSet<(IndexId, &'a ItemKey)> {
+    let untouched = overlay.rows.iter().filter(|(key, _)| !touched.contains_key(key));
+    untouched
+        .filter_map(|(_, row)| row.state.as_ref())
+        .flat_map(|(_, entries)| entries.iter().filter(|e| e.unique).map(|e| (e.index, &e.key)))
+        .collect()
+}
+
+/// 23505 with the key as PostgreSQL shows it.
+pub fn duplicate(target: &Target, constraint: &str, columns: &[ColumnId], values: &[ArrayRef], row: usize) -> SqlError {
+    let positions: Vec<usize> = columns.iter().filter_map(|id| target.layout.columns.iter().position(|c| c.id == *id)).collect();
+    let names: Vec<&str> = positions.iter().map(|p| target.layout.columns[*p].name.as_str()).collect();
+    let types: Vec<PgType> = positions.iter().map(|p| target.layout.columns[*p].ty).collect();
+    let arrays: Vec<ArrayRef> = positions.iter().map(|p| values[*p].clone()).collect();
+    let shown = row_text(&arrays, &types, row, target.zone);
+    let table = &target.table().name;
+    let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
+    SqlError::new(SqlState::UNIQUE_VIOLATION, message)
+        .detail(format!("Key ({})=({shown}) already exists.", names.join(", ")))
+        .table(&table.schema, &table.name)
+        .constraint(constraint)
+}

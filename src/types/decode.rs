@@ -1,0 +1,242 @@
+//! Bound parameters: bytes in text or binary format to the value that a plan takes.
+//!
+//! Never trusts a length or a count that the client sent.
+
+use datafusion::arrow::datatypes::IntervalMonthDayNano;
+use datafusion::common::ScalarValue;
+
+use super::calendar::{FIRST_MICROS, MICROS_PER_DAY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
+use super::complaint::{bad_binary, bad_message_length, infinity_unsupported};
+use super::text::{list_of, null_of, scalar_from_text};
+use super::zone::Zone;
+use super::{PgType, TypeName, datetime, json, number, plain};
+use crate::error::{Result, SqlError, SqlState};
+
+/// The value of a parameter, as the type's Arrow type has it; `None` is NULL.
+///
+/// Errors: 22021 for text that is not UTF-8 or has a zero byte, 22P02 and the type's own codes for text that
+/// does not parse, 22P03 and 08P01 for malformed binary values, 22023 for a format other than 0 and 1.
+/// Parameters carry no modifier in PostgreSQL: give `ty` without one unless the value is stored as such.
+pub fn decode_parameter(ty: PgType, format: i16, value: Option<&[u8]>, zone: Zone) -> Result<ScalarValue> {
+    let Some(value) = value else { return null_of(ty) };
+    match format {
+        0 => scalar_from_text(ty, utf8(value)?, zone),
+        1 => binary(ty, value),
+        _ => Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("unsupported format code: {format}"))),
+    }
+}
+
+/// Text as PostgreSQL accepts it: UTF-8 without zero bytes, else 22021.
+pub fn utf8(bytes: &[u8]) -> Result<&str> {
+    let bad = |at: usize| {
+        let shown: Vec<String> = bytes[at..].iter().take(4).map(|b| format!("0x{b:02x}")).collect();
+        let message = format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" "));
+        SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, message)
+    };
+    let text = std::str::from_utf8(bytes).map_err(|e| bad(e.valid_up_to()))?;
+    match bytes.iter().position(|b| *b == 0) {
+        Some(_) => Err(SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\": 0x00")),
+        None => Ok(text),
+    }
+}
+
+/// A value's bytes, taken from the front.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, n: usize) -> Result<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(n).ok_or_else(bad_message_length)?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.take(N)?.try_into().map_err(|_| bad_message_length())
+    }
+
+    fn i16(&mut self) -> Result<i16> {
+        Ok(i16::from_be_bytes(self.array()?))
+    }
+
+    fn i32(&mut self) -> Result<i32> {
+        Ok(i32::from_be_bytes(self.array()?))
+    }
+
+    fn i64(&mut self) -> Result<i64> {
+        Ok(i64::from_be_bytes(self.array()?))
+    }
+
+    fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+
+    fn finish(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(bad_binary("incorrect binary data format")) }
+    }
+}
+
+fn binary(ty: PgType, value: &[u8]) -> Result<ScalarValue> {
+    let mut input = Input(value);
+    let value = if ty.array { list(ty, &mut input)? } else { scalar(ty, &mut input)? };
+    input.finish()?;
+    Ok(value)
+}
+
+fn scalar(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
+    Ok(match ty.name {
+        TypeName::Bool => ScalarValue::Boolean(Some(input.array::<1>()? != [0])),
+        TypeName::Int2 => ScalarValue::Int16(Some(input.i16()?)),
+        TypeName::Int4 => ScalarValue::Int32(Some(input.i32()?)),
+        TypeName::Int8 => ScalarValue::Int64(Some(input.i64()?)),
+        TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc => {
+            ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(input.array()?))))
+        }
+        TypeName::Float4 => ScalarValue::Float32(Some(f32::from_be_bytes(input.array()?))),
+        TypeName::Float8 => ScalarValue::Float64(Some(f64::from_be_bytes(input.array()?))),
+        TypeName::Numeric => numeric(ty, input)?,
+        TypeName::Text | TypeName::Varchar | TypeName::Bpchar | TypeName::Name | TypeName::Char | TypeName::Unknown => {
+            scalar_from_text(ty, utf8(input.rest())?, Zone::UTC)?
+        }
+        TypeName::Uuid => {
+            let mut text = String::with_capacity(36);
+            plain::write_uuid(&mut text, &input.array()?);
+            ScalarValue::Utf8(Some(text))
+        }
+        TypeName::Json => scalar_from_text(ty, utf8(input.rest())?, Zone::UTC)?,
+        TypeName::Jsonb => jsonb(input)?,
+        TypeName::Bytea => ScalarValue::Binary(Some(input.rest().to_vec())),
+        TypeName::Date => date(input.i32()?)?,
+        TypeName::Time => time(input.i64()?)?,
+        TypeName::Timestamp => ScalarValue::TimestampMicrosecond(Some(timestamp(input.i64()?, "timestamp")?), None),
+        TypeName::Timestamptz => {
+            let micros = timestamp(input.i64()?, "timestamp with time zone")?;
+            ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
+        }
+        TypeName::Interval => interval(input)?,
+        TypeName::Void => ScalarValue::Null,
+    })
+}
+
+fn jsonb(input: &mut Input<'_>) -> Result<ScalarValue> {
+    let [version] = input.array::<1>()?;
+    if version != 1 {
+        return Err(SqlError::internal(format!("unsupported jsonb version number {version}")));
+    }
+    Ok(ScalarValue::Utf8(Some(json::normalise(utf8(input.rest())?)?)))
+}
+
+fn date(days: i32) -> Result<ScalarValue> {
+    if matches!(days, i32::MIN | i32::MAX) {
+        return Err(infinity_unsupported("date"));
+    }
+    let days = i64::from(days) + i64::from(POSTGRES_EPOCH_DAYS);
+    Ok(ScalarValue::Date32(Some(datetime::in_date_range(days, &days.to_string())?)))
+}
+
+fn time(micros: i64) -> Result<ScalarValue> {
+    if !(0..=MICROS_PER_DAY).contains(&micros) {
+        return Err(SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "time out of range"));
+    }
+    Ok(ScalarValue::Time64Microsecond(Some(micros)))
+}
+
+fn timestamp(micros: i64, type_name: &str) -> Result<i64> {
+    if matches!(micros, i64::MIN | i64::MAX) {
+        return Err(infinity_unsupported(type_name));
+    }
+    match micros.checked_add(POSTGRES_EPOCH_MICROS) {
+        Some(micros) if micros >= FIRST_MICROS => Ok(micros),
+        _ => Err(SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range")),
+    }
+}
+
+fn interval(input: &mut Input<'_>) -> Result<ScalarValue> {
+    let (micros, days, months) = (input.i64()?, input.i32()?, input.i32()?);
+    let out_of_range = || SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range");
+    let nanoseconds = micros.checked_mul(1000).ok_or_else(out_of_range)?;
+    Ok(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano { months, days, nanoseconds })))
+}
+
+fn numeric(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
+    let (groups, weight, sign, scale) = (input.i16()?, input.i16()?, input.i16()? as u16, input.i16()?);
+    let bad = |what: &str| bad_binary(format!("invalid {what} in external \"numeric\" value"));
+    let negative = match sign {
+        0 => false,
+        0x4000 => true,
+        0xC000 | 0xD000 | 0xF000 => {
+            return Err(SqlError::unsupported("NaN and infinite numerics are not supported", "Use double precision for them."));
+        }
+        _ => return Err(bad("sign")),
+    };
+    let groups = usize::try_from(groups).map_err(|_| bad("length"))?;
+    let scale = usize::try_from(scale).map_err(|_| bad("scale"))?;
+    if weight.unsigned_abs() > 5000 || groups > 5000 {
+        return Err(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"));
+    }
+    let mut text = String::from(if negative { "-0" } else { "0" });
+    for position in 0..i32::from(weight) + 1 {
+        if position >= groups as i32 {
+            text.push_str("0000");
+        } else {
+            push_group(&mut text, input).map_err(|e| e.unwrap_or_else(|| bad("digit")))?;
+        }
+    }
+    let mut fraction = "0000".repeat((-i32::from(weight) - 1).max(0) as usize);
+    for _ in (i32::from(weight) + 1).max(0)..groups as i32 {
+        push_group(&mut fraction, input).map_err(|e| e.unwrap_or_else(|| bad("digit")))?;
+    }
+    fraction.truncate(scale);
+    text.push('.');
+    text.push_str(&fraction);
+    let precision = ty.numeric_precision();
+    let mantissa = number::parse_numeric(&text, precision)?;
+    let (p, s) = precision.unwrap_or((38, super::pg_type::UNCONSTRAINED_SCALE));
+    Ok(ScalarValue::Decimal128(Some(mantissa), p, s))
+}
+
+/// `Err(None)` for a group that is no four digits.
+fn push_group(text: &mut String, input: &mut Input<'_>) -> Result<(), Option<SqlError>> {
+    use std::fmt::Write;
+    match input.i16().map_err(Some)? {
+        group @ 0..=9999 => {
+            let _ = write!(text, "{group:04}");
+            Ok(())
+        }
+        _ => Err(None),
+    }
+}
+
+fn list(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
+    let (dimensions, flags, element_oid) = (input.i32()?, input.i32()?, input.i32()? as u32);
+    if !matches!(flags, 0 | 1) {
+        return Err(bad_binary("invalid array flags"));
+    }
+    let element = PgType::from_oid(element_oid).filter(|e| !e.array).ok_or_else(|| bad_binary("wrong element type"))?;
+    let element = if element.name == ty.name { ty.element() } else { element };
+    if element.arrow() != ty.element().arrow() {
+        return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, "wrong element type"));
+    }
+    match dimensions {
+        0 => return list_of(ty, Vec::new()),
+        1 => {}
+        2..=6 => return Err(SqlError::unsupported("multidimensional arrays are not supported", "Use jsonb for nested lists.")),
+        _ => return Err(bad_binary(format!("invalid number of dimensions: {dimensions}"))),
+    }
+    let (count, _lower_bound) = (input.i32()?, input.i32()?);
+    // Every element has at least a length, so a count beyond the bytes is a lie.
+    let count = usize::try_from(count).ok().filter(|n| *n <= input.0.len() / 4).ok_or_else(bad_message_length)?;
+    let mut values = Vec::with_capacity(count);
+    for _ in 0..count {
+        values.push(match input.i32()? {
+            -1 => null_of(element)?,
+            len => {
+                let len = usize::try_from(len).map_err(|_| bad_message_length())?;
+                binary(element, input.take(len)?)?
+            }
+        });
+    }
+    list_of(ty, values)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! Rows for the wire: DataRow bodies in text and binary format, every type.
+//!
+//! Columns are looked at once per batch; a value then costs a match and a copy. Also the one place that
+//! writes a value's text ([`Column::write_text`]).
+
+use bytes::{BufMut, BytesMut};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array,
+    Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, RecordBatch, StringArray, Time64MicrosecondArray,
+    TimestampMicrosecondArray,
+};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType,
+    Time64MicrosecondType, TimestampMicrosecondType,
+};
+
+use super::calendar::{POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, write_date, write_time, write_timestamp, write_timestamptz};
+use super::interval::write_interval;
+use super::number::{write_float4, write_float8, write_numeric};
+use super::plain::{parse_uuid, write_bytea};
+use super::zone::Zone;
+use super::{PgType, TypeName, array};
+use crate::error::{Result, SqlError, SqlState};
+
+const BINARY: i16 = 1;
+
+/// Encodes rows of one result. Keeps the last batch's columns, so rows of one batch should come together.
+#[derive(Debug)]
+pub struct RowEncoder {
+    types: Vec<PgType>,
+    formats: Vec<i16>,
+    zone: Zone,
+    seen: Vec<ArrayRef>,
+    columns: Vec<Column>,
+    scratch: String,
+}
+
+impl RowEncoder {
+    /// `formats` as the protocol has them: none (text), one for all columns, or one each. `zone` is the
+    /// session's, for timestamptz in text.
+    pub fn new(types: &[PgType], formats: &[i16], zone: Zone) -> Self {
+        let format = |i: usize| match formats {
+            [] => 0,
+            [all] => *all,
+            each => each.get(i).copied().unwrap_or(0),
+        };
+        let formats = (0..types.len()).map(format).collect();
+        Self { types: types.to_vec(), formats, zone, seen: Vec::new(), columns: Vec::new(), scratch: String::new() }
+    }
+
+    /// Appends the body of one DataRow: the number of fields, and each field's length and bytes.
+    pub fn encode(&mut self, batch: &RecordBatch, row: usize, out: &mut BytesMut) -> Result<()> {
+        self.look_at(batch)?;
+        out.put_i16(self.columns.len() as i16);
+        for (column, format) in self.columns.iter().zip(&self.formats) {
+            if column.is_null(row) {
+                out.put_i32(-1);
+            } else {
+                column.put_field(row, *format, &mut self.scratch, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, batch: &RecordBatch) -> Result<()> {
+        let columns = batch.columns();
+        let same = |(a, b): (&ArrayRef, &ArrayRef)| std::sync::Arc::ptr_eq(a, b);
+        if self.seen.len() == columns.len() && !columns.is_empty() && self.seen.iter().zip(columns).all(same) {
+            return Ok(());
+        }
+        if columns.len() != self.types.len() {
+            return Err(SqlError::internal("a batch has other columns than its result"));
+        }
+        let typed = self.types.iter().zip(columns).map(|(ty, array)| Column::new(*ty, array, self.zone));
+        self.columns = typed.collect::<Result<_>>()?;
+        self.seen = columns.to_vec();
+        Ok(())
+    }
+}
+
+/// An Arrow array known to hold one PostgreSQL type.
+#[derive(Debug)]
+pub enum Column {
+    Bool(BooleanArray),
+    Int2(Int16Array),
+    Int4(Int32Array),
+    Int8(Int64Array),
+    /// Object numbers: four bytes on the wire.
+    Oid(Int64Array),
+    /// Shown by the type's name.
+    Regtype(Int64Array),
+    Float4(Float32Array),
+    Float8(Float64Array),
+    Numeric {
+        values: Decimal128Array,
+        scale: i8,
+        trim: bool,
+    },
+    Text(StringArray),
+    Uuid(StringArray),
+    Jsonb(StringArray),
+    Bytea(BinaryArray),
+    Date(Date32Array),
+    Time(Time64MicrosecondArray),
+    Timestamp(TimestampMicrosecondArray),
+    Timestamptz(TimestampMicrosecondArray, Zone),
+    Interval(IntervalMonthDayNanoArray),
+    List {
+        lists: ListArray,
+        items: Box<Column>,
+        element: PgType,
+    },
+    /// Of type void: an empty text.
+    Void,
+}
+
+impl Column {
+    /// An array of another Arrow type than the type's own is cast; numerics keep the scale they come with.
+    pub fn new(ty: PgType, array: &ArrayRef, zone: Zone) -> Result<Self> {
+        if ty.array {
+            return Self::list(ty, array, zone);
+        }
+        let cast_array;
+        let array = match (ty.name, array.data_type()) {
+            (TypeName::Numeric, DataType::Decimal128(..)) => array,
+            (_, have) if *have == ty.arrow() => array,
+            _ => {
+                cast_array = cast(array, &ty.arrow()).map_err(|_| unfit(ty, array))?;
+                &cast_array
+            }
+        };
+        Ok(match ty.name {
+            TypeName::Bool => Self::Bool(array.as_boolean().clone()),
+            TypeName::Int2 => Self::Int2(array.as_primitive::<Int16Type>().clone()),
+            TypeName::Int4 => Self::Int4(array.as_primitive::<Int32Type>().clone()),
+            TypeName::Int8 => Self::Int8(array.as_primitive::<Int64Type>().clone()),
+            TypeName::Oid | TypeName::Regclass | TypeName::Regproc => Self::Oid(array.as_primitive::<Int64Type>().clone()),
+            TypeName::Regtype => Self::Regtype(array.as_primitive::<Int64Type>().clone()),
+            TypeName::Float4 => Self::Float4(array.as_primitive::<Float32Type>().clone()),
+            TypeName::Float8 => Self::Float8(array.as_primitive::<Float64Type>().clone()),
+            TypeName::Numeric => {
+                let values = array.as_primitive::<Decimal128Type>().clone();
+                let scale = values.scale();
+                Self::Numeric { values, scale, trim: ty.numeric_precision().is_none() }
+            }
+            TypeName::Text
+            | TypeName::Varchar
+            | TypeName::Bpchar
+            | TypeName::Name
+            | TypeName::Char
+            | TypeName::Json
+            | TypeName::Unknown => Self::Text(array.as_string::<i32>().clone()),
+            TypeName::Uuid => Self::Uuid(array.as_string::<i32>().clone()),
+            TypeName::Jsonb => Self::Jsonb(array.as_string::<i32>().clone()),
+            TypeName::Bytea => Self::Bytea(array.as_binary::<i32>().clone()),
+            TypeName::Date => Self::Date(array.as_primitive::<Date32Type>().clone()),
+            TypeName::Time => Self::Time(array.as_primitive::<Time64MicrosecondType>().clone()),
+            TypeName::Timestamp => Self::Timestamp(array.as_primitive::<TimestampMicrosecondType>().clone()),
+            TypeName::Timestamptz => Self::Timestamptz(array.as_primitive::<TimestampMicrosecondType>().clone(), zone),
+            TypeName::Interval => Self::Interval(array.as_primitive::<IntervalMonthDayNanoType>().clone()),
+            TypeName::Void => Self::Void,
+        })
+    }
+
+    fn list(ty: PgType, array: &ArrayRef, zone: Zone) -> Result<Self> {
+        let cast_array;
+        let array = match array.data_type() {
+            DataType::List(_) => array,
+            _ => {
+                cast_array = cast(array, &ty.arrow()).map_err(|_| unfit(ty, array))?;
+                &cast_array
+            }
+        };
+        let lists = array.as_list::<i32>().clone();
+        let items = Box::new(Self::new(ty.element(), lists.values(), zone)?);
+        Ok(Self::List { lists, items, element: ty.element() })
+    }
+
+    pub fn is_null(&self, row: usize) -> bool {
+        match self {
+            Self::Bool(a) => a.is_null(row),
+            Self::Int2(a) => a.is_null(row),
+            Self::Int4(a) => a.is_null(row),
+            Self::Int8(a) | Self::Oid(a) | Self::Regtype(a) => a.is_null(row),
+            Self::Float4(a) => a.is_null(row),
+            Self::Float8(a) => a.is_null(row),
+            Self::Numeric { values, .. } => values.is_null(row),
+            Self::Text(a) | Self::Uuid(a) | Self::Jsonb(a) => a.is_null(row),
+            Self::Bytea(a) => a.is_null(row),
+            Self::Date(a) => a.is_null(row),
+            Self::Time(a) => a.is_null(row),
+            Self::Timestamp(a) | Self::Timestamptz(a, _) => a.is_null(row),
+            Self::Interval(a) => a.is_null(row),
+            Self::List { lists, .. } => lists.is_null(row),
+            Self::Void => false,
+        }
+    }
+
+    /// Appends the text of a value that is not NULL.
+    pub fn write_text(&self, row: usize, out: &mut String) {
+        match self {
+            Self::Bool(a) => out.push(if a.value(row) { 't' } else { 'f' }),
+            Self::Int2(a) => push_integer(out, i64::from(a.value(row))),
+            Self::Int4(a) => push_integer(out, i64::from(a.value(row))),
+            Self::Int8(a) | Self::Oid(a) => push_integer(out, a.value(row)),
+            Self::Regtype(a) => push_regtype(out, a.value(row)),
+            Self::Float4(a) => write_float4(out, a.value(row)),
+            Self::Float8(a) => write_float8(out, a.value(row)),
+            Self::Numeric { values, scale, trim } => write_numeric(out, values.value(row), *scale, *trim),
+            Self::Text(a) | Self::Uuid(a) | Self::Jsonb(a) => out.push_str(a.value(row)),
+            Self::Bytea(a) => write_bytea(out, a.value(row)),
+            Self::Date(a) => write_date(out, a.value(row)),
+            Self::Time(a) => write_time(out, a.value(row)),
+            Self::Timestamp(a) => write_timestamp(out, a.value(row)),
+            Self::Timestamptz(a, zone) => write_timestamptz(out, a.value(row), *zone),
+            Self::Interval(a) => write_interval(out, a.value(row)),
+            Self::List { lists, items, .. } => write_list(out, lists, items, row),
+            Self::Void => {}
+        }
+    }
+
+    /// One field of a DataRow: its length and its bytes.
+    fn put_field(&self, row: usize, format: i16, scratch: &mut String, out: &mut BytesMut) -> Result<()> {
+        match self {
+            Self::Text(a) => put_bytes(out, a.value(row).as_bytes()),
+            Self::Uuid(a) | Self::Jsonb(a) if format != BINARY => put_bytes(out, a.value(row).as_bytes()),
+            _ if format != BINARY => {
+                scratch.clear();
+                self.write_text(row, scratch);
+                put_bytes(out, scratch.as_bytes())
+            }
+            _ => {
+                let at = out.len();
+                out.put_i32(0);
+                self.put_binary(row, out)?;
+                let len = length(out.len() - at - 4)?;
+                out[at..at + 4].copy_from_slice(&len.to_be_bytes());
+                Ok(())
+            }
+        }
+    }
+
+    /// Appends the binary form of a value that is not NULL.
+    fn put_binary(&self, row: usize, out: &mut BytesMut) -> Result<()> {
+        match self {
+            Self::Bool(a) => out.put_u8(u8::from(a.value(row))),
+            Self::Int2(a) => out.put_i16(a.value(row)),
+            Self::Int4(a) => out.put_i32(a.value(row)),
+            Self::Int8(a) => out.put_i64(a.value(row)),
+            Self::Oid(a) | Self::Regtype(a) => out.put_u32(a.value(row) as u32),
+            Self::Float4(a) => out.put_f32(a.value(row)),
+            Self::Float8(a) => out.put_f64(a.value(row)),
+            Self::Numeric { values, scale, trim } => put_numeric(out, values.value(row), *scale, *trim),
+            Self::Text(a) => out.put_slice(a.value(row).as_bytes()),
+            Self::Uuid(a) => out.put_slice(&parse_uuid(a.value(row))?),
+            Self::Jsonb(a) => {
+                out.put_u8(1);
+                out.put_slice(a.value(row).as_bytes());
+            }
+            Self::Bytea(a) => out.put_slice(a.value(row)),
+            Self::Date(a) => out.put_i32(a.value(row) - POSTGRES_EPOCH_DAYS),
+            Self::Time(a) => out.put_i64(a.value(row)),
+            Self::Timestamp(a) | Self::Timestamptz(a, _) => out.put_i64(a.value(row).saturating_sub(POSTGRES_EPOCH_MICROS)),
+            Self::Interval(a) => {
+                let interval = a.value(row);
+                out.put_i64(interval.nanoseconds / 1000);
+                out.put_i32(interval.days);
+                out.put_i32(interval.months);
+            }
+            Self::List { lists, items, element } => put_list(out, lists, items, *element, row)?,
+            Self::Void => {}
+        }
+        Ok(())
+    }
+}
+
+fn unfit(ty: PgType, array: &ArrayRef) -> SqlError {
+    SqlError::internal(format!("a column of Arrow type {} cannot be sent as {}", array.data_type(), ty.sql_name()))
+}
+
+fn length(len: usize) -> Result<i32> {
+    let too_large = || SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a value is too large to be sent");
+    i32::try_from(len).map_err(|_| too_large())
+}
+
+fn put_bytes(out: &mut BytesMut, bytes: &[u8]) -> Result<()> {
+    out.put_i32(length(bytes.len())?);
+    out.put_slice(bytes);
+    Ok(())
+}
+
+fn push_integer(out: &mut String, n: i64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    let mut rest = n.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if n < 0 {
+        out.push('-');
+    }
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
+}
+
+fn push_regtype(out: &mut String, oid: i64) {
+    match u32::try_from(oid).ok().and_then(PgType::from_oid) {
+        Some(ty) => out.push_str(&ty.sql_name()),
+        None if oid == 0 => out.push('-'),
+        None => push_integer(out, oid),
+    }
+}
+
+fn write_list(out: &mut String, lists: &ListArray, items: &Column, row: usize) {
+    let offsets = lists.value_offsets();
+    let mut scratch = String::new();
+    out.push('{');
+    for (i, item) in (offsets[row] as usize..offsets[row + 1] as usize).enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        if items.is_null(item) {
+            out.push_str("NULL");
+        } else {
+            scratch.clear();
+            items.write_text(item, &mut scratch);
+            array::write_element(out, &scratch);
+        }
+    }
+    out.push('}');
+}
+
+/// Dimensions, whether there are NULLs, the element's OID, then length and bytes of each element.
+fn put_list(out: &mut BytesMut, lists: &ListArray, items: &Column, element: PgType, row: usize) -> Result<()> {
+    let offsets = lists.value_offsets();
+    let range = offsets[row] as usize..offsets[row + 1] as usize;
+    let has_null = range.clone().any(|item| items.is_null(item));
+    out.put_i32(i32::from(!range.is_empty()));
+    out.put_i32(i32::from(has_null));
+    out.put_u32(element.oid());
+    if range.is_empty() {
+        return Ok(());
+    }
+    out.put_i32(length(range.len())?);
+    out.put_i32(1);
+    let mut scratch = String::new();
+    for item in range {
+        if items.is_null(item) {
+            out.put_i32(-1);
+        } else {
+            items.put_field(item, BINARY, &mut scratch, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// Groups of four digits, where the first stands, the sign and the digits shown after the point.
+fn put_numeric(out: &mut BytesMut, mantissa: i128, scale: i8, trim: bool) {
+    let mut text = String::with_capacity(48);
+    write_numeric(&mut text, mantissa, scale, trim);
+    let digits = text.strip_prefix('-').unwrap_or(&text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut padded = String::with_capacity(48);
+    padded.extend(std::iter::repeat_n('0', (4 - whole.len() % 4) % 4));
+    padded.push_str(whole);
+    let whole_groups = padded.len() / 4;
+    padded.push_str(fraction);
+    padded.extend(std::iter::repeat_n('0', (4 - fraction.len() % 4) % 4));
+    let group = |b: &[u8]| b.iter().fold(0i16, |n, b| n * 10 + i16::from(b - b'0'));
+    let groups: Vec<i16> = padded.as_bytes().chunks(4).map(group).collect();
+    let leading = groups.iter().take_while(|g| **g == 0).count();
+    let trailing = groups[leading..].iter().rev().take_while(|g| **g == 0).count();
+    let kept = &groups[leading..groups.len() - trailing];
+    let weight = if kept.is_empty() { 0 } else { whole_groups as i16 - 1 - leading as i16 };
+    out.put_i16(kept.len() as i16);
+    out.put_i16(weight);
+    out.put_u16(if mantissa < 0 { 0x4000 } else { 0 });
+    out.put_i16(fraction.len() as i16);
+    kept.iter().for_each(|g| out.put_i16(*g));
+}
