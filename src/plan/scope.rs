@@ -54,6 +54,14 @@ pub async fn clause_scope(
     }
 }
 
+/// The scope of an AS OF with this instant, without a word about one in the future.
+pub fn as_of_scope(ctx: &StatementContext, what: InstantKind, value: &ScalarValue) -> Result<Scope> {
+    Ok(match resolve(ctx, what, value)? {
+        Instant::Commit(commit) => Scope::AsOfCommit(commit),
+        Instant::Time(at) => Scope::AsOf(at),
+    })
+}
+
 fn as_of(ctx: &StatementContext, at: Instant) -> Scope {
     match at {
         Instant::Commit(commit) => Scope::AsOfCommit(commit),
