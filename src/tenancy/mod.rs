@@ -317,3 +317,6 @@ async fn finish(task: tokio::task::JoinHandle<Result<()>>) -> Result<()> {
         Err(cause) => Err(HistoryError::from(StoreError::Engine(cause.to_string())).into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

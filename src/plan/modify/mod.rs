@@ -7,6 +7,7 @@
 mod assign;
 mod cells;
 mod conflict;
+mod copy;
 mod existing;
 mod insert;
 mod parameters;
@@ -15,10 +16,14 @@ mod returning;
 mod select;
 mod set;
 mod target;
+#[cfg(test)]
+mod tests;
+mod text_rows;
 mod update;
 mod values;
 mod write;
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -29,6 +34,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 
+pub use self::copy::{CopyInsert, HistoryLoad};
 use self::insert::Insert;
 use self::parameters::Parameters;
 use self::update::Change;
@@ -42,7 +48,7 @@ use crate::types::PgType;
 /// A scan of a table that is written to must resolve, by name and beside the table's own columns, `_version`
 /// (the number of the live state read) and [`ITEM_KEY`] (the item's key, Binary); neither is in `*`.
 #[async_trait]
-pub trait Queries: Send + Sync {
+pub trait Queries: Send + Sync + Debug {
     /// The state that expressions are planned under: functions, planners, analyzer rules of the statement.
     fn state(&self) -> &SessionState;
 
