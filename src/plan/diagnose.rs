@@ -205,7 +205,9 @@ fn shape(text: &str) -> Option<SqlError> {
         let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
         return Some(SqlError::new(SqlState::GROUPING_ERROR, message));
     }
-    if lower.contains("must appear in the group by clause") || lower.contains("aggregate function") && lower.contains("not allowed") {
+    if lower.contains("must appear in the group by clause")
+        || lower.contains("aggregate function") && lower.contains("not allowed")
+    {
         return Some(SqlError::new(SqlState::GROUPING_ERROR, first_line(text)));
     }
     if lower.contains("window function") && lower.contains("not allowed") {
@@ -237,7 +239,10 @@ fn shape(text: &str) -> Option<SqlError> {
         return Some(SqlError::new(SqlState::DATATYPE_MISMATCH, "argument of WHERE must be type boolean"));
     }
     if text.contains("Projections require unique expression names") {
-        return Some(SqlError::unsupported("two output columns of a subquery have the same name", "Give each an alias of its own."));
+        return Some(SqlError::unsupported(
+            "two output columns of a subquery have the same name",
+            "Give each an alias of its own.",
+        ));
     }
     if text.contains("Physical plan does not support logical expression") || lower.contains("not supported") {
         return Some(not_implemented(first_line(text).as_str()));
@@ -375,14 +380,17 @@ mod tests {
         check(missing(Some("u")), SqlState::UNDEFINED_TABLE, "missing FROM-clause entry for table \"u\"");
         let function = DataFusionError::Plan("Invalid function 'foo'.\nDid you mean 'floor'?".into());
         check(function, SqlState::UNDEFINED_FUNCTION, "function foo does not exist");
-        let operator =
-            DataFusionError::Plan("Cannot infer common argument type for comparison operation Utf8 = Boolean".into());
+        let operator = DataFusionError::Plan("Cannot infer common argument type for comparison operation Utf8 = Boolean".into());
         check(operator, SqlState::UNDEFINED_FUNCTION, "operator does not exist: text = boolean");
     }
 
     #[test]
     fn values_that_do_not_fit() {
-        check(DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None), SqlState::DIVISION_BY_ZERO, "division by zero");
+        check(
+            DataFusionError::ArrowError(Box::new(ArrowError::DivideByZero), None),
+            SqlState::DIVISION_BY_ZERO,
+            "division by zero",
+        );
         let cast = ArrowError::CastError("Cannot cast string 'abc' to value of Int32 type".into());
         let cast = DataFusionError::ArrowError(Box::new(cast), None);
         check(cast, SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type integer: \"abc\"");

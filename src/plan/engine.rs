@@ -217,7 +217,9 @@ impl Engine {
                     Work::Explain { analyze, verbose, query } => {
                         let plan = run.physical(&query.plan, parameters).await?;
                         if *analyze {
-                            datafusion::physical_plan::collect(Arc::clone(&plan), run.state.task_ctx()).await.map_err(diagnose)?;
+                            datafusion::physical_plan::collect(Arc::clone(&plan), run.state.task_ctx())
+                                .await
+                                .map_err(diagnose)?;
                         }
                         Ok(Execution::Rows(explain::rows(&plan, *analyze, *verbose)?))
                     }
@@ -281,6 +283,7 @@ impl Analysed {
 }
 
 /// One statement on its way: its surroundings and the configuration made for it.
+#[derive(Debug)]
 struct Run {
     ctx: Arc<StatementContext>,
     state: SessionState,

@@ -33,10 +33,7 @@ pub struct Expanded {
 /// Expands views, checks SELECT privileges and collects the system columns named. 42P01 for a relation that
 /// is not there, 42501 for one that may not be read, 0A000 for a clause on a WITH query.
 pub fn expand(planning: &Planning, query: &mut Query) -> Result<Expanded> {
-    let authority = Authority {
-        superuser: planning.ctx.superuser,
-        roles: BTreeSet::from([planning.ctx.current_user.clone()]),
-    };
+    let authority = Authority { superuser: planning.ctx.superuser, roles: BTreeSet::from([planning.ctx.current_user.clone()]) };
     let mut expander = Expander {
         planning,
         authority,
@@ -188,7 +185,10 @@ impl Expander<'_> {
         let owner_is_me = view.owner == self.planning.ctx.current_user && self.authority.superuser;
         let mut inner = Expander {
             planning: self.planning,
-            authority: Authority { superuser: owner_is_me || self.authority.superuser, roles: BTreeSet::from([view.owner.clone()]) },
+            authority: Authority {
+                superuser: owner_is_me || self.authority.superuser,
+                roles: BTreeSet::from([view.owner.clone()]),
+            },
             view: Some(Inside { view, clause }),
             depth: self.depth + 1,
             ctes: Vec::new(),

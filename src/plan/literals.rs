@@ -127,9 +127,8 @@ impl AnalyzerRule for CheckedIntegers {
 
 fn checked(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return Transformed::no(expr) };
-    let integer = |e: &Expr| {
-        e.get_type(schema).ok().filter(|ty| matches!(ty, DataType::Int16 | DataType::Int32 | DataType::Int64))
-    };
+    let integer =
+        |e: &Expr| e.get_type(schema).ok().filter(|ty| matches!(ty, DataType::Int16 | DataType::Int32 | DataType::Int64));
     let function = match op {
         Operator::Plus => Some(&*ADD),
         Operator::Minus => Some(&*SUBTRACT),
@@ -172,9 +171,7 @@ impl Arithmetic {
         let result: PrimitiveArray<T> = try_binary(left.as_primitive::<T>(), right.as_primitive::<T>(), op).map_err(|e| {
             let out_of_range = format!("{} out of range", PgType::of_arrow(left.data_type()).sql_name());
             match e {
-                ArrowError::ArithmeticOverflow(_) => {
-                    external(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, out_of_range))
-                }
+                ArrowError::ArithmeticOverflow(_) => external(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, out_of_range)),
                 other => DataFusionError::from(other),
             }
         })?;
@@ -212,6 +209,10 @@ impl ScalarUDFImpl for Arithmetic {
             DataType::Int64 => self.apply::<Int64Type>(left, right)?,
             other => return internal_err!("{} over {other}", self.name),
         };
-        if scalar { Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?)) } else { Ok(ColumnarValue::Array(result)) }
+        if scalar {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?))
+        } else {
+            Ok(ColumnarValue::Array(result))
+        }
     }
 }

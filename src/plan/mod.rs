@@ -30,5 +30,8 @@ mod wildcards;
 mod worker;
 
 pub use context::{DefaultScope, Notices, SchemaAt, SettingsAccess, StatementContext};
-pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
 pub use diagnose::{diagnose, located};
+pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
+
+#[cfg(test)]
+mod tests;

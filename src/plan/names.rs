@@ -206,7 +206,8 @@ impl Planning {
 
     fn missing_value(&self, column: &ColumnDef, text: &str) -> Result<String> {
         let broken = || SqlError::internal(format!("default of column \"{}\" cannot be evaluated", column.name));
-        let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut p| p.parse_expr()).map_err(|_| broken())?;
+        let parsed =
+            Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut p| p.parse_expr()).map_err(|_| broken())?;
         let parsed = datafusion::sql::sqlparser::ast::ExprWithAlias { expr: parsed, alias: None };
         let planned = self.state.create_logical_expr_from_sql_expr(parsed, &DFSchema::empty());
         let planned = planned.map_err(super::diagnose::diagnose)?;
@@ -324,10 +325,7 @@ impl ContextProvider for Catalogue {
         self.planning.state.config_options()
     }
 
-    fn get_file_type(
-        &self,
-        _: &str,
-    ) -> Result<Arc<dyn datafusion::common::file_options::file_type::FileType>, DataFusionError> {
+    fn get_file_type(&self, _: &str) -> Result<Arc<dyn datafusion::common::file_options::file_type::FileType>, DataFusionError> {
         Err(plan_datafusion_err!("files cannot be named in a statement"))
     }
 

@@ -44,7 +44,12 @@ pub fn statement_state(base: &SessionState, ctx: &Arc<StatementContext>) -> Sess
 }
 
 /// Plans a client's query.
-pub fn plan(ctx: &Arc<StatementContext>, state: &SessionState, query: &ast::Query, declared: &[Option<PgType>]) -> Result<PlannedQuery> {
+pub fn plan(
+    ctx: &Arc<StatementContext>,
+    state: &SessionState,
+    query: &ast::Query,
+    declared: &[Option<PgType>],
+) -> Result<PlannedQuery> {
     let names = output_names(query);
     let mut query = query.clone();
     wildcards::rename_repeats(&mut query);

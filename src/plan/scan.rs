@@ -367,7 +367,7 @@ impl Reader {
     async fn flush(&mut self) -> crate::error::Result<RecordBatch> {
         let mut payload = self.decoder.finish().into_iter();
         let system = std::mem::take(&mut self.system);
-        let commits = self.commits_of(&system).await?;
+        let commits = commits_of(&self.ctx, &self.spec, &system, &self.counts).await?;
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.spec.columns.len());
         for column in &self.spec.columns {
             let array = match column {
@@ -384,16 +384,22 @@ impl Reader {
             SqlError::internal(format!("rows of \"{}\" do not fit its columns", self.spec.name))
         })
     }
+}
 
-    async fn commits_of(&self, rows: &[SystemRow]) -> crate::error::Result<HashMap<CommitNo, Arc<CommitInfo>>> {
-        let wanted = self.spec.columns.iter().any(|c| matches!(c, ReadColumn::System(c) if c.is_of_commit()));
-        if !wanted {
-            return Ok(HashMap::new());
-        }
-        self.counts.store_calls.add(1);
-        let commits = rows.iter().filter_map(|row| row.version.map(|v| v.period.begun));
-        Ok(self.ctx.database.commit_infos(commits).await?)
+/// The commits that the rows' own columns ask for.
+async fn commits_of(
+    ctx: &StatementContext,
+    spec: &ScanSpec,
+    rows: &[SystemRow],
+    counts: &Counts,
+) -> crate::error::Result<HashMap<CommitNo, Arc<CommitInfo>>> {
+    let wanted = spec.columns.iter().any(|c| matches!(c, ReadColumn::System(c) if c.is_of_commit()));
+    if !wanted {
+        return Ok(HashMap::new());
     }
+    counts.store_calls.add(1);
+    let commits: Vec<CommitNo> = rows.iter().filter_map(|row| row.version.map(|v| v.period.begun)).collect();
+    Ok(ctx.database.commit_infos(commits).await?)
 }
 
 fn system_array(

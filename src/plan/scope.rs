@@ -28,11 +28,7 @@ pub fn default_scope(ctx: &StatementContext) -> Scope {
 }
 
 /// The scope that a clause of this kind with these instants means.
-pub async fn clause_scope(
-    ctx: &StatementContext,
-    kind: ClauseKind,
-    instants: &[(InstantKind, ScalarValue)],
-) -> Result<Scope> {
+pub async fn clause_scope(ctx: &StatementContext, kind: ClauseKind, instants: &[(InstantKind, ScalarValue)]) -> Result<Scope> {
     let mut resolved = Vec::with_capacity(instants.len());
     for (what, value) in instants {
         resolved.push(resolve(ctx, *what, value)?);

@@ -52,9 +52,7 @@ impl ScopedTable {
         let key = table.key_columns().map(|k| shown.columns.iter().position(|c| is_column(&c.source, k.id)));
         let key: Option<Vec<usize>> = key.collect();
         let constraints = match (reads, key) {
-            (Reads::Statement, Some(key)) if !key.is_empty() => {
-                Constraints::new_unverified(vec![Constraint::PrimaryKey(key)])
-            }
+            (Reads::Statement, Some(key)) if !key.is_empty() => Constraints::new_unverified(vec![Constraint::PrimaryKey(key)]),
             _ => Constraints::default(),
         };
         Self { table, shown, reads, missing, constraints }

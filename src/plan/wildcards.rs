@@ -117,9 +117,7 @@ impl Hide<'_> {
         self.collect_factor(&from.relation, vec![], parts, natural);
         for join in &from.joins {
             let merged = match constraint(&join.join_operator) {
-                Some(JoinConstraint::Using(columns)) => {
-                    columns.iter().filter_map(|c| c.0.last()?.as_ident().map(fold)).collect()
-                }
+                Some(JoinConstraint::Using(columns)) => columns.iter().filter_map(|c| c.0.last()?.as_ident().map(fold)).collect(),
                 Some(JoinConstraint::Natural) => {
                     *natural = true;
                     vec![]
@@ -157,7 +155,10 @@ impl Hide<'_> {
             return vec![];
         }
         let table = if call {
-            self.planning.history_function(schema, name).filter(|(_, f)| *f != super::names::HistoryFunction::Diff).map(|(t, _)| t)
+            self.planning
+                .history_function(schema, name)
+                .filter(|(_, f)| *f != super::names::HistoryFunction::Diff)
+                .map(|(t, _)| t)
         } else {
             let found = self.planning.relation(schema, name);
             match found.or_else(|_| self.planning.relation_in(schema, name, crate::versions::Scope::All)) {
@@ -205,7 +206,8 @@ pub fn rename_repeats(query: &mut Query) {
         let Some(name) = item_name(item) else { continue };
         let repeats = !seen.insert(name.clone());
         // What a wildcard stands for is not known here: a plain column beside one may repeat it.
-        let may_repeat = wildcard && matches!(item, SelectItem::UnnamedExpr(ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_)));
+        let may_repeat =
+            wildcard && matches!(item, SelectItem::UnnamedExpr(ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_)));
         if !repeats && !may_repeat {
             continue;
         }

@@ -346,15 +346,17 @@ fn change_id(event: &Event, table: &TableDef) -> String {
     // The bits of a version 8 uuid: custom content.
     let high = (high & !0xf000) | 0x8000;
     let low = (low & !(0b11 << 62)) | (0b10 << 62);
-    format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, high >> 16 & 0xffff, high & 0xffff, low >> 48, low & 0xffff_ffff_ffff)
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
 }
 
-fn table_batches(
-    ctx: Arc<StatementContext>,
-    table: ChangedTable,
-    schema: SchemaRef,
-    empty: Option<&'static str>,
-) -> Batches {
+fn table_batches(ctx: Arc<StatementContext>, table: ChangedTable, schema: SchemaRef, empty: Option<&'static str>) -> Batches {
     let events = Events::new(Arc::clone(&ctx), &table.table);
     let state = (events, ctx, table, schema);
     stream::try_unfold(state, move |(mut events, ctx, table, schema)| async move {
@@ -371,6 +373,7 @@ pub fn batches(ctx: Arc<StatementContext>, table: Arc<ChangedTable>, schema: Sch
 }
 
 pub fn bemi_batches(ctx: Arc<StatementContext>, tables: Arc<[ChangedTable]>, schema: SchemaRef) -> Batches {
-    let each = tables.to_vec().into_iter().map(move |table| table_batches(Arc::clone(&ctx), table, Arc::clone(&schema), Some("{}")));
+    let each =
+        tables.to_vec().into_iter().map(move |table| table_batches(Arc::clone(&ctx), table, Arc::clone(&schema), Some("{}")));
     stream::iter(each.collect::<Vec<_>>()).flatten().boxed()
 }
