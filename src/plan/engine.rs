@@ -16,6 +16,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
+use futures::FutureExt;
 use parking_lot::Mutex;
 
 use super::diagnose::diagnose;
@@ -199,6 +200,11 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Execution> {
         let analysed = self.current(ctx, prepared).await?;
+        if let Work::Modify(modify) = &analysed.work
+            && modify.is_compiled()
+        {
+            return here(modify.execute(modify::Run::compiled(ctx, &parameters, diagnose))).await;
+        }
         let run = self.run_of(ctx);
         let engine = Arc::clone(self);
         self.worker
@@ -212,7 +218,7 @@ impl Engine {
                     }
                     Work::Modify(modify) => {
                         let ctx = Arc::clone(&run.ctx);
-                        modify.execute(&ctx, &run, &parameters).await
+                        modify.execute(modify::Run::planned(&ctx, &run, &parameters)).await
                     }
                     Work::Explain { analyze, verbose, query } => {
                         let plan = run.physical(&query.plan, parameters).await?;
@@ -262,6 +268,14 @@ impl Engine {
         let ctx = Arc::new(ctx.clone());
         let state = query::statement_state(&self.base, &ctx);
         Run { ctx, state }
+    }
+}
+
+/// Runs a statement that needs no planner on the caller's thread; a panic is its error.
+async fn here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    match std::panic::AssertUnwindSafe(work).catch_unwind().await {
+        Ok(done) => done,
+        Err(_) => Err(SqlError::internal("the statement failed inside the query engine; the server's log has the cause")),
     }
 }
 

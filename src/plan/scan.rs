@@ -92,10 +92,6 @@ impl VersionScanExec {
         );
         Self { spec: Arc::new(spec), properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
     }
-
-    pub fn spec(&self) -> &ScanSpec {
-        &self.spec
-    }
 }
 
 impl DisplayAs for VersionScanExec {

@@ -89,7 +89,7 @@ async fn reading_takes_the_privilege() {
 
 #[tokio::test]
 async fn a_prepared_statement_serves_many_values_and_snapshots() {
-    let mut world = World::with_orders().await;
+    let world = World::with_orders().await;
     let sql = "SELECT state FROM orders FOR SYSTEM_TIME AS OF $1 WHERE id = $2 LIMIT $3";
     let parsed = crate::sql::parse(sql).unwrap().remove(0);
     let prepared = world.engine.prepare(&world.ctx, &parsed.statement, &[]).await.unwrap();
