@@ -1,5 +1,9 @@
 //! A whole database over the reference store: definitions through time, commits, sequences.
 
+mod ddl;
+mod on_disk;
+mod sequences;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +11,7 @@ use futures::TryStreamExt;
 
 use super::*;
 use crate::error::{Diagnose, SqlError, SqlState};
-use crate::runtime::ManualClock;
+use crate::runtime::{Entropy, ManualClock, SeededEntropy};
 use crate::store::memory::{MemoryIndex, MemoryPayloads};
 use crate::store::{IndexBackfill, IndexEntry, InlinePayloads, PayloadRef, PayloadStore, RowState, ScanRequest, StoreError};
 use crate::types::{PgType, Qualified};
@@ -345,6 +349,44 @@ async fn truncate_ends_every_item_and_the_same_keys_may_come_again() {
 }
 
 #[tokio::test]
+async fn whatever_a_transaction_does_to_an_item_is_one_change_of_it() {
+    let seed = 20;
+    println!("seed {seed}");
+    let entropy = SeededEntropy::new(seed);
+    let below = |n: u64| entropy.next_u64() % n;
+    let f = Fixture::new().await;
+    let t = f.create("t").await;
+    let mut expected = std::collections::BTreeMap::new();
+    for round in 0..300u64 {
+        let mut tx = f.db.begin(Context::default());
+        for step in 0..1 + below(8) {
+            let id = below(4) as i64;
+            match below(9) {
+                0 => {
+                    tx.truncate(t.id);
+                    expected.clear();
+                }
+                1..4 => {
+                    let base = base_of(&f.db, &tx, &t, id).await;
+                    tx.delete(t.id, key(id), base);
+                    expected.remove(&id);
+                }
+                _ => {
+                    let name = format!("{id} in {round}.{step}");
+                    write(&f.db, &mut tx, &t, id, &name).await;
+                    expected.insert(id, name);
+                }
+            }
+        }
+        let before = f.names(t.id, Scope::All).await.len();
+        f.db.commit(tx).await.unwrap();
+        let names: Vec<String> = expected.values().cloned().collect();
+        assert_eq!(f.names(t.id, Scope::Current).await, names, "round {round}");
+        assert!(f.names(t.id, Scope::All).await.len() <= before + names.len(), "round {round}");
+    }
+}
+
+#[tokio::test]
 async fn one_of_two_writers_of_an_item_loses() {
     let f = Fixture::new().await;
     let t = f.create("t").await;
@@ -464,42 +506,6 @@ async fn definitions_and_rows_of_one_transaction_are_one_commit() {
     assert_eq!(later.diagnose().code(), SqlState::INVALID_PARAMETER_VALUE);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_snapshot_is_never_newer_than_the_definitions_beside_it() {
-    let f = Fixture::new().await;
-    let t = f.create("t").await;
-    let watcher = tokio::spawn({
-        let db = Arc::clone(&f.db);
-        async move {
-            while db.catalog().tables.len() < 200 {
-                let tx = db.begin(Context::default());
-                let newest = db.catalog_at(Scope::Current, tx.snapshot).commit;
-                assert_eq!(tx.catalog.commit, newest, "at {:?}", tx.snapshot);
-                tokio::task::yield_now().await;
-            }
-        }
-    });
-    let writer = tokio::spawn({
-        let (db, t) = (Arc::clone(&f.db), Arc::clone(&t));
-        async move {
-            for id in 0..2000 {
-                let mut tx = db.begin(Context::default());
-                tx.write(t.id, key(id), None, Bytes::from_static(b"x"), Vec::new());
-                match db.commit(tx).await {
-                    Ok(stamp) => assert!(db.snapshot().commit >= stamp.unwrap().commit, "an acknowledged commit is not seen"),
-                    Err(HistoryError::Store(StoreError::CatalogConflict)) => {}
-                    Err(other) => panic!("{other}"),
-                }
-            }
-        }
-    });
-    for n in 1..200 {
-        f.create(&format!("t{n}")).await;
-    }
-    watcher.await.unwrap();
-    writer.await.unwrap();
-}
-
 #[tokio::test]
 async fn a_load_brings_its_own_periods() {
     let f = Fixture::new().await;
@@ -542,254 +548,5 @@ impl Fixture {
         let t = self.db.catalog().tables[&public("t")].clone();
         let lost = self.db.get(t.id, &[key(1)], Scope::Current, self.db.snapshot()).await.unwrap_err();
         assert_eq!(lost.diagnose().code(), SqlState::IO_ERROR);
-    }
-}
-
-mod sequences {
-    use super::*;
-
-    async fn with(f: &Fixture, change: impl FnOnce(&mut SequenceDef)) -> Arc<SequenceDef> {
-        f.ddl(|c| {
-            let mut def = sequence(c, "s", 1);
-            change(&mut def);
-            c.create_sequence(def)
-        })
-        .await;
-        f.db.catalog().sequences[&public("s")].clone()
-    }
-
-    async fn take(f: &Fixture, def: &SequenceDef, count: usize) -> Vec<i64> {
-        let mut values = Vec::new();
-        for _ in 0..count {
-            values.push(f.db.next_value(def).await.unwrap());
-        }
-        values
-    }
-
-    #[tokio::test]
-    async fn values_go_on_by_the_increment_from_the_start() {
-        let f = Fixture::new().await;
-        let def = with(&f, |_| {}).await;
-        assert_eq!(take(&f, &def, 100).await, (1..=100).collect::<Vec<_>>());
-        let f = Fixture::new().await;
-        let def = with(&f, |def| (def.start, def.increment, def.min, def.max) = (-1, -3, i64::MIN, -1)).await;
-        assert_eq!(take(&f, &def, 3).await, [-1, -4, -7]);
-    }
-
-    #[tokio::test]
-    async fn the_end_is_an_error_that_names_it() {
-        let f = Fixture::new().await;
-        let def = with(&f, |def| (def.start, def.max, def.increment) = (5, 10, 4)).await;
-        assert_eq!(take(&f, &def, 2).await, [5, 9]);
-        for _ in 0..2 {
-            let error = f.db.next_value(&def).await.unwrap_err();
-            assert_eq!(error.to_string(), "nextval: reached maximum value of sequence \"s\" (10)");
-            assert_eq!(error.diagnose().code(), SqlState::SEQUENCE_GENERATOR_LIMIT_EXCEEDED);
-        }
-        let f = Fixture::new().await;
-        let def = with(&f, |def| (def.start, def.min, def.max, def.increment) = (-1, -2, -1, -1)).await;
-        assert_eq!(take(&f, &def, 2).await, [-1, -2]);
-        let error = f.db.next_value(&def).await.unwrap_err().to_string();
-        assert_eq!(error, "nextval: reached minimum value of sequence \"s\" (-2)");
-    }
-
-    #[tokio::test]
-    async fn the_greatest_bigint_is_given_once() {
-        let mut f = Fixture::new().await;
-        let def = with(&f, |def| def.start = i64::MAX - 1).await;
-        assert_eq!(take(&f, &def, 2).await, [i64::MAX - 1, i64::MAX]);
-        f.db.next_value(&def).await.unwrap_err();
-        f.crash().await;
-        f.db.next_value(&def).await.unwrap_err();
-    }
-
-    #[tokio::test]
-    async fn a_cycle_begins_again_at_the_other_bound() {
-        let f = Fixture::new().await;
-        let def = with(&f, |def| (def.start, def.max, def.cycle) = (2, 3, true)).await;
-        assert_eq!(take(&f, &def, 6).await, [2, 3, 1, 2, 3, 1]);
-    }
-
-    #[tokio::test]
-    async fn after_a_crash_values_are_lost_and_never_repeated() {
-        let mut f = Fixture::new().await;
-        let def = with(&f, |_| {}).await;
-        take(&f, &def, 3).await;
-        f.crash().await;
-        assert_eq!(take(&f, &def, 1).await, [33]);
-    }
-
-    #[tokio::test]
-    async fn a_set_value_counts_with_is_called_or_without() {
-        let mut f = Fixture::new().await;
-        let def = with(&f, |_| {}).await;
-        take(&f, &def, 2).await;
-        f.db.set_value(&def, 10, true).await.unwrap();
-        assert_eq!(take(&f, &def, 1).await, [11]);
-        f.db.set_value(&def, 10, false).await.unwrap();
-        f.crash().await;
-        assert_eq!(take(&f, &def, 2).await, [10, 11]);
-        let error = f.db.set_value(&def, 0, true).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("setval: value 0 is out of bounds for sequence \"s\" (1..{})", i64::MAX));
-        assert_eq!(error.diagnose().code(), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
-    }
-
-    #[tokio::test]
-    async fn values_taken_before_the_sequence_is_committed_count_only_if_it_is() {
-        let mut f = Fixture::new().await;
-        let failed = defining(&f.db, |c| c.create_sequence(sequence(c, "s", 1)));
-        let lost = failed.catalog.sequences[&public("s")].clone();
-        assert_eq!(take(&f, &lost, 2).await, [1, 2]);
-        drop(failed);
-        let tx = defining(&f.db, |c| c.create_sequence(sequence(c, "s", 1)));
-        let def = tx.catalog.sequences[&public("s")].clone();
-        assert_eq!(take(&f, &def, 2).await, [1, 2]);
-        f.db.commit(tx).await.unwrap();
-        f.crash().await;
-        assert_eq!(take(&f, &def, 1).await, [3]);
-    }
-
-    #[tokio::test]
-    async fn a_new_increment_counts_from_the_last_value() {
-        let f = Fixture::new().await;
-        let def = with(&f, |_| {}).await;
-        take(&f, &def, 3).await;
-        f.ddl(|c| c.replace_sequence(SequenceDef { increment: 10, ..SequenceDef::clone(&def) })).await;
-        let def = f.db.catalog().sequences[&public("s")].clone();
-        assert_eq!(take(&f, &def, 2).await, [13, 23]);
-    }
-
-    #[tokio::test]
-    async fn row_numbers_come_in_blocks_that_never_meet() {
-        let mut f = Fixture::new().await;
-        let t = f.create("t").await;
-        let first = f.db.row_numbers(&t, 10).await.unwrap();
-        let second = f.db.row_numbers(&t, 5000).await.unwrap();
-        assert!(second >= first + 10);
-        f.crash().await;
-        assert!(f.db.row_numbers(&t, 1).await.unwrap() >= second + 5000);
-    }
-}
-
-mod ddl {
-    use super::*;
-
-    fn catalog() -> Catalog {
-        let mut catalog = Catalog::default();
-        catalog.create_schema(schema(&catalog, "public")).unwrap();
-        catalog.create_table(table(&catalog, "t")).unwrap();
-        catalog
-    }
-
-    #[track_caller]
-    fn refused(change: impl FnOnce(&mut Catalog) -> Result<(), CatalogError>, code: SqlState, message: &str) {
-        let mut catalog = catalog();
-        let before: Vec<_> = catalog.tables.keys().chain(catalog.sequences.keys()).cloned().collect();
-        let error = change(&mut catalog).unwrap_err().diagnose();
-        assert_eq!((error.code(), error.message()), (code, message));
-        assert_eq!(catalog.tables.keys().chain(catalog.sequences.keys()).cloned().collect::<Vec<_>>(), before);
-    }
-
-    #[test]
-    fn relations_of_a_schema_share_their_names() {
-        refused(|c| c.create_table(table(c, "t")), SqlState::DUPLICATE_TABLE, "relation \"t\" already exists");
-        let index = |c: &mut Catalog| c.create_sequence(sequence(c, "t_name_key", 1));
-        refused(index, SqlState::DUPLICATE_TABLE, "relation \"t_name_key\" already exists");
-        let taken = |c: &mut Catalog| {
-            let mut def = table(c, "u");
-            def.uniques[0].name = "t".to_owned();
-            c.create_table(def)
-        };
-        refused(taken, SqlState::DUPLICATE_TABLE, "relation \"t\" already exists");
-    }
-
-    #[test]
-    fn system_schemas_and_names_of_the_past_are_not_for_definitions() {
-        let in_schema = |schema: &'static str| {
-            move |c: &mut Catalog| c.create_table(TableDef { name: Qualified::new(schema, "x"), ..table(c, "x") })
-        };
-        refused(in_schema("pg_catalog"), SqlState::INSUFFICIENT_PRIVILEGE, "permission denied to create \"pg_catalog.x\"");
-        refused(in_schema("nowhere"), SqlState::INVALID_SCHEMA_NAME, "schema \"nowhere\" does not exist");
-        let reserved = |c: &mut Catalog| c.create_schema(schema(c, "chronogate"));
-        refused(reserved, SqlState::RESERVED_NAME, "unacceptable schema name \"chronogate\"");
-        refused(|c| c.create_table(table(c, "x__history")), SqlState::RESERVED_NAME, "relation name \"x__history\" is reserved");
-    }
-
-    #[test]
-    fn columns_have_names_of_their_own() {
-        let named = |name: &'static str| {
-            move |c: &mut Catalog| {
-                let mut def = table(c, "u");
-                def.columns.push(column(3, name, PgType::TEXT));
-                c.create_table(def)
-            }
-        };
-        refused(named("id"), SqlState::DUPLICATE_COLUMN, "column \"id\" specified more than once");
-        let system = "column name \"_version\" conflicts with a system column name";
-        refused(named("_version"), SqlState::DUPLICATE_COLUMN, system);
-    }
-
-    #[test]
-    fn sequences_that_cannot_be_are_refused() {
-        let with = |change: fn(&mut SequenceDef)| {
-            move |c: &mut Catalog| {
-                let mut def = sequence(c, "s", 1);
-                change(&mut def);
-                c.create_sequence(def)
-            }
-        };
-        refused(with(|s| s.increment = 0), SqlState::INVALID_PARAMETER_VALUE, "INCREMENT must not be zero");
-        let start = "START value (0) cannot be less than MINVALUE (1)";
-        refused(with(|s| s.start = 0), SqlState::INVALID_PARAMETER_VALUE, start);
-        let bounds = "MINVALUE (1) must be less than MAXVALUE (1)";
-        refused(with(|s| s.max = 1), SqlState::INVALID_PARAMETER_VALUE, bounds);
-    }
-
-    #[test]
-    fn a_schema_is_dropped_with_what_is_in_it_only_on_request() {
-        let needed = "cannot drop schema public because other objects depend on it";
-        refused(|c| c.drop_schema("public", false), SqlState::DEPENDENT_OBJECTS_STILL_EXIST, needed);
-        let mut catalog = catalog();
-        catalog.drop_schema("public", true).unwrap();
-        assert!(catalog.tables.is_empty() && catalog.schemas.is_empty());
-        assert_eq!(catalog.drop_schema("public", true), Err(CatalogError::NoSchema("public".to_owned())));
-    }
-
-    #[test]
-    fn a_renamed_schema_takes_its_relations_along() {
-        let mut catalog = catalog();
-        let def = SchemaDef::clone(&catalog.schemas["public"]);
-        catalog.replace_schema("public", SchemaDef { name: "p".to_owned(), ..def }).unwrap();
-        assert!(catalog.tables.contains_key(&Qualified::new("p", "t")));
-        assert_eq!(catalog.schemas.keys().collect::<Vec<_>>(), ["p"]);
-    }
-
-    #[test]
-    fn a_table_goes_with_the_sequences_of_its_columns() {
-        let mut catalog = catalog();
-        let owner = catalog.tables[&public("t")].id;
-        let owned_by = Some((owner, ColumnId(1)));
-        catalog.create_sequence(SequenceDef { owned_by, ..sequence(&catalog, "owned", 1) }).unwrap();
-        catalog.create_sequence(sequence(&catalog, "free", 1)).unwrap();
-        catalog.drop_table(&public("t")).unwrap();
-        assert_eq!(catalog.sequences.keys().collect::<Vec<_>>(), [&public("free")]);
-        assert!(!catalog.has_relation(&public("t_pkey")));
-    }
-
-    #[test]
-    fn free_names_are_numbered_and_cut() {
-        let catalog = catalog();
-        assert_eq!(catalog.free_relation_name("public", "t_pkey"), "t_pkey1");
-        assert_eq!(catalog.free_relation_name("public", "u"), "u");
-        assert_eq!(catalog.free_relation_name("public", &"é".repeat(40)).len(), 62);
-    }
-
-    #[test]
-    fn an_index_is_dropped_unless_a_constraint_needs_it() {
-        let needed = "cannot drop index t_name_key because other objects depend on it";
-        let drop_key = |c: &mut Catalog| c.drop_index(&public("t_name_key")).map(drop);
-        refused(drop_key, SqlState::DEPENDENT_OBJECTS_STILL_EXIST, needed);
-        let missing = |c: &mut Catalog| c.drop_index(&public("nothing")).map(drop);
-        refused(missing, SqlState::UNDEFINED_OBJECT, "index \"nothing\" does not exist");
     }
 }
