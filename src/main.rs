@@ -1,1 +1,178 @@
-fn main() {}
+//! The command line: reads flags and the configuration, runs a server until it is told to stop.
+//!
+//! What goes wrong is one line on standard error and exit code 1; a mistake in the command line itself is clap's 2.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chronogate::config::{Config, Secret};
+use chronogate::observe;
+use chronogate::server::{Password, Running, Settings, demo};
+use clap::{Args, Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Planning recurses over deep expressions.
+const STACK_BYTES: usize = 8 << 20;
+
+/// A database that forgets nothing: versioned tables and SQL about the past over the PostgreSQL wire protocol.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the databases of a data directory.
+    Serve(Serve),
+    /// Serve a demo database: the European Central Bank's exchange rates since 1999.
+    Demo(Demo),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// JSON configuration; flags go before it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Data directory [default: ./chronogate-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:5433]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Role that may do everything, made at first start [default: chronogate]
+    #[arg(long, value_name = "NAME")]
+    superuser: Option<String>,
+    /// File with the superuser's password
+    #[arg(long, value_name = "FILE")]
+    superuser_password_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Demo {
+    /// Data directory of the demo
+    #[arg(long, value_name = "DIR", default_value = demo::FOLDER)]
+    data: PathBuf,
+    /// Address to listen on [default: 127.0.0.1:5433]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("chronogate: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), String> {
+    let (settings, is_demo) = match command {
+        Command::Serve(serve) => (serve.settings()?, false),
+        Command::Demo(demo) => (demo.settings()?, true),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(|error| format!("cannot start: {error}"))?;
+    runtime.block_on(serve(settings, is_demo))
+}
+
+impl Serve {
+    fn settings(self) -> Result<Settings, String> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path).map_err(|e| e.to_string())?,
+            None => Config::default(),
+        };
+        config.listen.0 = self.listen.unwrap_or(config.listen.0);
+        config.data.0 = self.data.unwrap_or(config.data.0);
+        config.superuser.name = self.superuser.unwrap_or(config.superuser.name);
+        config.superuser.password = self.superuser_password_file.map(Secret::File).or(config.superuser.password);
+        settings(&config)
+    }
+}
+
+impl Demo {
+    fn settings(self) -> Result<Settings, String> {
+        let mut config = Config::default();
+        config.listen.0 = self.listen.unwrap_or(config.listen.0);
+        config.data.0 = self.data;
+        settings(&config)
+    }
+}
+
+fn settings(config: &Config) -> Result<Settings, String> {
+    observe::install(&config.log).map_err(|e| e.to_string())?;
+    let settings = Settings::new(config).map_err(|e| e.to_string())?;
+    match &settings.superuser_password {
+        Some(Password(password)) if password.is_empty() => Err("the superuser's password is empty".to_owned()),
+        _ => Ok(settings),
+    }
+}
+
+async fn serve(settings: Settings, is_demo: bool) -> Result<(), String> {
+    let mut signals = Signals::listen().map_err(|e| format!("cannot listen for signals: {e}"))?;
+    let starting = async {
+        if is_demo {
+            demo::start(&settings).await.map_err(|e| e.to_string())
+        } else {
+            Running::start(&settings).await.map_err(|e| e.to_string())
+        }
+    };
+    let running = tokio::select! {
+        running = starting => running?,
+        () = signals.next() => return Ok(()),
+    };
+    if is_demo {
+        println!("{}", demo::welcome(running.address()));
+    }
+    signals.next().await;
+    tracing::info!("stopping; another signal stops at once");
+    tokio::spawn(async move {
+        signals.next().await;
+        std::process::exit(1);
+    });
+    running.stop().await.map_err(|error| format!("stopping failed: {}", error.message()))
+}
+
+/// SIGTERM and SIGINT, where there are such.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}

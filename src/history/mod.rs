@@ -25,3 +25,6 @@ pub use ddl::{CatalogError, SYSTEM_COLUMNS, is_system_schema};
 pub use error::HistoryError;
 pub use privilege::{Authority, Grants, PUBLIC};
 pub use transaction::{Base, PendingRow, TableWrites, Transaction};
+
+#[cfg(test)]
+mod tests;

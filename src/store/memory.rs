@@ -212,3 +212,22 @@ impl PayloadStore for MemoryPayloads {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+
+    #[tokio::test]
+    async fn keeps_the_contract() {
+        conformance::index_store(&async |clock| Arc::new(MemoryIndex::new(clock)) as Arc<dyn IndexStore>).await;
+    }
+
+    #[tokio::test]
+    async fn agrees_with_the_model() {
+        for seed in 0..4 {
+            let make = async |clock| Arc::new(MemoryIndex::new(clock)) as Arc<dyn IndexStore>;
+            conformance::random::history(seed, 100, &make).await;
+        }
+    }
+}

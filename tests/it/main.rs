@@ -1,3 +1,13 @@
 //! Everything that is tested through a socket, or over the sources as a whole.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets what it did not expect fails")]
+
+mod admission;
+mod crash;
+mod demo;
+mod harness;
 mod layers;
+mod lifecycle;
+mod protocol;
+mod raw;
+mod slt;

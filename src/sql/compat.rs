@@ -1,0 +1,175 @@
+//! Rewrites that change a statement's form and never its meaning.
+//!
+//! Knows no catalogue: what depends on a table's columns or on types is left to `plan`.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, Expr, ObjectNamePart, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+};
+
+use super::columns::{self, UNNAMED};
+
+/// Brings a statement to the form that the planner reads: plain string literals, operators by their sign,
+/// functions of pg_catalog by their name alone, LIKE patterns with a backslash.
+pub fn rewrite(statement: &mut ast::Statement) {
+    let _ = statement.visit(&mut Rewrite { depth: 0 });
+}
+
+struct Rewrite {
+    /// Queries around the present one.
+    depth: usize,
+}
+
+impl VisitorMut for Rewrite {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        rewrite_expr(expr);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        match factor {
+            TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } => unqualify(name),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, _: &mut ast::Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        if self.depth > 0 {
+            name_columns(&mut query.body);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn rewrite_expr(expr: &mut Expr) {
+    match expr {
+        Expr::Function(function) => unqualify(&mut function.name),
+        Expr::BinaryOp { op, .. } | Expr::AnyOp { compare_op: op, .. } | Expr::AllOp { compare_op: op, .. } => {
+            if let BinaryOperator::PGCustomBinaryOperator(path) = op
+                && let Some(plain) = plain_operator(path)
+            {
+                *op = plain;
+            }
+        }
+        Expr::Value(value) => {
+            if let Some(text) = plain_string(&value.value) {
+                value.value = Value::SingleQuotedString(text);
+            }
+        }
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            backslash_pattern(pattern, escape_char);
+        }
+        _ => {}
+    }
+}
+
+/// `pg_catalog.f` is `f`.
+fn unqualify(name: &mut ast::ObjectName) {
+    let catalogue = |part: &ObjectNamePart| part.as_ident().is_some_and(|i| i.value.eq_ignore_ascii_case("pg_catalog"));
+    if name.0.len() == 2 && catalogue(&name.0[0]) {
+        name.0.remove(0);
+    }
+}
+
+fn plain_operator(path: &[String]) -> Option<BinaryOperator> {
+    let sign = match path {
+        [sign] => sign,
+        [schema, sign] if schema.eq_ignore_ascii_case("pg_catalog") => sign,
+        _ => return None,
+    };
+    let operator = match sign.as_str() {
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "%" => BinaryOperator::Modulo,
+        "||" => BinaryOperator::StringConcat,
+        _ => return None,
+    };
+    Some(operator)
+}
+
+fn plain_string(value: &Value) -> Option<String> {
+    match value {
+        Value::EscapedStringLiteral(s) | Value::UnicodeStringLiteral(s) | Value::NationalStringLiteral(s) => Some(s.clone()),
+        Value::DollarQuotedString(s) => Some(s.value.clone()),
+        _ => None,
+    }
+}
+
+/// Writes a literal pattern with the backslash as its escape, the only one the engine has. Other escapes of
+/// patterns that are not literals stay as they are, for the planner to refuse.
+fn backslash_pattern(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) {
+    let Some(chosen) = escape.as_ref().and_then(|e| e.value.clone().into_string()) else { return };
+    let Expr::Value(value) = pattern else { return };
+    let Value::SingleQuotedString(text) = &value.value else { return };
+    let mut escapes = chosen.chars();
+    let escape_char = match (escapes.next(), escapes.next()) {
+        (first, None) => first,
+        _ => return,
+    };
+    let mut rewritten = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        if Some(c) == escape_char {
+            let Some(escaped) = chars.next() else { return };
+            rewritten.extend(['\\', escaped]);
+        } else if c == '\\' {
+            rewritten.push_str("\\\\");
+        } else {
+            rewritten.push(c);
+        }
+    }
+    value.value = Value::SingleQuotedString(rewritten);
+    *escape = None;
+}
+
+/// Gives the unnamed expressions of an inner query the names that the query around it may use (`x.count`),
+/// where those are unique.
+fn name_columns(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            let names: Vec<_> = select.projection.iter().map(columns::item_name).collect();
+            for (item, name) in select.projection.iter_mut().zip(&names) {
+                let unique = names.iter().filter(|other| *other == name).count() == 1;
+                if let (SelectItem::UnnamedExpr(expr), Some(name)) = (&*item, name)
+                    && unique
+                    && name != UNNAMED
+                    && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+                {
+                    let (expr, alias) = (expr.clone(), ast::Ident::with_quote('"', name.clone()));
+                    *item = SelectItem::ExprWithAlias { expr, alias };
+                }
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            name_columns(left);
+            name_columns(right);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,295 @@
+//! A query text as tokens with their places, and the errors that name a place.
+//!
+//! Tokens come from sqlparser's tokenizer; white space and comments are dropped, string literals that
+//! continue on the next line are joined. Every position is 1-based and counts characters of the client's text.
+
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
+
+use super::scan::{self, Open};
+use crate::error::{Result, SqlError, SqlState};
+
+pub static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// How deep expressions and subqueries may nest; beyond it the statement is 54001.
+const NESTING: usize = 128;
+
+/// A token and where it stands: bytes of the text, and characters before it.
+#[derive(Clone, Debug)]
+pub struct Lexeme {
+    pub token: TokenWithSpan,
+    pub start: usize,
+    pub end: usize,
+    pub at: usize,
+}
+
+/// A whole query text in tokens.
+#[derive(Debug)]
+pub struct Lexed<'a> {
+    pub text: &'a str,
+    pub lexemes: Vec<Lexeme>,
+    /// `/* … */` comments, each with the number of the lexeme it stands before.
+    pub comments: Vec<(usize, String)>,
+}
+
+/// A run of lexemes of one text: a statement or a part of one.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice<'a> {
+    lexed: &'a Lexed<'a>,
+    from: usize,
+    to: usize,
+}
+
+pub fn lex(text: &str) -> Result<Lexed<'_>> {
+    let tokens = Tokenizer::new(&DIALECT, text).tokenize_with_location().map_err(|e| unreadable(text, e.location))?;
+    let mut lexed = Lexed { text, lexemes: Vec::with_capacity(tokens.len() / 2), comments: Vec::new() };
+    let mut place = Place::default();
+    let mut line_break = false;
+    for token in tokens {
+        let (start, at) = place.advance(text, token.span.start);
+        let (end, _) = place.advance(text, token.span.end);
+        match &token.token {
+            Token::Whitespace(Whitespace::Newline) => line_break = true,
+            Token::Whitespace(Whitespace::SingleLineComment { .. }) => line_break = true,
+            Token::Whitespace(Whitespace::MultiLineComment(comment)) => {
+                lexed.comments.push((lexed.lexemes.len(), comment.clone()));
+            }
+            Token::Whitespace(_) | Token::EOF => {}
+            _ => {
+                let joined = line_break && lexed.join_string(&token, end);
+                if !joined {
+                    lexed.lexemes.push(Lexeme { token, start, end, at });
+                }
+                line_break = false;
+            }
+        }
+    }
+    Ok(lexed)
+}
+
+/// A place in the text that only moves forward.
+struct Place {
+    location: Location,
+    byte: usize,
+    chars: usize,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { location: Location::new(1, 1), byte: 0, chars: 0 }
+    }
+}
+
+impl Place {
+    /// Byte and character offset of `to`; the end of the text when it lies beyond.
+    fn advance(&mut self, text: &str, to: Location) -> (usize, usize) {
+        for c in text[self.byte..].chars() {
+            if self.location >= to {
+                break;
+            }
+            self.byte += c.len_utf8();
+            self.chars += 1;
+            self.location = match c {
+                '\n' => Location::new(self.location.line + 1, 1),
+                _ => Location::new(self.location.line, self.location.column + 1),
+            };
+        }
+        (self.byte, self.chars)
+    }
+}
+
+impl Lexed<'_> {
+    /// Appends a string to the string before it, as the standard has it for literals on successive lines.
+    fn join_string(&mut self, next: &TokenWithSpan, end: usize) -> bool {
+        let Some(last) = self.lexemes.last_mut() else { return false };
+        match (&mut last.token.token, &next.token) {
+            (Token::SingleQuotedString(first), Token::SingleQuotedString(second)) => {
+                first.push_str(second);
+                last.token.span.end = next.span.end;
+                last.end = end;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The statements of the text, in order; empty ones are left out.
+    pub fn statements(&self) -> Vec<Slice<'_>> {
+        let ends = self.lexemes.iter().enumerate().filter(|(_, l)| l.token == Token::SemiColon).map(|(i, _)| i);
+        let mut statements = Vec::new();
+        let mut from = 0;
+        for to in ends.chain([self.lexemes.len()]) {
+            if from < to {
+                statements.push(Slice { lexed: self, from, to });
+            }
+            from = to + 1;
+        }
+        statements
+    }
+}
+
+impl<'a> Slice<'a> {
+    pub fn lexemes(self) -> &'a [Lexeme] {
+        &self.lexed.lexemes[self.from..self.to]
+    }
+
+    pub fn len(self) -> usize {
+        self.to - self.from
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.from == self.to
+    }
+
+    pub fn get(self, index: usize) -> Option<&'a Token> {
+        self.lexemes().get(index).map(|l| &l.token.token)
+    }
+
+    /// The part from `from` up to, and not including, `to`; both are clamped.
+    pub fn part(self, from: usize, to: usize) -> Slice<'a> {
+        let to = self.to.min(self.from + to);
+        Slice { lexed: self.lexed, from: to.min(self.from + from), to }
+    }
+
+    pub fn skip(self, from: usize) -> Slice<'a> {
+        self.part(from, self.len())
+    }
+
+    /// The text as written, from the first lexeme to the last.
+    pub fn text(self) -> &'a str {
+        match (self.lexemes().first(), self.lexemes().last()) {
+            (Some(first), Some(last)) => &self.lexed.text[first.start..last.end],
+            _ => "",
+        }
+    }
+
+    /// Characters of the whole text before this slice.
+    pub fn offset(self) -> usize {
+        self.lexemes().first().map_or(0, |l| l.at)
+    }
+
+    /// The comment after the last lexeme, before the `;` or the end of the text.
+    pub fn trailing_comment(self) -> Option<&'a str> {
+        if self.lexed.comments.is_empty() {
+            return None;
+        }
+        let last = self.lexed.lexemes[self.to..].iter().all(|l| l.token == Token::SemiColon);
+        let belongs = |at: usize| at == self.to || (last && at == self.lexed.lexemes.len());
+        self.lexed.comments.iter().rev().find(|(at, _)| belongs(*at)).map(|(_, comment)| comment.as_str())
+    }
+
+    /// Position of a lexeme, or of the end.
+    pub fn position(self, index: usize) -> usize {
+        match self.lexed.lexemes.get(self.from + index) {
+            Some(lexeme) => lexeme.at + 1,
+            None => self.lexed.text.chars().count() + 1,
+        }
+    }
+
+    /// The lexeme that begins at a place the parser named.
+    pub fn index_of(self, location: Location) -> Option<usize> {
+        self.lexemes().binary_search_by(|l| l.token.span.start.cmp(&location)).ok()
+    }
+
+    /// The position of a place the parser named.
+    pub fn position_of(self, location: Location) -> Option<usize> {
+        self.index_of(location).map(|index| self.position(index))
+    }
+
+    /// `syntax error at or near "x"` for the lexeme at `index`; past the slice it is what follows, or the end of input.
+    pub fn syntax(self, index: usize) -> SqlError {
+        let error = match self.lexed.lexemes.get(self.from + index) {
+            Some(lexeme) => {
+                SqlError::syntax(format!("syntax error at or near \"{}\"", &self.lexed.text[lexeme.start..lexeme.end]))
+            }
+            None => SqlError::syntax("syntax error at end of input"),
+        };
+        error.at(self.position(index))
+    }
+
+    /// A parser over this slice.
+    pub fn parser(self) -> Parser<'static> {
+        parser(self.lexemes().iter().map(|l| l.token.clone()).collect())
+    }
+
+    /// What a client is told of a parser's failure.
+    pub fn parse_error(self, error: &ParserError) -> SqlError {
+        let message = match error {
+            ParserError::RecursionLimitExceeded => {
+                return SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+                    .hint("Nest expressions and subqueries less deeply.");
+            }
+            ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
+        };
+        let index = location_in(message).and_then(|at| self.index_of(at)).unwrap_or(self.len());
+        self.syntax(index)
+    }
+}
+
+pub fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
+    Parser::new(&DIALECT).with_recursion_limit(NESTING).with_tokens_with_locations(tokens)
+}
+
+/// The place at the end of a parser's message: ` at Line: 1, Column: 8`.
+fn location_in(message: &str) -> Option<Location> {
+    let (_, place) = message.rsplit_once(" at Line: ")?;
+    let (line, column) = place.split_once(", Column: ")?;
+    Some(Location::new(line.parse().ok()?, column.parse().ok()?))
+}
+
+/// The error for a text that cannot be split into tokens.
+fn unreadable(text: &str, location: Location) -> SqlError {
+    let Some((open, start)) = scan::unterminated(text) else {
+        let (byte, chars) = Place::default().advance(text, location);
+        let near: String = text[byte..].chars().take(1).collect();
+        return SqlError::syntax(format!("syntax error at or near \"{near}\"")).at(chars + 1);
+    };
+    let what = match open {
+        Open::String => "quoted string",
+        Open::Identifier => "quoted identifier",
+        Open::Dollar => "dollar-quoted string",
+        Open::Comment => "/* comment",
+    };
+    let position = text[..start].chars().count() + 1;
+    SqlError::syntax(format!("unterminated {what} at or near \"{}\"", &text[start..])).at(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lexeme_knows_its_own_text() {
+        let text = "SELECT 'é''x',\r\n\t\"Ä\".b -- c\n, $$ ' $$ /* /* */ */ , E'\\n', $1::int ; x";
+        let lexed = lex(text).unwrap();
+        let found: Vec<_> = lexed.lexemes.iter().map(|l| &text[l.start..l.end]).collect();
+        let expected =
+            ["SELECT", "'é''x'", ",", "\"Ä\"", ".", "b", ",", "$$ ' $$", ",", "E'\\n'", ",", "$1", "::", "int", ";", "x"];
+        assert_eq!(found, expected);
+        for lexeme in &lexed.lexemes {
+            assert_eq!(lexeme.at, text[..lexeme.start].chars().count());
+        }
+        assert_eq!(lexed.statements().len(), 2);
+    }
+
+    #[test]
+    fn strings_on_successive_lines_are_one() {
+        let lexed = lex("SELECT 'a'\n 'b', 'c' 'd'").unwrap();
+        assert_eq!(lexed.lexemes[1].token, Token::SingleQuotedString("ab".into()));
+        assert_eq!(lexed.lexemes.len(), 5);
+    }
+
+    #[test]
+    fn unreadable_texts_say_what_is_open_and_where() {
+        for (text, message, position) in [
+            ("select 'a", "unterminated quoted string at or near \"'a\"", 8),
+            ("select é, \"a", "unterminated quoted identifier at or near \"\"a\"", 11),
+            ("select $a$ x", "unterminated dollar-quoted string at or near \"$a$ x\"", 8),
+            ("select 1 /* x", "unterminated /* comment at or near \"/* x\"", 10),
+        ] {
+            let error = lex(text).unwrap_err();
+            assert_eq!((error.message(), error.fields().position), (message, Some(position)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,440 @@
+//! PostgreSQL's type names, in all their spellings, to the types there are.
+//!
+//! A name PostgreSQL knows and we do not is 0A000; any other is 42704.
+
+use datafusion::sql::sqlparser::ast::{self, ArrayElemTypeDef, DataType};
+use datafusion::sql::sqlparser::tokenizer::{Token, Word};
+
+use super::cursor::{Cursor, fold};
+use crate::error::{Result, SqlError, SqlState};
+use crate::types::{PgType, TypeName};
+
+/// A column's type as written: serial types are an integer with a sequence of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnType {
+    pub ty: PgType,
+    pub serial: bool,
+}
+
+/// Types of PostgreSQL and of its usual extensions that have no counterpart here.
+const KNOWN_UNSUPPORTED: &[&str] = &[
+    "bit",
+    "box",
+    "cidr",
+    "circle",
+    "citext",
+    "cstring",
+    "daterange",
+    "datemultirange",
+    "geography",
+    "geometry",
+    "hstore",
+    "inet",
+    "int2vector",
+    "int4multirange",
+    "int4range",
+    "int8multirange",
+    "int8range",
+    "internal",
+    "jsonpath",
+    "line",
+    "lseg",
+    "ltree",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "nummultirange",
+    "numrange",
+    "oidvector",
+    "path",
+    "pg_lsn",
+    "pg_snapshot",
+    "point",
+    "polygon",
+    "record",
+    "refcursor",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regnamespace",
+    "regoper",
+    "regoperator",
+    "regprocedure",
+    "regrole",
+    "tid",
+    "timetz",
+    "trigger",
+    "tsmultirange",
+    "tsquery",
+    "tsrange",
+    "tstzmultirange",
+    "tstzrange",
+    "tsvector",
+    "txid_snapshot",
+    "varbit",
+    "vector",
+    "xid",
+    "xid8",
+    "xml",
+    "cid",
+    "bpchar_pattern",
+    "anyarray",
+    "anyelement",
+];
+
+/// Reads a type name where a column's type stands.
+pub fn column_type(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
+    let position = cursor.position();
+    read(cursor).map_err(|e| e.at(position))
+}
+
+/// Reads a type name where serial types are none.
+pub fn type_name(cursor: &mut Cursor<'_>) -> Result<PgType> {
+    let position = cursor.position();
+    let read = column_type(cursor)?;
+    match read.serial {
+        false => Ok(read.ty),
+        true => Err(unknown(match read.ty.name {
+            TypeName::Int2 => "smallserial",
+            TypeName::Int8 => "bigserial",
+            _ => "serial",
+        })
+        .at(position)),
+    }
+}
+
+fn read(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
+    let start = cursor.position();
+    let mut read = scalar(cursor)?;
+    let dimensions = array_dimensions(cursor)?;
+    if dimensions > 0 {
+        let array = PgType { array: true, ..read.ty };
+        if dimensions > 1 {
+            let hint = "Use one dimension, or jsonb.";
+            return Err(SqlError::unsupported("arrays of more than one dimension are not supported", hint).at(start));
+        }
+        if read.serial {
+            return Err(SqlError::unsupported("array of serial is not implemented", "Use an integer array.").at(start));
+        }
+        read.ty = array;
+    }
+    Ok(read)
+}
+
+fn array_dimensions(cursor: &mut Cursor<'_>) -> Result<usize> {
+    let mut dimensions = 0;
+    if cursor.accept("ARRAY") {
+        dimensions = 1;
+        if cursor.accept_token(&Token::LBracket) {
+            cursor.integer()?;
+            cursor.expect_token(&Token::RBracket)?;
+        }
+        return Ok(dimensions);
+    }
+    while cursor.accept_token(&Token::LBracket) {
+        dimensions += 1;
+        if !cursor.sees_token(&Token::RBracket) {
+            // PostgreSQL reads a size and does not hold anyone to it.
+            cursor.integer()?;
+        }
+        cursor.expect_token(&Token::RBracket)?;
+    }
+    Ok(dimensions)
+}
+
+fn scalar(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
+    let position = cursor.position();
+    let (name, quoted) = qualified_word(cursor)?;
+    if quoted {
+        return match PgType::from_internal_name(&name).filter(|ty| is_column_type(*ty)) {
+            Some(ty) => Ok(plain(ty)),
+            None => Err(unsupported_or_unknown(&name).at(position)),
+        };
+    }
+    let ty = match name.as_str() {
+        "smallserial" | "serial2" => return Ok(serial(TypeName::Int2)),
+        "serial" | "serial4" => return Ok(serial(TypeName::Int4)),
+        "bigserial" | "serial8" => return Ok(serial(TypeName::Int8)),
+        "double" => {
+            cursor.expect("PRECISION")?;
+            PgType::new(TypeName::Float8)
+        }
+        "float" => float(cursor)?,
+        "numeric" | "decimal" | "dec" => numeric(cursor)?,
+        "varchar" => sized(cursor, TypeName::Varchar, "varchar", None)?,
+        "char" | "character" | "nchar" => {
+            let varying = cursor.accept("VARYING");
+            let (name, default) = if varying { (TypeName::Varchar, None) } else { (TypeName::Bpchar, Some(1)) };
+            sized(cursor, name, if varying { "varchar" } else { "char" }, default)?
+        }
+        "national" => {
+            if !cursor.accept("CHARACTER") {
+                cursor.expect("CHAR")?;
+            }
+            let varying = cursor.accept("VARYING");
+            let (name, default) = if varying { (TypeName::Varchar, None) } else { (TypeName::Bpchar, Some(1)) };
+            sized(cursor, name, if varying { "varchar" } else { "char" }, default)?
+        }
+        "bpchar" => sized(cursor, TypeName::Bpchar, "bpchar", None)?,
+        "timestamp" => zoned(cursor, TypeName::Timestamp, Some(TypeName::Timestamptz))?,
+        "timestamptz" => zoned(cursor, TypeName::Timestamptz, None)?,
+        "time" => zoned(cursor, TypeName::Time, None)?,
+        "interval" => interval(cursor)?,
+        other => match plain_type(other).map(PgType::new).or_else(|| array_by_name(other)) {
+            Some(ty) => ty,
+            None => return Err(unsupported_or_unknown(other).at(position)),
+        },
+    };
+    Ok(plain(ty))
+}
+
+/// The last word of a type's name; `pg_catalog.` before it changes nothing but `char` and serial, as if quoted.
+fn qualified_word(cursor: &mut Cursor<'_>) -> Result<(String, bool)> {
+    let Some(Token::Word(word)) = cursor.peek() else { return Err(cursor.syntax()) };
+    let word: &Word = word;
+    if super::cursor::is_reserved(word) {
+        return Err(cursor.syntax());
+    }
+    let (first, quoted) = (fold(word), word.quote_style.is_some());
+    cursor.advance();
+    if !cursor.accept_token(&Token::Period) {
+        return Ok((first, quoted));
+    }
+    let second = cursor.word()?;
+    if first != "pg_catalog" && first != "public" {
+        let message = format!("type \"{first}.{second}\" does not exist");
+        return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
+    }
+    let quoted = second == "char" || second.contains("serial");
+    Ok((second, quoted))
+}
+
+fn plain(ty: PgType) -> ColumnType {
+    ColumnType { ty, serial: false }
+}
+
+fn serial(name: TypeName) -> ColumnType {
+    ColumnType { ty: PgType::new(name), serial: true }
+}
+
+fn plain_type(name: &str) -> Option<TypeName> {
+    Some(match name {
+        "bool" | "boolean" => TypeName::Bool,
+        "int2" | "smallint" => TypeName::Int2,
+        "int" | "int4" | "integer" => TypeName::Int4,
+        "int8" | "bigint" => TypeName::Int8,
+        "float4" | "real" => TypeName::Float4,
+        "float8" => TypeName::Float8,
+        "text" => TypeName::Text,
+        "name" => TypeName::Name,
+        "bytea" => TypeName::Bytea,
+        "date" => TypeName::Date,
+        "uuid" => TypeName::Uuid,
+        "json" => TypeName::Json,
+        "jsonb" => TypeName::Jsonb,
+        "oid" => TypeName::Oid,
+        "regclass" => TypeName::Regclass,
+        "regtype" => TypeName::Regtype,
+        "regproc" => TypeName::Regproc,
+        _ => return None,
+    })
+}
+
+/// `_int4`: an array by its name in the catalogue.
+fn array_by_name(name: &str) -> Option<PgType> {
+    PgType::from_internal_name(name).filter(|ty| ty.array && is_column_type(*ty))
+}
+
+fn is_column_type(ty: PgType) -> bool {
+    !matches!(ty.name, TypeName::Void | TypeName::Unknown)
+}
+
+fn unknown(name: &str) -> SqlError {
+    SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
+}
+
+fn unsupported_or_unknown(name: &str) -> SqlError {
+    match KNOWN_UNSUPPORTED.contains(&name) {
+        true => SqlError::unsupported(format!("type {name} is not supported"), "Use text or jsonb for such values."),
+        false => unknown(name),
+    }
+}
+
+/// `(n)` or `(n, m)` after a type.
+fn modifiers(cursor: &mut Cursor<'_>) -> Result<Vec<i64>> {
+    if cursor.sees_token(&Token::LParen) { cursor.parenthesised(Cursor::integer) } else { Ok(Vec::new()) }
+}
+
+fn invalid(message: String) -> SqlError {
+    SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
+}
+
+fn float(cursor: &mut Cursor<'_>) -> Result<PgType> {
+    match modifiers(cursor)?[..] {
+        [] => Ok(PgType::new(TypeName::Float8)),
+        [bits] if bits < 1 => Err(invalid("precision for type float must be at least 1 bit".into())),
+        [bits] if bits <= 24 => Ok(PgType::new(TypeName::Float4)),
+        [bits] if bits <= 53 => Ok(PgType::new(TypeName::Float8)),
+        [_] => Err(invalid("precision for type float must be less than 54 bits".into())),
+        _ => Err(cursor.syntax()),
+    }
+}
+
+fn numeric(cursor: &mut Cursor<'_>) -> Result<PgType> {
+    let (precision, scale) = match modifiers(cursor)?[..] {
+        [] => return Ok(PgType::new(TypeName::Numeric)),
+        [precision] => (precision, 0),
+        [precision, scale] => (precision, scale),
+        _ => return Err(invalid("invalid NUMERIC type modifier".into())),
+    };
+    numeric_type(precision, scale)
+}
+
+fn numeric_type(precision: i64, scale: i64) -> Result<PgType> {
+    if !(1..=1000).contains(&precision) {
+        return Err(invalid(format!("NUMERIC precision {precision} must be between 1 and 1000")));
+    }
+    if precision > 38 {
+        let message = format!("NUMERIC precision {precision} is not supported");
+        return Err(SqlError::unsupported(message, "A numeric has at most 38 digits."));
+    }
+    if !(0..=precision).contains(&scale) {
+        let message = format!("NUMERIC scale {scale} is not supported");
+        return Err(SqlError::unsupported(message, "The scale must be between 0 and the precision."));
+    }
+    let modifier = i32::try_from((precision << 16) | scale).unwrap_or_default() + 4;
+    Ok(PgType::new(TypeName::Numeric).with_modifier(modifier))
+}
+
+fn sized(cursor: &mut Cursor<'_>, name: TypeName, label: &str, default: Option<i64>) -> Result<PgType> {
+    const LONGEST: i64 = 10_485_760;
+    let length = match modifiers(cursor)?[..] {
+        [] => default,
+        [n] => Some(n),
+        _ => return Err(invalid("invalid type modifier".into())),
+    };
+    let Some(n) = length else { return Ok(PgType::new(name)) };
+    if n < 1 {
+        return Err(invalid(format!("length for type {label} must be at least 1")));
+    }
+    if n > LONGEST {
+        return Err(invalid(format!("length for type {label} cannot exceed {LONGEST}")));
+    }
+    Ok(PgType::new(name).with_modifier(i32::try_from(n).unwrap_or_default() + 4))
+}
+
+/// A time type with `(p)` and `WITH | WITHOUT TIME ZONE`; `with_zone` is what WITH makes of it.
+fn zoned(cursor: &mut Cursor<'_>, name: TypeName, with_zone: Option<TypeName>) -> Result<PgType> {
+    precision(cursor)?;
+    if name == TypeName::Timestamptz || cursor.accept_all(&["WITHOUT", "TIME", "ZONE"]) {
+        return Ok(PgType::new(name));
+    }
+    if !cursor.accept_all(&["WITH", "TIME", "ZONE"]) {
+        return Ok(PgType::new(name));
+    }
+    match with_zone {
+        Some(zoned) => Ok(PgType::new(zoned)),
+        None => Err(SqlError::unsupported("type time with time zone is not supported", "Use time or timestamptz.")),
+    }
+}
+
+/// Times are kept to the microsecond: a coarser precision would need rounding that nobody does here.
+fn precision(cursor: &mut Cursor<'_>) -> Result<()> {
+    match modifiers(cursor)?[..] {
+        [] => Ok(()),
+        [p] if p >= 6 => Ok(()),
+        [p] if p >= 0 => {
+            let message = format!("time precision {p} is not supported");
+            Err(SqlError::unsupported(message, "Times are kept to the microsecond: leave the precision out, or use 6."))
+        }
+        [p] => Err(invalid(format!("time precision {p} must not be negative"))),
+        _ => Err(invalid("invalid type modifier".into())),
+    }
+}
+
+fn interval(cursor: &mut Cursor<'_>) -> Result<PgType> {
+    precision(cursor)?;
+    if ["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"].iter().any(|field| cursor.sees(field)) {
+        return Err(cursor.unsupported("interval fields are not supported", "Use interval without fields."));
+    }
+    Ok(PgType::new(TypeName::Interval))
+}
+
+/// The type that a parsed type name stands for; `None` for one that is not here. Lengths and precisions are kept.
+pub fn of_data_type(ty: &DataType) -> Option<PgType> {
+    let name = match ty {
+        DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _) | ArrayElemTypeDef::AngleBracket(inner)) => {
+            return of_data_type(inner).filter(|inner| !inner.array).map(PgType::array_of);
+        }
+        DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => return numeric_of(info),
+        DataType::Varchar(n) | DataType::CharacterVarying(n) | DataType::CharVarying(n) => {
+            return sized_of(TypeName::Varchar, n.as_ref(), None);
+        }
+        DataType::Char(n) | DataType::Character(n) => return sized_of(TypeName::Bpchar, n.as_ref(), Some(1)),
+        DataType::Bool | DataType::Boolean => TypeName::Bool,
+        DataType::SmallInt(_) | DataType::Int2(_) => TypeName::Int2,
+        DataType::Int(_) | DataType::Integer(_) | DataType::Int4(_) => TypeName::Int4,
+        DataType::BigInt(_) | DataType::Int8(_) => TypeName::Int8,
+        DataType::Real | DataType::Float4 => TypeName::Float4,
+        DataType::DoublePrecision | DataType::Double(_) | DataType::Float8 => TypeName::Float8,
+        DataType::Float(info) => match info {
+            ast::ExactNumberInfo::Precision(bits) if *bits <= 24 => TypeName::Float4,
+            _ => TypeName::Float8,
+        },
+        DataType::Text => TypeName::Text,
+        DataType::Bytea => TypeName::Bytea,
+        DataType::Date => TypeName::Date,
+        DataType::Time(_, ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone) => TypeName::Time,
+        DataType::Timestamp(_, ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone) => TypeName::Timestamp,
+        DataType::Timestamp(_, ast::TimezoneInfo::WithTimeZone | ast::TimezoneInfo::Tz) => TypeName::Timestamptz,
+        DataType::Interval { .. } => TypeName::Interval,
+        DataType::Uuid => TypeName::Uuid,
+        DataType::JSON => TypeName::Json,
+        DataType::JSONB => TypeName::Jsonb,
+        DataType::Regclass => TypeName::Regclass,
+        DataType::Custom(name, modifiers) => return custom(name, modifiers),
+        _ => return None,
+    };
+    Some(PgType::new(name))
+}
+
+fn numeric_of(info: &ast::ExactNumberInfo) -> Option<PgType> {
+    match info {
+        ast::ExactNumberInfo::None => Some(PgType::new(TypeName::Numeric)),
+        ast::ExactNumberInfo::Precision(p) => numeric_type(i64::try_from(*p).ok()?, 0).ok(),
+        ast::ExactNumberInfo::PrecisionAndScale(p, s) => numeric_type(i64::try_from(*p).ok()?, *s).ok(),
+    }
+}
+
+fn sized_of(name: TypeName, length: Option<&ast::CharacterLength>, default: Option<i32>) -> Option<PgType> {
+    let length = match length {
+        None => default,
+        Some(ast::CharacterLength::IntegerLength { length, .. }) => Some(i32::try_from(*length).ok()?),
+        Some(ast::CharacterLength::Max) => return None,
+    };
+    Some(length.map_or(PgType::new(name), |n| PgType::new(name).with_modifier(n.saturating_add(4))))
+}
+
+fn custom(name: &ast::ObjectName, modifiers: &[String]) -> Option<PgType> {
+    let ident = name.0.last()?.as_ident()?;
+    if !modifiers.is_empty() {
+        return None;
+    }
+    match ident.quote_style {
+        Some(_) => PgType::from_internal_name(&ident.value).filter(|ty| is_column_type(*ty)),
+        None => {
+            let folded = ident.value.to_ascii_lowercase();
+            match folded.as_str() {
+                "bpchar" => Some(PgType::new(TypeName::Bpchar)),
+                "varchar" => Some(PgType::new(TypeName::Varchar)),
+                "numeric" => Some(PgType::new(TypeName::Numeric)),
+                "timestamptz" => Some(PgType::TIMESTAMPTZ),
+                "timestamp" => Some(PgType::new(TypeName::Timestamp)),
+                "time" => Some(PgType::new(TypeName::Time)),
+                "interval" => Some(PgType::new(TypeName::Interval)),
+                "char" if name.0.len() == 2 => Some(PgType::new(TypeName::Char)),
+                other => plain_type(other).map(PgType::new).or_else(|| array_by_name(other)),
+            }
+        }
+    }
+}

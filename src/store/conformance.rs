@@ -1,1 +1,0 @@
-//! What every index store must do, as tests that any implementation can be put through.

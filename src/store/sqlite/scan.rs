@@ -1,0 +1,422 @@
+//! Scans: the states of one table in order of (key, from), in pieces that can stop and go on.
+//!
+//! A piece is one short read transaction over `head` and `version`, merged. Between pieces nothing is held:
+//! the snapshot fixes the answer, so the next piece goes on after the last state whatever was written since,
+//! and a reader that pauses keeps no log from being checkpointed.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row, Rows, params_from_iter, types::Value};
+
+use super::reader::{self, TableState};
+use super::row;
+use super::schema::{failure, stored};
+use crate::store::{PayloadRef, ScanRequest, StoreError, StoredVersion, VersionBatch};
+use crate::versions::{CommitNo, CommitStamp, IndexCandidates, ItemKey, KeyFilter, Scope, Snapshot, Timestamp, Version};
+
+/// A piece ends at this many states or bytes of payload.
+const PIECE_ROWS: usize = 4096;
+const PIECE_BYTES: usize = 1 << 20;
+
+/// States ended since the moment asked for are looked up one by one up to this many; beyond, reading all
+/// states in order is cheaper.
+const FEW_ENDED: usize = 4096;
+
+/// Candidates are looked up one by one up to this many, or half the live items; beyond, so is scanning all.
+const FEW_CANDIDATES: usize = 4096;
+
+/// A scan and how far it has come.
+#[derive(Debug)]
+pub struct Scan {
+    request: ScanRequest,
+    /// Everything up to here, inclusive, has been returned.
+    after: Option<(ItemKey, Timestamp)>,
+    left: usize,
+    /// Whether candidates were looked for already.
+    narrowed: bool,
+}
+
+impl Scan {
+    pub fn new(request: ScanRequest) -> Self {
+        let left = request.limit.unwrap_or(usize::MAX);
+        Self { request, after: None, left, narrowed: false }
+    }
+
+    /// The next states, and whether there may be more.
+    pub fn piece(&mut self, conn: &Connection) -> Result<(VersionBatch, bool), StoreError> {
+        let transaction = conn.unchecked_transaction().map_err(failure)?;
+        let state = reader::table_state(&transaction, self.request.table)?;
+        if !self.narrowed {
+            self.narrow(&transaction, state)?;
+        }
+        let mut piece = Piece::new(self.left.min(PIECE_ROWS), self.request.payloads);
+        let more = match &self.request.keys {
+            KeyFilter::Points(keys) => self.points(&transaction, state, keys, &mut piece)?,
+            KeyFilter::All => self.range(&transaction, state, Span::all(), &mut piece)?,
+            KeyFilter::Range { low, high } => self.range(&transaction, state, Span::new(low, high), &mut piece)?,
+        };
+        transaction.finish().map_err(failure)?;
+        let batch = piece.finish();
+        self.left -= batch.len();
+        self.after = batch.last().map(|v| (v.key.clone(), v.version.period.from)).or(self.after.take());
+        Ok((batch, more && self.left > 0))
+    }
+
+    /// Replaces candidates by the items they name, unless they are too many to be of use.
+    fn narrow(&mut self, conn: &Connection, state: TableState) -> Result<(), StoreError> {
+        self.narrowed = true;
+        let Some(wanted) = &self.request.candidates else { return Ok(()) };
+        let few = FEW_CANDIDATES.max(usize::try_from(state.live / 2).unwrap_or(usize::MAX));
+        if let Some(mut items) = candidates(conn, wanted, few)? {
+            items.retain(|item| self.request.keys.contains(item));
+            self.request.keys = KeyFilter::points(items);
+        }
+        Ok(())
+    }
+
+    fn points(&self, conn: &Connection, state: TableState, keys: &[ItemKey], piece: &mut Piece) -> Result<bool, StoreError> {
+        let single = reader::Moment::of(self.request.scope, self.request.snapshot).is_some();
+        let view = (self.request.scope, self.request.snapshot);
+        let first = match &self.after {
+            Some((key, _)) if single => keys.partition_point(|k| k <= key),
+            Some((key, _)) => keys.partition_point(|k| k < key),
+            None => 0,
+        };
+        for key in keys.iter().skip(first) {
+            if piece.is_full() {
+                return Ok(true);
+            }
+            if single {
+                let found = reader::get(conn, self.request.table, key, view, self.request.payloads)?;
+                found.into_iter().for_each(|version| piece.take(version));
+            } else if self.range(conn, state, Span::of(key), piece)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Adds states of a span of keys until the piece is full; whether there may be more.
+    fn range(&self, conn: &Connection, state: TableState, span: Span, piece: &mut Piece) -> Result<bool, StoreError> {
+        let ScanRequest { table, scope, snapshot, payloads, .. } = &self.request;
+        let span = span.after(self.after.as_ref());
+        let view = View::new(conn, *scope, *snapshot, state)?;
+        let closed = view.closed(conn, table.0, state)?;
+        let (table, payloads) = (table.0, *payloads);
+        let select = view.heads(table, &span, payloads);
+        let mut heads = conn.prepare_cached(&select.sql).map_err(failure)?;
+        let heads = heads.query(params_from_iter(select.params)).map_err(failure)?;
+        if closed == Closed::None {
+            return merge(heads, None, (*scope, *snapshot), piece);
+        }
+        let select = view.versions(table, &span, payloads, closed);
+        let mut versions = conn.prepare_cached(&select.sql).map_err(failure)?;
+        let versions = Some(versions.query(params_from_iter(select.params)).map_err(failure)?);
+        merge(heads, versions, (*scope, *snapshot), piece)
+    }
+}
+
+/// The items with an entry as wanted, or `None` when they are more than `few` or no restriction at all.
+fn candidates(conn: &Connection, wanted: &IndexCandidates, few: usize) -> Result<Option<Vec<ItemKey>>, StoreError> {
+    let mut items = Vec::new();
+    let spans = match &wanted.keys {
+        KeyFilter::All => return Ok(None),
+        KeyFilter::Points(keys) => keys.iter().map(Span::of).collect(),
+        KeyFilter::Range { low, high } => vec![Span::new(low, high)],
+    };
+    for span in spans {
+        // The least key that the span has: its start, or the one right above it.
+        let mut low = span.low.clone();
+        low.extend((span.from == i64::MAX).then_some(0));
+        let bound = if span.high.is_some() { "AND key < ?4" } else { "" };
+        let sql = format!("SELECT item FROM entry WHERE idx = ?1 AND key >= ?2 {bound} LIMIT ?3");
+        let limit = stored((few - items.len() + 1) as u64);
+        let mut params = vec![Value::from(wanted.index.0), Value::from(low), Value::from(limit)];
+        params.extend(span.high.map(Value::from));
+        let mut statement = conn.prepare_cached(&sql).map_err(failure)?;
+        let mut rows = statement.query(params_from_iter(params)).map_err(failure)?;
+        while let Some(found) = rows.next().map_err(failure)? {
+            items.push(row::key(found, 0)?);
+        }
+        if items.len() > few {
+            return Ok(None);
+        }
+    }
+    Ok(Some(items))
+}
+
+/// A span of (key, from): everything above `(low, from)`, below `high`.
+#[derive(Clone, Debug)]
+struct Span {
+    low: Vec<u8>,
+    from: i64,
+    high: Option<Vec<u8>>,
+}
+
+impl Span {
+    fn all() -> Self {
+        Self { low: Vec::new(), from: i64::MIN, high: None }
+    }
+
+    fn of(key: &ItemKey) -> Self {
+        Self::new(&Bound::Included(key.clone()), &Bound::Included(key.clone()))
+    }
+
+    fn new(low: &Bound<ItemKey>, high: &Bound<ItemKey>) -> Self {
+        // The least key above another is that key with a zero byte behind it.
+        let above = |key: &ItemKey| [key.as_bytes(), &[0]].concat();
+        let (low, from) = match low {
+            Bound::Included(key) => (key.as_bytes().to_vec(), i64::MIN),
+            Bound::Excluded(key) => (key.as_bytes().to_vec(), i64::MAX),
+            Bound::Unbounded => (Vec::new(), i64::MIN),
+        };
+        let high = match high {
+            Bound::Included(key) => Some(above(key)),
+            Bound::Excluded(key) => Some(key.as_bytes().to_vec()),
+            Bound::Unbounded => None,
+        };
+        Self { low, from, high }
+    }
+
+    /// What of the span is left behind a state.
+    fn after(mut self, state: Option<&(ItemKey, Timestamp)>) -> Self {
+        if let Some((key, from)) = state
+            && (key.as_bytes(), from.micros()) > (self.low.as_slice(), self.from)
+        {
+            self.low = key.as_bytes().to_vec();
+            self.from = from.micros();
+        }
+        self
+    }
+}
+
+/// How a scope is read: conditions that SQLite checks on every state. They lose nothing that is visible; what
+/// else they let through, [`crate::versions::Period::is_visible`] stops.
+struct View {
+    /// Only states begun by this commit: `None` where all are.
+    begun: Option<CommitNo>,
+    /// Only states that a later commit than this ended.
+    ended_after: Option<CommitNo>,
+    /// Only states that begin at or before this instant.
+    from_until: Option<Timestamp>,
+    /// Only states that end after this instant, or by a commit that the snapshot does not know.
+    to_after: Option<Timestamp>,
+    /// `None` when it knows all that is there.
+    snapshot: Option<CommitNo>,
+}
+
+/// How closed states are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closed {
+    /// There can be none.
+    None,
+    /// Through the index of ends.
+    Few,
+    /// In order, all of them.
+    Many,
+}
+
+impl View {
+    fn new(conn: &Connection, scope: Scope, snapshot: Snapshot, state: TableState) -> Result<Self, StoreError> {
+        let bound = |commit: CommitNo| Some(commit).filter(|commit| state.changed > *commit);
+        let known = bound(snapshot.commit);
+        let all = Self { begun: known, ended_after: None, from_until: None, to_after: None, snapshot: known };
+        let at_commit = |commit: CommitNo| Self { begun: bound(commit), ended_after: Some(commit), ..all };
+        Ok(match scope {
+            Scope::Current => at_commit(snapshot.commit),
+            Scope::AsOfCommit(commit) => at_commit(commit.min(snapshot.commit)),
+            // Loaded periods end in the past, so that the present is that of the snapshot for them too.
+            Scope::AsOf(at) if at >= snapshot.time => at_commit(snapshot.commit),
+            // Without loaded periods an instant is what the commits before it have left.
+            Scope::AsOf(at) if !state.loaded => {
+                let last = CommitStamp { commit: snapshot.commit, time: snapshot.time };
+                at_commit(reader::commit_at(conn, at, last)?.map_or(CommitNo::ZERO, |stamp| stamp.commit))
+            }
+            Scope::AsOf(at) => Self { from_until: Some(at), to_after: Some(at), ..all },
+            Scope::FromTo { from, until } | Scope::Between { from, until } => {
+                Self { from_until: Some(until), to_after: Some(from), ..all }
+            }
+            Scope::ContainedIn { until, .. } => Self { from_until: Some(until), ..all },
+            Scope::All => all,
+        })
+    }
+
+    fn closed(&self, conn: &Connection, table: u32, state: TableState) -> Result<Closed, StoreError> {
+        let Some(commit) = self.ended_after else { return Ok(Closed::Many) };
+        if state.changed <= commit {
+            return Ok(Closed::None);
+        }
+        let sql = "SELECT count(*) FROM (SELECT 1 FROM version WHERE tab = ?1 AND ended > ?2 AND ended > begun LIMIT ?3)";
+        let params = [i64::from(table), stored(commit.0), stored(FEW_ENDED as u64 + 1)];
+        let ended = super::apply::query(conn, sql, params, |r| row::int(r, 0))?.unwrap_or_default();
+        Ok(if ended > stored(FEW_ENDED as u64) { Closed::Many } else { Closed::Few })
+    }
+
+    /// Open states of a span.
+    fn heads(&self, table: u32, span: &Span, payloads: bool) -> Select {
+        let mut select = Select::new("s.key >= ?2 AND (s.key > ?2 OR s.from_ > ?3)", table, span);
+        select.condition("s.from_ <= ?", self.from_until.map(Timestamp::micros));
+        select.condition("s.begun <= ?", self.begun.map(|c| stored(c.0)));
+        let (doc, join) = doc_sql(payloads);
+        select.sql = format!(
+            "SELECT s.key, s.from_, s.begun, s.number, s.op, {doc} FROM head s {join} WHERE s.tab = ?1 AND {} ORDER BY s.key",
+            select.sql
+        );
+        select
+    }
+
+    /// Closed states of a span.
+    fn versions(&self, table: u32, span: &Span, payloads: bool, closed: Closed) -> Select {
+        let mut select = Select::new("(s.key, s.from_) > (?2, ?3)", table, span);
+        select.condition("s.from_ <= ?", self.from_until.map(Timestamp::micros));
+        match (self.to_after, self.snapshot) {
+            (Some(to), Some(known)) => {
+                select.sql.push_str(" AND (s.to_ > ? OR s.ended > ?)");
+                select.params.extend([to.micros().into(), stored(known.0).into()]);
+            }
+            (to, _) => select.condition("s.to_ > ?", to.map(Timestamp::micros)),
+        }
+        select.condition("s.ended > ?", self.ended_after.map(|c| stored(c.0)));
+        select.condition("s.begun <= ?", self.begun.map(|c| stored(c.0)));
+        let (doc, join) = doc_sql(payloads);
+        let by_end = closed == Closed::Few;
+        let (index, partial) = if by_end { ("INDEXED BY version_ended", " AND s.ended > s.begun") } else { ("", "") };
+        select.sql = format!(
+            "SELECT s.key, s.from_, s.begun, s.number, s.op, {doc}, s.to_, s.ended, s.end_op FROM version s {index} {join}
+             WHERE s.tab = ?1 AND {}{partial} ORDER BY s.key, s.from_",
+            select.sql
+        );
+        select
+    }
+}
+
+/// A statement with its parameters; `?1` to `?3` are the table and where the span begins.
+struct Select {
+    sql: String,
+    params: Vec<Value>,
+}
+
+impl Select {
+    fn new(begin: &str, table: u32, span: &Span) -> Self {
+        let params = vec![table.into(), span.low.clone().into(), span.from.into()];
+        let mut select = Self { sql: begin.to_owned(), params };
+        if let Some(high) = &span.high {
+            select.sql.push_str(" AND s.key < ?");
+            select.params.push(high.clone().into());
+        }
+        select
+    }
+
+    fn condition(&mut self, sql: &str, param: Option<i64>) {
+        if let Some(param) = param {
+            self.sql.push_str(" AND ");
+            self.sql.push_str(sql);
+            self.params.push(param.into());
+        }
+    }
+}
+
+fn doc_sql(payloads: bool) -> (&'static str, &'static str) {
+    if payloads { ("p.doc", "LEFT JOIN payload p ON p.pid = s.pid") } else { ("NULL", "") }
+}
+
+/// Merges the two in order of (key, from) until the piece is full; whether there may be more.
+fn merge(
+    mut heads: Rows<'_>,
+    versions: Option<Rows<'_>>,
+    view: (Scope, Snapshot),
+    piece: &mut Piece,
+) -> Result<bool, StoreError> {
+    heads.advance().map_err(failure)?;
+    if let Some(mut versions) = versions {
+        versions.advance().map_err(failure)?;
+        while let Some(version) = versions.get() {
+            if piece.is_full() {
+                return Ok(true);
+            }
+            match heads.get() {
+                Some(head) if position(head)? < position(version)? => {
+                    piece.add(head, row::open_version(head, 1)?, view)?;
+                    heads.advance().map_err(failure)?;
+                }
+                _ => {
+                    piece.add(version, row::closed_version(version, 1, 6)?, view)?;
+                    versions.advance().map_err(failure)?;
+                }
+            }
+        }
+    }
+    while let Some(head) = heads.get() {
+        if piece.is_full() {
+            return Ok(true);
+        }
+        piece.add(head, row::open_version(head, 1)?, view)?;
+        heads.advance().map_err(failure)?;
+    }
+    Ok(false)
+}
+
+fn position<'r>(row: &'r Row<'_>) -> Result<(&'r [u8], i64), StoreError> {
+    Ok((row::bytes(row, 0)?, row::int(row, 1)?))
+}
+
+/// A batch in the making: the bytes of its payloads lie in one buffer that they share when it is done.
+struct Piece {
+    rows: Vec<(StoredVersion, std::ops::Range<usize>)>,
+    bytes: Vec<u8>,
+    /// Bytes of payloads that are not in `bytes`.
+    other_bytes: usize,
+    limit: usize,
+    payloads: bool,
+}
+
+impl Piece {
+    fn new(limit: usize, payloads: bool) -> Self {
+        Self { rows: Vec::new(), bytes: Vec::new(), other_bytes: 0, limit, payloads }
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows.len() >= self.limit || self.bytes.len() + self.other_bytes >= PIECE_BYTES
+    }
+
+    /// Adds the state in a row (columns `key` first, `doc` sixth) when the reader may see it.
+    fn add(&mut self, row: &Row<'_>, mut version: Version, (scope, snapshot): (Scope, Snapshot)) -> Result<(), StoreError> {
+        if !version.period.is_visible(scope, snapshot) {
+            return Ok(());
+        }
+        let Some(period) = version.period.under(snapshot) else { return Ok(()) };
+        version.period = period;
+        let start = self.bytes.len();
+        let payload = match row.get_ref(5).map_err(failure)? {
+            ValueRef::Blob(bytes) => {
+                self.bytes.extend_from_slice(bytes);
+                row::no_payload()
+            }
+            ValueRef::Null if !self.payloads => row::no_payload(),
+            other => row::payload(other)?,
+        };
+        self.rows.push((StoredVersion { key: row::key(row, 0)?, version, payload }, start..self.bytes.len()));
+        Ok(())
+    }
+
+    fn take(&mut self, version: StoredVersion) {
+        if let PayloadRef::Inline(bytes) = &version.payload {
+            self.other_bytes += bytes.len();
+        }
+        self.rows.push((version, 0..0));
+    }
+
+    fn finish(self) -> VersionBatch {
+        let shared = Bytes::from(self.bytes);
+        let with_bytes = |(mut version, range): (StoredVersion, std::ops::Range<usize>)| {
+            if !range.is_empty() {
+                version.payload = PayloadRef::Inline(shared.slice(range));
+            }
+            version
+        };
+        self.rows.into_iter().map(with_bytes).collect()
+    }
+}

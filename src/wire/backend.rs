@@ -1,0 +1,188 @@
+//! What the server says, appended to a connection's output as whole messages.
+//!
+//! Never writes to a socket. Text that would break the framing (a zero byte) is cut out of it.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use pgwire::messages::Message;
+use pgwire::messages::copy::{CopyInResponse, CopyOutResponse};
+use pgwire::messages::data::{FieldDescription, ParameterDescription, RowDescription};
+use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse, ReadyForQuery};
+use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
+
+use crate::error::{Severity, SqlError};
+use crate::plan::ResultColumn;
+use crate::session::TransactionStatus;
+use crate::types::Oid;
+
+/// PostgreSQL's bound on the columns of a result.
+pub const MAX_COLUMNS: usize = 1664;
+
+pub const BIND_COMPLETE: [u8; 5] = *b"2\0\0\0\x04";
+pub const CLOSE_COMPLETE: [u8; 5] = *b"3\0\0\0\x04";
+pub const COPY_DONE: [u8; 5] = *b"c\0\0\0\x04";
+pub const EMPTY_QUERY: [u8; 5] = *b"I\0\0\0\x04";
+pub const NO_DATA: [u8; 5] = *b"n\0\0\0\x04";
+pub const PARSE_COMPLETE: [u8; 5] = *b"1\0\0\0\x04";
+pub const PORTAL_SUSPENDED: [u8; 5] = *b"s\0\0\0\x04";
+
+/// Appends a message, or nothing when it is beyond the protocol's bound for its kind.
+fn put(out: &mut BytesMut, message: &impl Message) {
+    let before = out.len();
+    if let Err(error) = message.encode(out) {
+        out.truncate(before);
+        tracing::warn!(%error, "a message could not be sent");
+    }
+}
+
+fn text(value: &str) -> String {
+    if value.contains('\0') { value.replace('\0', "") } else { value.to_owned() }
+}
+
+pub fn authentication_ok(out: &mut BytesMut) {
+    put(out, &Authentication::Ok);
+}
+
+pub fn sasl_mechanisms(out: &mut BytesMut, names: &[&str]) {
+    put(out, &Authentication::SASL(names.iter().map(|n| (*n).to_owned()).collect()));
+}
+
+pub fn sasl_continue(out: &mut BytesMut, message: String) {
+    put(out, &Authentication::SASLContinue(message.into()));
+}
+
+pub fn sasl_final(out: &mut BytesMut, message: String) {
+    put(out, &Authentication::SASLFinal(message.into()));
+}
+
+pub fn backend_key(out: &mut BytesMut, pid: i32, secret: &[u8]) {
+    put(out, &BackendKeyData::new(pid, SecretKey::Bytes(Bytes::copy_from_slice(secret))));
+}
+
+pub fn negotiate(out: &mut BytesMut, newest: i32, unrecognised: Vec<String>) {
+    put(out, &NegotiateProtocolVersion::new(newest, unrecognised));
+}
+
+pub fn parameter_status(out: &mut BytesMut, name: &str, value: &str) {
+    put(out, &ParameterStatus::new(text(name), text(value)));
+}
+
+pub fn ready(out: &mut BytesMut, status: TransactionStatus) {
+    use pgwire::messages::response::TransactionStatus as Wire;
+    let status = match status {
+        TransactionStatus::Idle => Wire::Idle,
+        TransactionStatus::InBlock => Wire::Transaction,
+        TransactionStatus::Failed => Wire::Error,
+    };
+    put(out, &ReadyForQuery::new(status));
+}
+
+pub fn command_complete(out: &mut BytesMut, tag: String) {
+    put(out, &CommandComplete::new(tag));
+}
+
+pub fn parameter_description(out: &mut BytesMut, types: Vec<Oid>) {
+    put(out, &ParameterDescription::new(types));
+}
+
+/// `formats` as the protocol has them: none is all text, one is for all, else one each.
+pub fn row_description(out: &mut BytesMut, columns: &[ResultColumn], formats: &[i16]) {
+    let fields = columns.iter().enumerate().map(|(i, column)| {
+        FieldDescription::new(
+            text(&column.name),
+            column.table_oid.cast_signed(),
+            column.attribute,
+            column.ty.oid(),
+            column.ty.length(),
+            column.ty.modifier,
+            format_of(formats, i),
+        )
+    });
+    put(out, &RowDescription::new(fields.collect()));
+}
+
+/// The format of one column, 0 text or 1 binary.
+pub fn format_of(formats: &[i16], column: usize) -> i16 {
+    match formats {
+        [] => 0,
+        [all] => *all,
+        each => each.get(column).copied().unwrap_or(0),
+    }
+}
+
+pub fn copy_in(out: &mut BytesMut, columns: usize) {
+    let columns = i16::try_from(columns).unwrap_or(i16::MAX);
+    put(out, &CopyInResponse::new(0, columns, vec![0; columns.max(0) as usize]));
+}
+
+pub fn copy_out(out: &mut BytesMut, columns: usize) {
+    let columns = i16::try_from(columns).unwrap_or(i16::MAX);
+    put(out, &CopyOutResponse::new(0, columns, vec![0; columns.max(0) as usize]));
+}
+
+/// CopyData. `data` must be shorter than 2 GiB, which any chunk of whole rows is.
+pub fn copy_data(out: &mut BytesMut, data: &[u8]) {
+    out.reserve(5 + data.len());
+    out.put_u8(b'd');
+    out.put_i32(i32::try_from(data.len() + 4).unwrap_or(i32::MAX));
+    out.put_slice(data);
+}
+
+/// ErrorResponse or NoticeResponse, after its severity.
+pub fn report(out: &mut BytesMut, error: &SqlError) {
+    match error.fields().severity {
+        Severity::Notice | Severity::Warning => put(out, &NoticeResponse::new(fields(error))),
+        Severity::Error | Severity::Fatal => put(out, &ErrorResponse::new(fields(error))),
+    }
+}
+
+fn fields(error: &SqlError) -> Vec<(u8, String)> {
+    let f = error.fields();
+    let severity = f.severity.name();
+    let mut fields = vec![
+        (b'S', severity.to_owned()),
+        (b'V', severity.to_owned()),
+        (b'C', f.code.code().to_owned()),
+        (b'M', text(&f.message)),
+    ];
+    let optional = [
+        (b'D', &f.detail),
+        (b'H', &f.hint),
+        (b'W', &f.context),
+        (b's', &f.schema),
+        (b't', &f.table),
+        (b'c', &f.column),
+        (b'd', &f.data_type),
+        (b'n', &f.constraint),
+    ];
+    fields.extend(optional.into_iter().filter_map(|(code, value)| Some((code, text(value.as_deref()?)))));
+    fields.extend(f.position.map(|position| (b'P', position.to_string())));
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::SqlState;
+
+    #[test]
+    fn every_field_of_an_error_is_sent_and_none_breaks_the_frame() {
+        let mut error = SqlError::new(SqlState::UNIQUE_VIOLATION, "mes\0sage")
+            .detail("d")
+            .hint("h")
+            .at(7)
+            .table("s", "t")
+            .column("c")
+            .constraint("n")
+            .context("w");
+        error.fields_mut().data_type = Some("ty".to_owned());
+        let mut out = BytesMut::new();
+        report(&mut out, &error);
+        assert_eq!(out[0], b'E');
+        assert_eq!(i32::from_be_bytes([out[1], out[2], out[3], out[4]]) as usize, out.len() - 1);
+        let sent = String::from_utf8_lossy(&out[5..]).into_owned();
+        let mut parts: Vec<&str> = sent.split('\0').filter(|p| !p.is_empty()).collect();
+        parts.sort_unstable();
+        let expected = ["C23505", "Dd", "Hh", "Mmessage", "P7", "SERROR", "VERROR", "Ww", "cc", "dty", "nn", "ss", "tt"];
+        assert_eq!(parts, expected);
+    }
+}

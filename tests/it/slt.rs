@@ -1,0 +1,151 @@
+//! Runs every tests/it/slt/**/*.slt over a socket, in the simple and in the extended protocol.
+//!
+//! Each file has a server of its own whose clock stands at 2025-01-01T00:00:00Z until `SET test.now = '…'` moves it;
+//! that statement never reaches the server. `connection NAME` records open further connections.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use chronogate::runtime::ManualClock;
+use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
+
+use crate::harness::{TestServer, run};
+use crate::raw::{Message, Raw, ServerError};
+
+const START: &str = "2025-01-01T00:00:00Z";
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Protocol {
+    Simple,
+    Extended,
+}
+
+#[test]
+fn files_hold_in_the_simple_protocol() {
+    run(all_files(Protocol::Simple));
+}
+
+#[test]
+fn files_hold_in_the_extended_protocol() {
+    run(all_files(Protocol::Extended));
+}
+
+async fn all_files(protocol: Protocol) {
+    let mut files = Vec::new();
+    find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/slt"), &mut files);
+    files.sort();
+    if let Ok(only) = std::env::var("CHRONOGATE_SLT") {
+        files.retain(|file| file.to_string_lossy().contains(&only));
+    }
+    let mut failures = Vec::new();
+    for file in &files {
+        if let Err(failure) = one_file(file, protocol).await {
+            failures.push(failure);
+        }
+    }
+    assert!(failures.is_empty(), "{protocol:?}: {} of {} files:\n{}", failures.len(), files.len(), failures.join("\n\n"));
+}
+
+fn find(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            find(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "slt") {
+            files.push(path);
+        }
+    }
+}
+
+async fn one_file(file: &Path, protocol: Protocol) -> Result<(), String> {
+    let clock = Arc::new(ManualClock::at(micros(START).expect("valid")));
+    let server = TestServer::with_clock(clock.clone()).await;
+    let address = server.address();
+    let mut runner = Runner::new(|| Client::connect(address, protocol, clock.clone()));
+    let result = runner.run_file_async(file).await.map_err(|error| error.to_string());
+    runner.shutdown_async().await;
+    server.stop().await;
+    result
+}
+
+/// A connection as sqllogictest wants it.
+struct Client {
+    raw: Raw,
+    protocol: Protocol,
+    clock: Arc<ManualClock>,
+}
+
+impl Client {
+    async fn connect(address: SocketAddr, protocol: Protocol, clock: Arc<ManualClock>) -> Result<Self, ServerError> {
+        Ok(Self { raw: Raw::connect(address, "chronogate").await?, protocol, clock })
+    }
+}
+
+#[async_trait::async_trait]
+impl AsyncDB for Client {
+    type Error = ServerError;
+    type ColumnType = DefaultColumnType;
+
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, ServerError> {
+        if let Some(instant) = moved_clock(sql) {
+            self.clock.set(instant);
+            return Ok(DBOutput::StatementComplete(0));
+        }
+        let messages = match self.protocol {
+            Protocol::Simple => self.raw.simple(sql).await,
+            Protocol::Extended => self.raw.extended(sql).await,
+        };
+        output(&messages)
+    }
+
+    async fn shutdown(&mut self) {
+        self.raw.send(&crate::raw::message('X', &[])).await;
+    }
+
+    fn engine_name(&self) -> &'static str {
+        match self.protocol {
+            Protocol::Simple => "simple",
+            Protocol::Extended => "extended",
+        }
+    }
+
+    fn error_sql_state(error: &ServerError) -> Option<String> {
+        Some(error.code().to_owned())
+    }
+}
+
+/// The instant of `SET test.now = '…'`.
+fn moved_clock(sql: &str) -> Option<i64> {
+    let value = sql.trim().trim_end_matches(';').strip_prefix("SET test.now = ")?;
+    Some(micros(value.trim_matches('\'')).unwrap_or_else(|| panic!("not an instant: {value}")))
+}
+
+fn micros(text: &str) -> Option<i64> {
+    Some(text.parse::<DateTime<Utc>>().ok()?.timestamp_micros())
+}
+
+fn output(messages: &[Message]) -> Result<DBOutput<DefaultColumnType>, ServerError> {
+    let rows = crate::raw::rows(messages)?;
+    let described = messages.iter().find(|m| m.tag == 'T');
+    match described {
+        Some(description) => {
+            let columns = i16::from_be_bytes([description.body[0], description.body[1]]) as usize;
+            let rows = rows.into_iter().map(|row| row.into_iter().map(shown).collect()).collect();
+            Ok(DBOutput::Rows { types: vec![DefaultColumnType::Any; columns], rows })
+        }
+        None => {
+            let tag = messages.iter().rev().find(|m| m.tag == 'C').map(Message::command).unwrap_or_default();
+            Ok(DBOutput::StatementComplete(tag.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0)))
+        }
+    }
+}
+
+fn shown(value: Option<String>) -> String {
+    match value {
+        None => "NULL".to_owned(),
+        Some(text) if text.is_empty() => "(empty)".to_owned(),
+        Some(text) => text,
+    }
+}
