@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::target::{Target, find_relation, refuse_given_identity};
 use super::text_rows::{OpenRow, TextRow, TextRows};
 use super::write::{NewRow, write_new};
-use super::{Queries, refuse_read_only};
+use super::{Queries, Run, allow, refuse_read_only};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::history::HistoryError;
 use crate::plan::StatementContext;
@@ -53,6 +53,7 @@ impl CopyInsert {
     ) -> Result<Self> {
         refuse_read_only(ctx, "COPY FROM")?;
         let target = Target::new(ctx, queries.as_ref(), find_relation(ctx, schema, table, "copy to")?)?;
+        allow(ctx, target.table(), "INSERT")?;
         let given = given_columns(&target, columns)?;
         for position in given.iter().filter(|_| !columns.is_empty()) {
             refuse_given_identity(target.column(*position)?, true)?;
@@ -65,6 +66,10 @@ impl CopyInsert {
     /// Names of the columns that fields go to, in their order.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.given.iter().filter_map(|p| self.target.layout.columns.get(*p)).map(|c| c.name.as_str())
+    }
+
+    fn run(&self) -> Run<'_> {
+        Run::planned(&self.ctx, self.queries.as_ref(), &[])
     }
 
     /// Takes one row. `true` says that [`Self::flush`] is due.
@@ -87,13 +92,13 @@ impl CopyInsert {
         self.bytes = 0;
         let mut open = std::mem::take(&mut self.pending);
         for position in &self.absent {
-            let values = self.target.default_values(&self.ctx, self.queries.as_ref(), *position, open.len()).await?;
+            let values = self.target.default_values(self.run(), *position, open.len()).await?;
             for (at, row) in open.iter_mut().enumerate() {
                 self.rows.add_value(row, *position, &values, at).map_err(|e| of_table(e, &self.target))?;
             }
         }
         let rows = open.into_iter().map(|row| self.rows.close(row)).collect::<Result<Vec<_>>>()?;
-        check_rows(&self.target, self.queries.as_ref(), &rows)?;
+        check_rows(&self.target, self.run(), &rows)?;
         self.count += rows.len() as u64;
         let rows = rows.into_iter().map(|r| NewRow { key: r.key, payload: r.payload, entries: r.entries }).collect();
         write_new(&self.ctx, &self.target, rows).await
@@ -150,6 +155,7 @@ impl HistoryLoad {
                 "Without a key, nothing says which states are of one row. Add a primary key first.",
             ));
         }
+        allow(ctx, target.table(), "INSERT")?;
         let fields = history_fields(&target, columns)?;
         let given = |p: &usize| fields.iter().any(|f| matches!(f, HistoryField::Column(at) if at == p));
         let absent = (0..target.layout.columns.len()).filter(|p| !given(p)).collect();
@@ -193,6 +199,10 @@ impl HistoryLoad {
         Ok(self.pending.len() >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES)
     }
 
+    fn run(&self) -> Run<'_> {
+        Run::planned(&self.ctx, self.queries.as_ref(), &[])
+    }
+
     fn instant(&self, text: &str) -> Result<Timestamp> {
         datetime::parse_timestamptz(text, self.target.zone).map(Timestamp::from_micros)
     }
@@ -215,7 +225,7 @@ impl HistoryLoad {
         let pending = std::mem::take(&mut self.pending);
         if !self.target.table().checks.is_empty() {
             let rows: Vec<&TextRow> = pending.iter().map(|(row, ..)| row).collect();
-            check_constraints(&self.target, self.queries.as_ref(), &rows)?;
+            check_constraints(&self.target, self.run(), &rows)?;
         }
         let states: Option<Vec<RowState>> = pending.into_iter().map(|(row, from, to)| state(row, from, to)).collect();
         let states = states.ok_or_else(|| SqlError::internal("a state has no key"))?;
@@ -349,14 +359,14 @@ fn of_field(error: SqlError, target: &Target, position: usize, field: Option<&st
     }
 }
 
-fn check_rows(target: &Target, queries: &dyn Queries, rows: &[TextRow]) -> Result<()> {
+fn check_rows(target: &Target, run: Run<'_>, rows: &[TextRow]) -> Result<()> {
     if target.table().checks.is_empty() {
         return Ok(());
     }
-    check_constraints(target, queries, &rows.iter().collect::<Vec<_>>())
+    check_constraints(target, run, &rows.iter().collect::<Vec<_>>())
 }
 
-fn check_constraints(target: &Target, queries: &dyn Queries, rows: &[&TextRow]) -> Result<()> {
+fn check_constraints(target: &Target, run: Run<'_>, rows: &[&TextRow]) -> Result<()> {
     let values: Vec<ArrayRef> = target.layout.decode(rows.iter().map(|row| row.payload.as_ref()))?;
-    target.check(queries, &values, rows.len())
+    target.check(run, &values, rows.len())
 }

@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use futures::TryStreamExt;
 use parking_lot::Mutex;
 
-use super::{ITEM_KEY, Modify, Queries, plan_delete, plan_insert, plan_update};
+use super::{ITEM_KEY, Modify, Queries, Run, plan_delete, plan_insert, plan_update};
 use crate::error::{Result, SqlError};
 use crate::history::{Database, TableDef};
 use crate::plan::rows::RowLayout;
@@ -117,7 +117,7 @@ impl Client {
         }
         let queries = self.queries().await;
         let modify = self.plan(&queries, sql).await?;
-        let done = match modify.execute(&self.ctx, &queries, parameters).await? {
+        let done = match modify.execute(Run::planned(&self.ctx, &queries, parameters)).await? {
             Execution::Modified { count, returning: None } => Done(count, Vec::new()),
             Execution::Modified { count, returning: Some(rows) } => {
                 let types: Vec<PgType> = rows.columns.iter().map(|c| c.ty).collect();
