@@ -10,7 +10,7 @@ mod transactions;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use parking_lot::Mutex;
 
 use super::*;

@@ -56,7 +56,7 @@ impl Session {
 
     /// A load is one commit of its own, by a role that was trusted with the past.
     fn permit_history_load(&self, ctx: &StatementContext, transaction: &Mutex<Transaction>) -> Result<()> {
-        let authority = roles::authority(&self.shared.tenancy, &ctx.current_user);
+        let authority = roles::authority(&self.shared.tenancy, self.database.name(), &ctx.current_user);
         let trusted = |role: &String| self.shared.tenancy.role(role).is_some_and(|role| role.load_history);
         if !authority.superuser && !authority.roles.iter().any(trusted) {
             return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied to load history")

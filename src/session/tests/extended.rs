@@ -1,6 +1,7 @@
 //! The extended protocol's statements and portals, and PREPARE's.
 
 use super::*;
+use crate::types::PgType;
 
 async fn with_table() -> (World, Client) {
     let world = World::new().await;
