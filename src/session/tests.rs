@@ -56,12 +56,8 @@ impl World {
         let opener = Arc::new(InMemory { clock: clock.clone(), files: Mutex::default() });
         let entropy = Arc::new(SeededEntropy::new(7));
         let tenancy = Tenancy::open(opener, clock.clone(), entropy.clone(), "chief", None).await.unwrap();
-        let engine = Engine::new(EngineConfig {
-            memory_limit: 64 << 20,
-            partitions: 1,
-            spill_directory: std::env::temp_dir(),
-        })
-        .unwrap();
+        let engine =
+            Engine::new(EngineConfig { memory_limit: 64 << 20, partitions: 1, spill_directory: std::env::temp_dir() }).unwrap();
         let shared = Shared { engine, tenancy, clock: clock.clone(), entropy, turns: Arc::default() };
         Self { shared, clock }
     }

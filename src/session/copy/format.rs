@@ -91,7 +91,10 @@ fn escaped(value: &str, delimiter: u8, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::input::{LineReader, tests::{csv, text}};
+    use super::super::input::{
+        LineReader,
+        tests::{csv, text},
+    };
     use super::*;
 
     /// What is written is read back as it was, whatever the values hold.
@@ -122,7 +125,11 @@ mod tests {
 
     #[test]
     fn csv_quotes_only_what_needs_it() {
-        check(&csv(), &[Some("a,b"), None, Some("say \"hi\""), Some(""), Some("x\ny")], "\"a,b\",,\"say \"\"hi\"\"\",\"\",\"x\ny\"\n");
+        check(
+            &csv(),
+            &[Some("a,b"), None, Some("say \"hi\""), Some(""), Some("x\ny")],
+            "\"a,b\",,\"say \"\"hi\"\"\",\"\",\"x\ny\"\n",
+        );
         check(&csv(), &[Some("\\.")], "\"\\.\"\n");
         let mut options = csv();
         options.force_quote = vec!["c1".to_owned()];

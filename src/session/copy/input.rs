@@ -353,11 +353,11 @@ pub(super) mod tests {
 
     #[test]
     fn text_lines_are_cut_and_unescaped() {
-        check(&text(), "1\ta\n2\t\\N\r\n3\tx\\ty\\\\\\n", &[
-            (1, &[Some("1"), Some("a")]),
-            (2, &[Some("2"), None]),
-            (3, &[Some("3"), Some("x\ty\\\n")]),
-        ]);
+        check(
+            &text(),
+            "1\ta\n2\t\\N\r\n3\tx\\ty\\\\\\n",
+            &[(1, &[Some("1"), Some("a")]), (2, &[Some("2"), None]), (3, &[Some("3"), Some("x\ty\\\n")])],
+        );
         check(&text(), "\\x41\\101\\q\ta\\\nb\n", &[(1, &[Some("AAq"), Some("a\nb")])]);
     }
 
@@ -369,10 +369,11 @@ pub(super) mod tests {
 
     #[test]
     fn csv_quotes_hide_delimiters_and_line_ends() {
-        check(&csv(), "1,\"a,\"\"b\"\"\nc\",,\"\"\n2,x\"y\"z,,\n", &[
-            (2, &[Some("1"), Some("a,\"b\"\nc"), None, Some("")]),
-            (3, &[Some("2"), Some("xyz"), None, None]),
-        ]);
+        check(
+            &csv(),
+            "1,\"a,\"\"b\"\"\nc\",,\"\"\n2,x\"y\"z,,\n",
+            &[(2, &[Some("1"), Some("a,\"b\"\nc"), None, Some("")]), (3, &[Some("2"), Some("xyz"), None, None])],
+        );
     }
 
     #[test]

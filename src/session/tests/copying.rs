@@ -33,8 +33,14 @@ async fn with_table() -> (World, Client) {
 async fn rows_go_in_and_come_out_in_both_formats() {
     let (_world, mut client) = with_table().await;
     assert_eq!(client.copy_in("COPY t FROM STDIN", "1\ta\\tb\n2\t\\N\n").await.unwrap(), "COPY 2");
-    assert_eq!(client.copy_in("COPY t (v, id) FROM STDIN WITH (FORMAT csv, HEADER)", "v,id\n\"x,\"\"y\"\"\",3\n").await.unwrap(), "COPY 1");
-    assert_eq!(client.answer("COPY t TO STDOUT").await, ("COPY 3".to_owned(), vec!["1\ta\\tb".into(), "2\t\\N".into(), "3\tx,\"y\"".into()]));
+    assert_eq!(
+        client.copy_in("COPY t (v, id) FROM STDIN WITH (FORMAT csv, HEADER)", "v,id\n\"x,\"\"y\"\"\",3\n").await.unwrap(),
+        "COPY 1"
+    );
+    assert_eq!(
+        client.answer("COPY t TO STDOUT").await,
+        ("COPY 3".to_owned(), vec!["1\ta\\tb".into(), "2\t\\N".into(), "3\tx,\"y\"".into()])
+    );
     assert_eq!(
         client.rows("COPY (SELECT id, v FROM t WHERE id > 1 ORDER BY id) TO STDOUT (FORMAT csv, HEADER)").await,
         ["id,v", "2,", "3,\"x,\"\"y\"\"\""]

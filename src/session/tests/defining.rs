@@ -11,7 +11,9 @@ async fn client() -> (World, Client) {
 #[tokio::test]
 async fn constraints_indexes_and_sequences_get_postgresqls_names() {
     let (_world, mut client) = client().await;
-    client.run("CREATE TABLE t (id serial PRIMARY KEY, a int UNIQUE, b int CHECK (b > 0), c int, UNIQUE (a, b), CHECK (b < c))").await;
+    client
+        .run("CREATE TABLE t (id serial PRIMARY KEY, a int UNIQUE, b int CHECK (b > 0), c int, UNIQUE (a, b), CHECK (b < c))")
+        .await;
     client.run("CREATE INDEX ON t (b, c)").await;
     let catalog = client.session.database.catalog();
     let table = catalog.tables.values().next().unwrap();
@@ -125,7 +127,9 @@ async fn types_change_only_where_stored_values_read_unchanged() {
 #[tokio::test]
 async fn views_keep_what_they_read_alive() {
     let (_world, mut client) = client().await;
-    client.run("CREATE TABLE t (id int PRIMARY KEY, a int); CREATE VIEW v AS SELECT a FROM t; CREATE VIEW w AS SELECT a FROM v").await;
+    client
+        .run("CREATE TABLE t (id int PRIMARY KEY, a int); CREATE VIEW v AS SELECT a FROM t; CREATE VIEW w AS SELECT a FROM v")
+        .await;
     assert!(client.refused("CREATE VIEW v AS SELECT 1").await.starts_with("42P07"));
     let error = client.error("DROP TABLE t").await;
     assert_eq!(error.message(), "cannot drop table t because other objects depend on it");
@@ -141,7 +145,9 @@ async fn views_keep_what_they_read_alive() {
 #[tokio::test]
 async fn truncate_ends_every_row_and_may_restart_identity() {
     let (_world, mut client) = client().await;
-    client.run("CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int); INSERT INTO t (a) VALUES (1), (2)").await;
+    client
+        .run("CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int); INSERT INTO t (a) VALUES (1), (2)")
+        .await;
     assert_eq!(client.tag("TRUNCATE t RESTART IDENTITY").await, "TRUNCATE TABLE");
     assert_eq!(client.rows("INSERT INTO t (a) VALUES (3) RETURNING id").await, ["1"]);
     assert!(client.refused("TRUNCATE nowhere").await.starts_with("42P01"));
@@ -150,7 +156,10 @@ async fn truncate_ends_every_row_and_may_restart_identity() {
 #[tokio::test]
 async fn databases_are_made_outside_blocks() {
     let (world, mut client) = client().await;
-    assert_eq!(client.refused("BEGIN; CREATE DATABASE shop").await, "25001 CREATE DATABASE cannot run inside a transaction block");
+    assert_eq!(
+        client.refused("BEGIN; CREATE DATABASE shop").await,
+        "25001 CREATE DATABASE cannot run inside a transaction block"
+    );
     client.run("ROLLBACK; ").await;
     assert_eq!(client.tag("CREATE DATABASE shop").await, "CREATE DATABASE");
     let mut shop = world.open("chief", "shop", &[]).await.unwrap();

@@ -25,7 +25,10 @@ async fn set_pins_the_session_and_makes_it_read_only() {
     assert_eq!(client.notices(), ["NOTICE reading the past as of 2024-01-01 12:00:00+00"]);
     assert_eq!(client.rows(V).await, ["day 1"]);
     let error = client.error("INSERT INTO t VALUES (2, 'x')").await;
-    assert_eq!((error.code(), error.message()), (SqlState::READ_ONLY_SQL_TRANSACTION, "cannot execute INSERT while reading the past"));
+    assert_eq!(
+        (error.code(), error.message()),
+        (SqlState::READ_ONLY_SQL_TRANSACTION, "cannot execute INSERT while reading the past")
+    );
     for refused in ["DELETE FROM t", "DROP TABLE t", "TRUNCATE t", "COPY t FROM STDIN", "SELECT * FROM t FOR UPDATE"] {
         assert!(client.refused(refused).await.starts_with("25006"), "{refused}");
     }
@@ -95,7 +98,8 @@ async fn the_database_name_carries_a_time_and_what_is_set_later_beats_it() {
 #[tokio::test]
 async fn begin_as_of_pins_one_transaction() {
     let (_world, mut client) = with_days().await;
-    for begin in ["BEGIN AS OF SYSTEM TIME '2024-01-01 12:00'", "BEGIN AS OF SYSTEM TIME '-30h'", "BEGIN AS OF SYSTEM TIME 'v2'"] {
+    for begin in ["BEGIN AS OF SYSTEM TIME '2024-01-01 12:00'", "BEGIN AS OF SYSTEM TIME '-30h'", "BEGIN AS OF SYSTEM TIME 'v2'"]
+    {
         client.run(begin).await;
         assert_eq!(client.rows(V).await, ["day 1"], "{begin}");
         assert!(client.refused("DELETE FROM t").await.starts_with("25006"));

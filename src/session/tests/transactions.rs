@@ -168,6 +168,9 @@ async fn who_and_why_are_kept_with_the_commit() {
     let newest = client.session.database.snapshot().commit;
     let log: Vec<_> = client.session.database.commits(newest, newest).try_concat().await.unwrap();
     let context = &log[0].context;
-    assert_eq!((context.user.as_str(), context.actor.as_deref(), context.reason.as_deref()), ("chief", Some("ann"), Some("audit")));
+    assert_eq!(
+        (context.user.as_str(), context.actor.as_deref(), context.reason.as_deref()),
+        ("chief", Some("ann"), Some("audit"))
+    );
     assert_eq!(context.context.as_deref(), Some("{\"a\":1,\"b\":2}"));
 }
