@@ -12,3 +12,4 @@ mod lifecycle;
 mod protocol;
 mod raw;
 mod slt;
+mod store_crash;
