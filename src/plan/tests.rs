@@ -112,6 +112,7 @@ impl World {
             notices: Notices::default(),
             cancel: Cancel::new(),
             backend_pid: 1,
+            sequences: Default::default(),
         };
         Self { engine, clock, ctx, autocommit: true }
     }
