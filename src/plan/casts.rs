@@ -28,7 +28,7 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::types::calendar::{MICROS_PER_DAY, split};
 use crate::types::complaint::{bad_syntax, out_of_range};
 use crate::types::encode::Column;
-use crate::types::number::{Decimal, numeric_field_overflow, rescale};
+use crate::types::number::{Decimal, numeric_field_overflow, rescale, too_wide};
 use crate::types::pg_type::UNCONSTRAINED_SCALE;
 use crate::types::plain::{Fit, fit_text};
 use crate::types::text::{null_of, scalar_from_text_as};
@@ -367,7 +367,12 @@ fn rescaled(array: &ArrayRef, to: PgType) -> Result<ArrayRef> {
     let (p, s) = to.numeric_precision().unwrap_or((38, UNCONSTRAINED_SCALE));
     let limit = crate::types::number::power_of_ten(u32::from(p.min(38)));
     let shift = i32::from(s) - i32::from(values.scale());
-    let one = |value: i128| rescale(value, shift).filter(|v| v.abs() < limit).ok_or_else(|| numeric_field_overflow(p, s));
+    let unconstrained = to.numeric_precision().is_none();
+    let one = |value: i128| {
+        let rescaled = rescale(value, shift).filter(|v| v.abs() < limit);
+        let kept = rescaled.filter(|v| !unconstrained || shift >= 0 || rescale(*v, -shift) == Some(value));
+        kept.ok_or_else(|| if unconstrained { too_wide() } else { numeric_field_overflow(p, s) })
+    };
     let rounded = values.iter().map(|v| v.map(one).transpose()).collect::<Result<Vec<_>>>()?;
     let array = rounded.into_iter().collect::<Decimal128Array>().with_precision_and_scale(p, s);
     Ok(Arc::new(array.map_err(|_| numeric_field_overflow(p, s))?))

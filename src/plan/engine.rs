@@ -125,7 +125,8 @@ impl Definitions {
     }
 }
 
-/// Result rows. Batches' columns are in the order of `columns`; their Arrow types are `columns[i].ty.arrow()`.
+/// Result rows. Batches' columns are in the order of `columns`; their Arrow types are `columns[i].ty.arrow()`,
+/// except that a numeric without precision may have any scale.
 pub struct RowStream {
     pub columns: Arc<[ResultColumn]>,
     pub batches: SendableRecordBatchStream,
@@ -260,6 +261,11 @@ impl Engine {
                 constant::value_of(&run.state, expr)
             })
             .await
+    }
+
+    /// What COPY needs to write rows in these surroundings.
+    pub fn queries(self: &Arc<Self>, ctx: &StatementContext) -> Arc<dyn Queries> {
+        Arc::new(self.run_of(ctx))
     }
 
     fn run_of(self: &Arc<Self>, ctx: &StatementContext) -> Run {

@@ -14,6 +14,7 @@ use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
 use super::{ResultColumn, StatementContext, expand, literals, output, parameters, wildcards};
 use crate::error::{Result, SqlError, SqlState};
+use crate::runtime::SystemEntropy;
 use crate::sql::columns::output_names;
 use crate::types::PgType;
 
@@ -44,6 +45,7 @@ pub fn plan(
 ) -> Result<PlannedQuery> {
     let names = output_names(query);
     let mut query = query.clone();
+    forms::rewrite(&mut query);
     wildcards::rename_repeats(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
     let first = planner.plan(query.clone(), declared)?;
@@ -63,6 +65,7 @@ pub fn plan(
 
 /// Plans a query that is part of a write: parameters typed as far as the query tells.
 pub fn plan_inner(ctx: &Arc<StatementContext>, state: &SessionState, mut query: ast::Query) -> Result<LogicalPlan> {
+    forms::rewrite(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
     literals::narrow(planner.plan(query, &[])?).map_err(diagnose)
 }

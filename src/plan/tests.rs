@@ -110,9 +110,9 @@ impl World {
             statement_time: Timestamp::from_micros(START),
             settings: Arc::new(NoSettings),
             notices: Notices::default(),
+            sequences: Default::default(),
             cancel: Cancel::new(),
             backend_pid: 1,
-            sequences: Default::default(),
         };
         Self { engine, clock, ctx, autocommit: true }
     }
