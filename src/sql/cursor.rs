@@ -177,6 +177,14 @@ impl<'a> Cursor<'a> {
         if self.is_at_end() { Ok(()) } else { Err(self.syntax()) }
     }
 
+    /// The next token in upper case when it is an unquoted word.
+    pub fn peek_keyword(&self) -> Option<String> {
+        match self.peek()? {
+            Token::Word(word) if word.quote_style.is_none() => Some(word.value.to_ascii_uppercase()),
+            _ => None,
+        }
+    }
+
     pub fn sees(&self, keyword: &str) -> bool {
         self.peek().is_some_and(|t| is_keyword(t, keyword))
     }

@@ -6,14 +6,20 @@ pub mod statement;
 pub mod temporal;
 pub mod type_name;
 
+mod access;
 mod classify;
 mod compat;
 mod context_comment;
+mod copy;
 mod cursor;
+mod ddl;
 mod hoist;
 mod lex;
 mod query;
 mod scan;
+mod settings;
+mod transaction;
+mod utility;
 
 pub use statement::*;
 
@@ -45,13 +51,8 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
 }
 
 fn parse_one(slice: Slice<'_>) -> Result<Parsed> {
-    Ok(Parsed {
-        text: slice.text().to_owned(),
-        offset: slice.offset(),
-        statement: classify::statement(slice)?,
-        context: slice.trailing_comment().and_then(context_comment::sqlcommenter),
-        notices: Vec::new(),
-    })
+    let context = slice.trailing_comment().and_then(context_comment::sqlcommenter);
+    Ok(Parsed { context, ..classify::parsed(slice)? })
 }
 
 fn context_alone(cut: &Cut<'_>) -> Vec<Parsed> {

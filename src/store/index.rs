@@ -94,7 +94,7 @@ pub trait IndexStore: Send + Sync + Debug {
     /// returns, outside every commit: numbers are never given twice, and may be lost.
     async fn reserve(&self, counter: u32, count: u64) -> Result<u64, StoreError>;
 
-    /// The counter's next number, without taking it; and setting it.
+    /// The counter's next number, without taking it; and setting it, to any number there is.
     async fn counter(&self, counter: u32) -> Result<u64, StoreError>;
     async fn set_counter(&self, counter: u32, next: u64) -> Result<(), StoreError>;
 

@@ -95,9 +95,10 @@ fn sources() -> Vec<PathBuf> {
     fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
         let entries = fs::read_dir(folder).expect("src is readable");
         for entry in entries.map(|e| e.expect("entry is readable").path()) {
-            if entry.is_dir() {
+            let is_test = entry.ends_with("tests") || entry.ends_with("tests.rs");
+            if entry.is_dir() && !is_test {
                 walk(&entry, out);
-            } else if entry.extension().is_some_and(|e| e == "rs") && !entry.ends_with("tests.rs") {
+            } else if entry.extension().is_some_and(|e| e == "rs") && !is_test {
                 out.push(entry);
             }
         }

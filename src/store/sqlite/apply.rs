@@ -329,14 +329,15 @@ pub fn log(
 
 /// Takes `count` numbers of a counter; the first of them.
 pub fn reserve(conn: &Connection, counter: u32, count: u64) -> Result<u64, StoreError> {
-    let first = query(conn, "SELECT next FROM counter WHERE id = ?1", [counter], |r| row::int(r, 0))?.map_or(0, counted);
+    let first =
+        query(conn, "SELECT next FROM counter WHERE id = ?1", [counter], |r| row::int(r, 0))?.map_or(0, i64::cast_unsigned);
     set_counter(conn, counter, first.saturating_add(count))?;
     Ok(first)
 }
 
 pub fn set_counter(conn: &Connection, counter: u32, next: u64) -> Result<(), StoreError> {
     let sql = "INSERT INTO counter (id, next) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET next = ?2";
-    execute(conn, sql, params![counter, stored(next)])?;
+    execute(conn, sql, params![counter, next.cast_signed()])?;
     Ok(())
 }
 

@@ -214,5 +214,5 @@ pub fn catalog(conn: &Connection, last: CommitNo) -> Result<Vec<CatalogRow>, Sto
 
 pub fn counter(conn: &Connection, counter: u32) -> Result<u64, StoreError> {
     let next = query(conn, "SELECT next FROM counter WHERE id = ?1", [counter], |r| row::int(r, 0))?;
-    Ok(next.map_or(0, counted))
+    Ok(next.map_or(0, i64::cast_unsigned))
 }

@@ -1,0 +1,297 @@
+//! A column's definition and the constraints of columns and tables.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::sequence;
+use crate::error::{Result, SqlError, SqlState};
+use crate::sql::cursor::{Cursor, expression, is_keyword};
+use crate::sql::statement::{ColumnSpec, ConstraintKind, ConstraintSpec, SequenceOptions};
+use crate::sql::type_name::column_type;
+use crate::types::Identity;
+
+/// A column being read: what has been said about it so far.
+struct Column<'t> {
+    table: &'t str,
+    spec: ColumnSpec,
+    null: Option<bool>,
+    constraints: Vec<ConstraintSpec>,
+}
+
+/// Reads `name type constraint…`. Constraints that could stand on the table come back beside the column.
+pub fn definition(cursor: &mut Cursor<'_>, table: &str) -> Result<(ColumnSpec, Vec<ConstraintSpec>)> {
+    let name = cursor.ident()?;
+    let ty = column_type(cursor)?;
+    let spec = ColumnSpec { name, ty: ty.ty, not_null: ty.serial, default: None, identity: None, serial: ty.serial };
+    let mut column = Column { table, spec, null: ty.serial.then_some(false), constraints: Vec::new() };
+    while !ends_definition(cursor) {
+        column.constraint(cursor)?;
+    }
+    Ok((column.spec, column.constraints))
+}
+
+fn ends_definition(cursor: &Cursor<'_>) -> bool {
+    cursor.is_at_end() || cursor.sees_token(&Token::Comma) || cursor.sees_token(&Token::RParen)
+}
+
+impl Column<'_> {
+    fn constraint(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
+        let named = if cursor.accept("CONSTRAINT") { Some(cursor.ident()?) } else { None };
+        let position = cursor.position();
+        if cursor.accept_all(&["NOT", "NULL"]) {
+            self.nullable(false, position)
+        } else if cursor.accept("NULL") {
+            self.nullable(true, position)
+        } else if cursor.accept("DEFAULT") {
+            let text = default_text(cursor)?;
+            self.default(text, position)
+        } else if cursor.accept("CHECK") {
+            let expression = check_text(cursor)?;
+            let column = Some(self.spec.name.clone());
+            self.add(named, ConstraintKind::Check { expression, column });
+            timing(cursor)
+        } else if cursor.accept_all(&["PRIMARY", "KEY"]) {
+            self.spec.not_null = true;
+            self.add(named, ConstraintKind::PrimaryKey(vec![self.spec.name.clone()]));
+            index_parameters(cursor)?;
+            timing(cursor)
+        } else if cursor.accept("UNIQUE") {
+            nulls_distinct(cursor)?;
+            self.add(named, ConstraintKind::Unique(vec![self.spec.name.clone()]));
+            index_parameters(cursor)?;
+            timing(cursor)
+        } else if cursor.accept("GENERATED") {
+            self.generated(cursor, position)
+        } else if cursor.sees("REFERENCES") {
+            Err(foreign_key(cursor))
+        } else if cursor.accept("COLLATE") {
+            collation(cursor)
+        } else if cursor.accept("STORAGE") || cursor.accept("COMPRESSION") {
+            // How a value is laid out on disk changes no answer.
+            cursor.word().map(|_| ())
+        } else {
+            timing_or_syntax(cursor)
+        }
+    }
+
+    fn add(&mut self, name: Option<String>, kind: ConstraintKind) {
+        self.constraints.push(ConstraintSpec { name, kind });
+    }
+
+    fn nullable(&mut self, nullable: bool, position: usize) -> Result<()> {
+        if self.null.is_some_and(|null| null != nullable) {
+            let message =
+                format!("conflicting NULL/NOT NULL declarations for column \"{}\" of table \"{}\"", self.spec.name, self.table);
+            return Err(SqlError::syntax(message).at(position));
+        }
+        self.null = Some(nullable);
+        self.spec.not_null |= !nullable;
+        Ok(())
+    }
+
+    fn default(&mut self, text: String, position: usize) -> Result<()> {
+        if self.spec.default.is_some() || self.spec.serial {
+            return Err(self.twice("multiple default values specified", position));
+        }
+        if self.spec.identity.is_some() {
+            return Err(self.twice("both default and identity specified", position));
+        }
+        self.spec.default = Some(text);
+        Ok(())
+    }
+
+    fn generated(&mut self, cursor: &mut Cursor<'_>, position: usize) -> Result<()> {
+        let identity = if cursor.accept_all(&["BY", "DEFAULT"]) { Identity::ByDefault } else { Identity::Always };
+        if identity == Identity::Always {
+            cursor.expect("ALWAYS")?;
+        }
+        cursor.expect("AS")?;
+        if cursor.sees_token(&Token::LParen) {
+            let hint = "Compute the value in a view.";
+            return Err(SqlError::unsupported("generated columns are not supported", hint).at(position));
+        }
+        cursor.expect("IDENTITY")?;
+        if self.spec.identity.is_some() {
+            return Err(self.twice("multiple identity specifications", position));
+        }
+        if self.spec.default.is_some() || self.spec.serial {
+            return Err(self.twice("both default and identity specified", position));
+        }
+        let ty = self.spec.ty;
+        if ty.array || !matches!(ty.internal_name().as_str(), "int2" | "int4" | "int8") {
+            let message = "identity column type must be smallint, integer, or bigint";
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position));
+        }
+        let options = if cursor.accept_token(&Token::LParen) {
+            let options = sequence::options(cursor)?;
+            cursor.expect_token(&Token::RParen)?;
+            options
+        } else {
+            SequenceOptions::default()
+        };
+        self.spec.identity = Some((identity, options));
+        self.nullable(false, position)
+    }
+
+    fn twice(&self, what: &str, position: usize) -> SqlError {
+        let message = format!("{what} for column \"{}\" of table \"{}\"", self.spec.name, self.table);
+        SqlError::syntax(message).at(position)
+    }
+}
+
+/// The text of an expression that runs up to the next constraint.
+pub fn default_text(cursor: &mut Cursor<'_>) -> Result<String> {
+    const STARTS: &[&str] = &["CHECK", "PRIMARY", "UNIQUE", "REFERENCES", "CONSTRAINT", "GENERATED", "DEFAULT", "COLLATE"];
+    let start = cursor.index();
+    let slice = cursor.until(|token, next| {
+        let follows = |keyword: &str| next.is_some_and(|t| is_keyword(t, keyword));
+        let null = is_keyword(token, "NULL") || (is_keyword(token, "NOT") && (follows("NULL") || follows("DEFERRABLE")));
+        *token == Token::Comma || STARTS.iter().any(|s| is_keyword(token, s)) || null
+    });
+    // NULL itself may be the default.
+    let slice = if slice.is_empty() && cursor.accept("NULL") {
+        cursor.until(|token, next| {
+            *token == Token::Comma
+                || STARTS.iter().any(|s| is_keyword(token, s))
+                || is_keyword(token, "NULL")
+                || (is_keyword(token, "NOT") && next.is_some_and(|t| is_keyword(t, "NULL")))
+        });
+        cursor.slice().part(start, cursor.index())
+    } else {
+        slice
+    };
+    if slice.is_empty() {
+        return Err(cursor.syntax());
+    }
+    expression(slice)?;
+    Ok(slice.text().to_owned())
+}
+
+/// The text of a condition in parentheses.
+pub fn check_text(cursor: &mut Cursor<'_>) -> Result<String> {
+    let at = cursor.index();
+    let condition = cursor.balanced()?;
+    if condition.is_empty() {
+        cursor.seek(at + 1);
+        return Err(cursor.syntax());
+    }
+    expression(condition)?;
+    cursor.accept_all(&["NO", "INHERIT"]);
+    Ok(condition.text().to_owned())
+}
+
+/// A constraint of a table: `[CONSTRAINT name] PRIMARY KEY (…) | UNIQUE (…) | CHECK (…)`.
+pub fn table_constraint(cursor: &mut Cursor<'_>) -> Result<ConstraintSpec> {
+    let name = if cursor.accept("CONSTRAINT") { Some(cursor.ident()?) } else { None };
+    let kind = if cursor.accept_all(&["PRIMARY", "KEY"]) {
+        ConstraintKind::PrimaryKey(key_columns(cursor)?)
+    } else if cursor.accept("UNIQUE") {
+        nulls_distinct(cursor)?;
+        ConstraintKind::Unique(key_columns(cursor)?)
+    } else if cursor.accept("CHECK") {
+        ConstraintKind::Check { expression: check_text(cursor)?, column: None }
+    } else if cursor.sees("FOREIGN") {
+        return Err(foreign_key(cursor));
+    } else if cursor.sees("EXCLUDE") {
+        let hint = "Use UNIQUE, or check in the client's transaction.";
+        return Err(cursor.unsupported("exclusion constraints are not supported", hint));
+    } else {
+        return Err(cursor.syntax());
+    };
+    while !ends_definition(cursor) {
+        if cursor.accept_all(&["NOT", "VALID"]) {
+            continue;
+        }
+        timing_or_syntax(cursor)?;
+    }
+    Ok(ConstraintSpec { name, kind })
+}
+
+fn key_columns(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
+    if cursor.sees_all(&["USING", "INDEX"]) {
+        return Err(cursor.unsupported("constraints over an existing index are not supported", "Name the columns instead."));
+    }
+    let position = cursor.position();
+    let columns = cursor.idents()?;
+    for (i, column) in columns.iter().enumerate() {
+        if columns[..i].contains(column) {
+            let message = format!("column \"{column}\" appears twice in constraint");
+            return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message).at(position));
+        }
+    }
+    index_parameters(cursor)?;
+    Ok(columns)
+}
+
+fn foreign_key(cursor: &Cursor<'_>) -> SqlError {
+    let hint = "Create the table without it; the column can hold the key all the same.";
+    cursor.unsupported("foreign keys are not supported", hint)
+}
+
+fn nulls_distinct(cursor: &mut Cursor<'_>) -> Result<()> {
+    if cursor.sees_all(&["NULLS", "NOT", "DISTINCT"]) {
+        return Err(cursor.unsupported("NULLS NOT DISTINCT is not supported", "Declare the columns NOT NULL."));
+    }
+    cursor.accept_all(&["NULLS", "DISTINCT"]);
+    Ok(())
+}
+
+/// What may follow a key: none of it changes an answer.
+pub fn index_parameters(cursor: &mut Cursor<'_>) -> Result<()> {
+    if cursor.accept("INCLUDE") {
+        cursor.idents()?;
+    }
+    if cursor.sees("WITH") {
+        storage_options(cursor)?;
+    }
+    if cursor.accept_all(&["USING", "INDEX", "TABLESPACE"]) {
+        cursor.ident()?;
+    }
+    Ok(())
+}
+
+/// `WITH (name [= value], …)`: storage parameters that only tune PostgreSQL's own storage.
+pub fn storage_options(cursor: &mut Cursor<'_>) -> Result<()> {
+    cursor.expect("WITH")?;
+    cursor.parenthesised(|option| {
+        let position = option.position();
+        let name = option.word()?;
+        let harmless =
+            ["fillfactor", "toast_tuple_target", "parallel_workers", "deduplicate_items", "toast", "user_catalog_table"];
+        if !harmless.contains(&name.as_str()) && !name.starts_with("autovacuum_") {
+            let message = format!("storage parameter \"{name}\" is not supported");
+            return Err(SqlError::unsupported(message, "Leave the parameter out.").at(position));
+        }
+        option.until(|token, _| *token == Token::Comma);
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// The times of checking that are kept: at once, always.
+fn timing(cursor: &mut Cursor<'_>) -> Result<()> {
+    while cursor.sees("DEFERRABLE") || cursor.sees("INITIALLY") || cursor.sees_all(&["NOT", "DEFERRABLE"]) {
+        timing_or_syntax(cursor)?;
+    }
+    Ok(())
+}
+
+fn timing_or_syntax(cursor: &mut Cursor<'_>) -> Result<()> {
+    if cursor.accept_all(&["NOT", "DEFERRABLE"]) || cursor.accept_all(&["INITIALLY", "IMMEDIATE"]) {
+        return Ok(());
+    }
+    if cursor.sees("DEFERRABLE") || cursor.sees_all(&["INITIALLY", "DEFERRED"]) {
+        return Err(cursor.unsupported("deferrable constraints are not supported", "Constraints are checked at once."));
+    }
+    Err(cursor.syntax())
+}
+
+/// Text is compared by its bytes: the collations that say so are accepted.
+pub fn collation(cursor: &mut Cursor<'_>) -> Result<()> {
+    let position = cursor.position();
+    let name = cursor.name()?.name;
+    if ["C", "POSIX", "default", "ucs_basic", "C.UTF-8", "C.utf8"].contains(&name.as_str()) {
+        return Ok(());
+    }
+    let message = format!("collation \"{name}\" is not supported");
+    Err(SqlError::unsupported(message, "Text is ordered by its bytes, as COLLATE \"C\" has it.").at(position))
+}

@@ -1,0 +1,121 @@
+//! CREATE and ALTER SEQUENCE, and the options that identity columns share with them.
+
+use super::{if_exists, if_not_exists};
+use crate::error::{Result, SqlError};
+use crate::sql::cursor::Cursor;
+use crate::sql::statement::{Ddl, Name, SequenceOptions};
+use crate::sql::type_name::type_name;
+use crate::types::TypeName;
+
+pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
+    let if_not_exists = if_not_exists(cursor);
+    let name = cursor.name()?;
+    Ok(Ddl::CreateSequence { name, if_not_exists, options: options(cursor)? })
+}
+
+pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
+    let if_exists = if_exists(cursor);
+    let name = cursor.name()?;
+    if cursor.accept_all(&["RENAME", "TO"]) {
+        return Ok(Ddl::RenameSequence { name, to: cursor.ident()? });
+    }
+    if cursor.sees("OWNER") || cursor.sees_all(&["SET", "SCHEMA"]) {
+        let hint = "Drop the sequence and create it anew.";
+        return Err(cursor.unsupported("this form of ALTER SEQUENCE is not supported", hint));
+    }
+    if cursor.is_at_end() {
+        return Err(cursor.syntax());
+    }
+    Ok(Ddl::AlterSequence { name, if_exists, options: options(cursor)? })
+}
+
+/// Options as long as one comes next.
+pub fn options(cursor: &mut Cursor<'_>) -> Result<SequenceOptions> {
+    let mut options = SequenceOptions::default();
+    while option(cursor, &mut options)? {}
+    Ok(options)
+}
+
+fn option(cursor: &mut Cursor<'_>, options: &mut SequenceOptions) -> Result<bool> {
+    let position = cursor.position();
+    if cursor.accept("AS") {
+        as_type(cursor, options)?;
+    } else if cursor.accept("START") {
+        cursor.accept("WITH");
+        once(&mut options.start, cursor.integer()?, position)?;
+    } else if cursor.accept("INCREMENT") {
+        cursor.accept("BY");
+        once(&mut options.increment, cursor.integer()?, position)?;
+    } else if cursor.accept("MINVALUE") {
+        once(&mut options.min, Some(cursor.integer()?), position)?;
+    } else if cursor.accept_all(&["NO", "MINVALUE"]) {
+        once(&mut options.min, None, position)?;
+    } else if cursor.accept("MAXVALUE") {
+        once(&mut options.max, Some(cursor.integer()?), position)?;
+    } else if cursor.accept_all(&["NO", "MAXVALUE"]) {
+        once(&mut options.max, None, position)?;
+    } else if cursor.accept("CYCLE") {
+        once(&mut options.cycle, true, position)?;
+    } else if cursor.accept_all(&["NO", "CYCLE"]) {
+        once(&mut options.cycle, false, position)?;
+    } else if cursor.accept("CACHE") {
+        // Numbers are handed out one by one, whatever a session would like to keep.
+        cursor.integer()?;
+    } else if cursor.accept("RESTART") {
+        let with = cursor.accept("WITH");
+        let number =
+            with || matches!(cursor.peek(), Some(t) if t.to_string().starts_with(|c: char| c.is_ascii_digit() || c == '-'));
+        let start = if number { Some(cursor.integer()?) } else { None };
+        once(&mut options.restart, start, position)?;
+    } else if cursor.accept_all(&["OWNED", "BY"]) {
+        once(&mut options.owned_by, owner(cursor)?, position)?;
+    } else if cursor.accept_all(&["SEQUENCE", "NAME"]) {
+        return Err(
+            SqlError::unsupported("SEQUENCE NAME is not supported", "The sequence is named after its column.").at(position)
+        );
+    } else {
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+fn once<T>(slot: &mut Option<T>, value: T, position: usize) -> Result<()> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(crate::sql::utility::repeated(position)),
+    }
+}
+
+/// A narrower type bounds the sequence.
+fn as_type(cursor: &mut Cursor<'_>, options: &mut SequenceOptions) -> Result<()> {
+    let position = cursor.position();
+    let ty = type_name(cursor)?;
+    let max = match (ty.name, ty.array) {
+        (TypeName::Int2, false) => Some(i64::from(i16::MAX)),
+        (TypeName::Int4, false) => Some(i64::from(i32::MAX)),
+        (TypeName::Int8, false) => None,
+        _ => {
+            let state = crate::error::SqlState::INVALID_PARAMETER_VALUE;
+            return Err(SqlError::new(state, "sequence type must be smallint, integer, or bigint").at(position));
+        }
+    };
+    if let (Some(max), None) = (max, options.max) {
+        options.max = Some(Some(max));
+    }
+    Ok(())
+}
+
+/// `table.column`, `schema.table.column` or NONE.
+fn owner(cursor: &mut Cursor<'_>) -> Result<Option<(Name, String)>> {
+    use datafusion::sql::sqlparser::tokenizer::Token;
+    if cursor.accept("NONE") {
+        return Ok(None);
+    }
+    let first = cursor.ident()?;
+    cursor.expect_token(&Token::Period)?;
+    let second = cursor.word()?;
+    if !cursor.accept_token(&Token::Period) {
+        return Ok(Some((Name { schema: None, name: first }, second)));
+    }
+    Ok(Some((Name::qualified(first, second), cursor.word()?)))
+}

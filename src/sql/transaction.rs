@@ -1,0 +1,109 @@
+//! BEGIN, COMMIT, ROLLBACK and their other names, and the modes of a transaction.
+
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::cursor::Cursor;
+use super::statement::{Statement, TransactionModes, TransactionStatement};
+use super::temporal::transaction_as_of;
+use crate::error::{Result, SqlError};
+
+pub fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    let word = cursor.accept_any(&["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"]);
+    let transaction = match word {
+        Some("BEGIN") => {
+            work(cursor);
+            TransactionStatement::Begin(modes(cursor)?)
+        }
+        Some("START") => {
+            cursor.expect("TRANSACTION")?;
+            TransactionStatement::Begin(modes(cursor)?)
+        }
+        Some("COMMIT" | "END") => {
+            refuse_prepared(cursor)?;
+            work(cursor);
+            TransactionStatement::Commit { chain: chain(cursor)? }
+        }
+        Some(_) => {
+            refuse_prepared(cursor)?;
+            work(cursor);
+            if cursor.sees("TO") {
+                let hint = "Savepoints are not there: run the statements as a transaction of their own.";
+                return Err(cursor.unsupported("ROLLBACK TO SAVEPOINT is not supported", hint));
+            }
+            TransactionStatement::Rollback { chain: chain(cursor)? }
+        }
+        None => return Err(cursor.syntax()),
+    };
+    Ok(Statement::Transaction(transaction))
+}
+
+fn work(cursor: &mut Cursor<'_>) {
+    cursor.accept_any(&["WORK", "TRANSACTION"]);
+}
+
+fn refuse_prepared(cursor: &Cursor<'_>) -> Result<()> {
+    match cursor.sees("PREPARED") {
+        true => Err(cursor.unsupported("two-phase commit is not supported", "Commit the transaction with COMMIT.")),
+        false => Ok(()),
+    }
+}
+
+/// `AND [NO] CHAIN`.
+fn chain(cursor: &mut Cursor<'_>) -> Result<bool> {
+    if !cursor.accept("AND") {
+        return Ok(false);
+    }
+    let chain = !cursor.accept("NO");
+    cursor.expect("CHAIN")?;
+    Ok(chain)
+}
+
+/// Modes to the end of the statement, with or without commas between them.
+pub fn modes(cursor: &mut Cursor<'_>) -> Result<TransactionModes> {
+    let mut modes = TransactionModes::default();
+    while !cursor.is_at_end() {
+        mode(cursor, &mut modes)?;
+        if cursor.accept_token(&Token::Comma) && cursor.is_at_end() {
+            return Err(cursor.syntax());
+        }
+    }
+    Ok(modes)
+}
+
+fn mode(cursor: &mut Cursor<'_>, modes: &mut TransactionModes) -> Result<()> {
+    let position = cursor.position();
+    if cursor.accept_all(&["ISOLATION", "LEVEL"]) {
+        modes.isolation = Some(isolation(cursor)?);
+    } else if cursor.accept_all(&["READ", "ONLY"]) {
+        modes.read_only = Some(true);
+    } else if cursor.accept_all(&["READ", "WRITE"]) {
+        modes.read_only = Some(false);
+    } else if cursor.accept("DEFERRABLE") || cursor.accept_all(&["NOT", "DEFERRABLE"]) {
+        // Reads never wait for a safe snapshot: deferring them changes nothing.
+    } else if cursor.accept("SNAPSHOT") {
+        let hint = "Write BEGIN AS OF SYSTEM TIME '…' to read one state in several sessions.";
+        return Err(SqlError::unsupported("SET TRANSACTION SNAPSHOT is not supported", hint).at(position));
+    } else if cursor.sees("WITH") {
+        let hint = "Write BEGIN READ ONLY AS OF SYSTEM TIME '…'.";
+        return Err(cursor.unsupported("BEGIN … WITH is not supported", hint));
+    } else if cursor.sees("AS") {
+        if modes.as_of.is_some() {
+            return Err(cursor.syntax());
+        }
+        modes.as_of = Some(transaction_as_of(cursor)?.ok_or_else(|| cursor.syntax())?);
+    } else {
+        return Err(cursor.syntax());
+    }
+    Ok(())
+}
+
+fn isolation(cursor: &mut Cursor<'_>) -> Result<&'static str> {
+    const LEVELS: &[(&[&str], &str)] = &[
+        (&["READ", "COMMITTED"], "read committed"),
+        (&["READ", "UNCOMMITTED"], "read uncommitted"),
+        (&["REPEATABLE", "READ"], "repeatable read"),
+        (&["SERIALIZABLE"], "serializable"),
+    ];
+    let level = LEVELS.iter().find(|(words, _)| cursor.accept_all(words));
+    level.map(|(_, name)| *name).ok_or_else(|| cursor.syntax())
+}
