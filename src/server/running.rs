@@ -108,7 +108,8 @@ impl Opened {
         )
         .await
         .map_err(StartError::Databases)?;
-        let sessions = Shared { engine, tenancy, clock: settings.clock.clone() };
+        let sessions =
+            Shared { engine, tenancy, clock: settings.clock.clone(), entropy: settings.entropy.clone(), turns: Arc::default() };
         Ok(Self { sessions, directory })
     }
 

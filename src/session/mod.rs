@@ -2,20 +2,43 @@
 //!
 //! Opens no socket and touches no store: plans run through `plan`, commits through `history`.
 
+mod access;
+mod as_of;
+mod copy_in;
+mod copy_out;
+mod copy_text;
+mod ddl;
+mod dispatch;
+mod prepared;
 pub mod reply;
+mod retry;
+mod roles;
+pub mod settings;
+mod start;
+mod transaction;
+mod utility;
+
+#[cfg(test)]
+mod tests;
 
 pub use reply::{CopyInSink, Reply, StatementDescription, TransactionStatus};
+pub use retry::Turns;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::error::{Result, SqlError};
+use crate::error::{Result, Severity, SqlError, SqlState};
 use crate::history::Database;
-use crate::plan::{Engine, ResultColumn};
-use crate::runtime::{Cancel, Clock};
+use crate::plan::{Engine, Notices, ResultColumn};
+use crate::runtime::{Cancel, Clock, Entropy, cancel::Reason};
 use crate::sql::Parsed;
-use crate::types::Oid;
+use crate::types::{Oid, zone::Zone};
+use prepared::{Portal, PreparedStatement};
+use settings::{NoticeFloor, Settings};
+use transaction::State;
 
 /// What a connection was opened with, after authentication.
 #[derive(Clone, Debug)]
@@ -35,41 +58,106 @@ pub struct Shared {
     pub engine: Arc<Engine>,
     pub tenancy: Arc<crate::tenancy::Tenancy>,
     pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
+    pub turns: Arc<Turns>,
 }
 
 /// One client. Methods run one at a time; only [`Session::canceller`]'s result may be used beside them.
 #[derive(Debug)]
 pub struct Session {
-    _shared: Shared,
-    _database: Arc<Database>,
+    shared: Shared,
+    database: Arc<Database>,
+    /// The role that was authenticated.
+    user: String,
+    client_address: String,
+    backend_pid: i32,
+    settings: Arc<Settings>,
+    notices: Notices,
+    cancel: Cancel,
+    timer: Timer,
+    transaction: State,
+    statements: HashMap<String, Arc<PreparedStatement>>,
+    portals: HashMap<String, Portal>,
 }
 
-#[expect(unused_variables)]
+/// Cancels a statement when its time is over; stopped when dropped.
+#[derive(Debug, Default)]
+struct Timer(Option<tokio::task::AbortHandle>);
+
+impl Timer {
+    fn start(limit: Option<Duration>, cancel: &Cancel) -> Self {
+        let cancel = cancel.clone();
+        Self(limit.map(|limit| {
+            let ring = async move {
+                tokio::time::sleep(limit).await;
+                cancel.cancel(Reason::StatementTimeout);
+            };
+            tokio::spawn(ring).abort_handle()
+        }))
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
 impl Session {
     /// Opens the database, applies settings (role, database name, startup options, in design.md's
     /// precedence). Errors are FATAL: 3D000, 42501, 22023 …
     pub async fn open(shared: Shared, start: SessionStart) -> Result<Session> {
-        todo!()
+        start::open(shared, start).await
     }
 
     /// Settings that clients are told about (`server_version`, `TimeZone` …) at start, and again whenever
     /// one changes: call after every statement.
     pub fn changed_parameters(&mut self) -> Vec<(String, String)> {
-        todo!()
+        self.settings.changed_reports()
     }
 
-    /// NOTICEs since the last call.
+    /// NOTICEs since the last call, without those below `client_min_messages`.
     pub fn notices(&mut self) -> Vec<SqlError> {
-        todo!()
+        let drained = self.notices.drain();
+        if drained.is_empty() {
+            return drained;
+        }
+        let floor = self.settings.effective().notice_floor;
+        let kept = |notice: &SqlError| match notice.fields().severity {
+            Severity::Notice => floor <= NoticeFloor::Notice,
+            Severity::Warning => floor <= NoticeFloor::Warning,
+            Severity::Error | Severity::Fatal => true,
+        };
+        drained.into_iter().filter(kept).collect()
     }
 
     pub fn transaction_status(&self) -> TransactionStatus {
-        todo!()
+        self.status()
+    }
+
+    /// How long the client may keep silent now before the connection is to be closed with the error beside it:
+    /// 25P03 in a transaction, 57P01's sibling 57P05 outside; `None` for as long as it likes.
+    pub fn idle_limit(&self) -> Option<(Duration, SqlError)> {
+        let effective = self.settings.effective();
+        let fatal = |code, what: &str| SqlError::fatal(code, format!("terminating connection due to {what} timeout"));
+        match self.status() {
+            TransactionStatus::Idle => {
+                effective.idle_session.map(|limit| (limit, fatal(SqlState::IDLE_SESSION_TIMEOUT, "idle-session")))
+            }
+            TransactionStatus::InBlock | TransactionStatus::Failed => effective
+                .idle_in_transaction
+                .map(|limit| (limit, fatal(SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, "idle-in-transaction"))),
+        }
     }
 
     /// A fresh handle for the statement that is about to run; cancelling it stops that statement only.
     pub fn canceller(&mut self) -> Cancel {
-        todo!()
+        self.timer = Timer::default();
+        self.cancel = Cancel::new();
+        self.cancel.clone()
     }
 
     /// Splits a simple query's text. The whole text is one implicit transaction unless it has a BEGIN of its own.
@@ -79,22 +167,30 @@ impl Session {
 
     /// Runs one statement of a simple query. `last` closes the implicit transaction.
     pub async fn run(&mut self, statement: Parsed, last: bool) -> Result<Reply> {
-        todo!()
+        self.start_timer();
+        let offset = statement.offset;
+        let reply = self.run_parsed(&statement, last).await;
+        reply.map_err(|error| {
+            self.abort();
+            shifted(error, offset)
+        })
     }
 
     /// To be called when a statement, or the sending of its rows, failed: ends the implicit transaction or
     /// marks the block as failed.
     pub async fn failed(&mut self, error: &SqlError) {
-        todo!()
+        tracing::debug!(code = error.code().code(), "statement failed");
+        self.abort();
     }
 
     /// Parse. An empty name is the unnamed statement.
     pub async fn parse(&mut self, name: &str, text: &str, types: &[Oid]) -> Result<()> {
-        todo!()
+        self.start_timer();
+        self.parse_statement(name, text, types).await
     }
 
     pub fn describe_statement(&self, name: &str) -> Result<StatementDescription> {
-        todo!()
+        Ok(self.statement(name)?.description())
     }
 
     /// Bind. Formats as the protocol has them: none, one for all, or one each (0 text, 1 binary).
@@ -106,39 +202,76 @@ impl Session {
         parameters: &[Option<Bytes>],
         result_formats: &[i16],
     ) -> Result<()> {
-        todo!()
+        self.bind_portal(portal, statement, parameter_formats, parameters, result_formats).await
     }
 
     /// Result columns with the format each was asked in; `None` when there are no rows.
     pub fn describe_portal(&self, portal: &str) -> Result<Option<(Arc<[ResultColumn]>, Vec<i16>)>> {
-        todo!()
+        self.portal(portal).map(Portal::description)
     }
 
     /// Execute. Row replies of a portal that was suspended go on where they stopped: the reply's stream is the rest.
+    /// What it writes is committed at Sync: a conflict then is 40001.
     pub async fn execute(&mut self, portal: &str) -> Result<Reply> {
-        todo!()
+        self.start_timer();
+        self.execute_portal(portal, false).await
+    }
+
+    /// Execute when the next message is known to be Sync: the statement stands alone if nothing came before it,
+    /// is committed here and tries again by itself when it lost against another commit.
+    pub async fn execute_last(&mut self, portal: &str) -> Result<Reply> {
+        self.start_timer();
+        self.execute_portal(portal, true).await
     }
 
     /// Gives back the rest of a row stream after PortalSuspended.
     pub fn suspend(&mut self, portal: &str, rest: Reply) {
-        todo!()
+        if let Some(portal) = self.portals.get_mut(portal) {
+            portal.rest = Some(rest).into();
+        }
     }
 
     pub fn close_statement(&mut self, name: &str) {
-        todo!()
+        self.statements.remove(name);
     }
 
     pub fn close_portal(&mut self, name: &str) {
-        todo!()
+        self.portals.remove(name);
     }
 
     /// Sync: ends the implicit transaction (commits it, or rolls it back when it failed).
     pub async fn sync(&mut self) -> Result<()> {
-        todo!()
+        self.end_implicit().await
     }
 
     /// The connection is gone: rolls back.
     pub async fn end(&mut self) {
-        todo!()
+        self.timer = Timer::default();
+        self.forget(false);
+        self.statements.clear();
     }
+
+    fn start_timer(&mut self) {
+        self.timer = Timer::start(self.settings.effective().statement_timeout, &self.cancel);
+    }
+
+    fn zone(&self) -> Result<Zone> {
+        Zone::parse(&self.settings.effective().time_zone)
+    }
+
+    fn notice(&self, message: impl Into<String>) {
+        self.notices.push(SqlError::notice(message));
+    }
+
+    fn warn(&self, code: SqlState, message: impl Into<String>) {
+        self.notices.push(SqlError::warning(code, message));
+    }
+}
+
+/// Positions count from the beginning of the text that the client sent.
+fn shifted(mut error: SqlError, offset: usize) -> SqlError {
+    if let Some(position) = &mut error.fields_mut().position {
+        *position += offset;
+    }
+    error
 }

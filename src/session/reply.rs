@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use datafusion::arrow::datatypes::Schema;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::stream::BoxStream;
 
-use crate::error::Result;
+use crate::error::{Result, SqlError};
 use crate::plan::ResultColumn;
 use crate::runtime::Cancel;
-use crate::types::Oid;
+use crate::types::{Oid, PgType};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransactionStatus {
@@ -71,4 +74,35 @@ pub trait CopyInSink: Send {
     async fn done(&mut self) -> Result<String>;
     /// CopyFail or a lost connection: nothing was written.
     async fn fail(&mut self, message: &str);
+}
+
+/// Columns of type text that belong to no table.
+pub(super) fn text_columns(names: &[&str]) -> Arc<[ResultColumn]> {
+    let column = |name: &&str| ResultColumn { name: (*name).to_owned(), ty: PgType::TEXT, table_oid: 0, attribute: 0 };
+    names.iter().map(column).collect()
+}
+
+/// Rows of text that are at hand already.
+pub(super) fn text_rows(
+    columns: Arc<[ResultColumn]>,
+    rows: Vec<Vec<Option<String>>>,
+    tag: &str,
+    cancel: &Cancel,
+) -> Result<Reply> {
+    let schema = Arc::new(Schema::new(columns.iter().map(|c| c.ty.field(&c.name, true)).collect::<Vec<_>>()));
+    let cells = |column: usize| rows.iter().map(move |row| row.get(column).cloned().flatten());
+    let arrays = (0..columns.len()).map(|column| Arc::new(StringArray::from_iter(cells(column))) as ArrayRef).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), arrays, &options)
+        .map_err(|_| SqlError::internal("rows of text do not fit their columns"))?;
+    let batches = Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter([Ok(batch)])));
+    Ok(Reply::Rows {
+        formats: vec![0; columns.len()],
+        columns,
+        batches,
+        tag: tag.to_owned(),
+        count_rows: false,
+        cancel: cancel.clone(),
+        time_zone: "UTC".to_owned(),
+    })
 }

@@ -136,6 +136,16 @@ impl Channel {
         }
     }
 
+    /// Whether the next message is a Sync, waiting for it to begin. Dropped before it is ready, it loses nothing.
+    pub async fn sync_is_next(&mut self) -> Result<bool, Ended> {
+        loop {
+            if let Some(tag) = self.input.first() {
+                return Ok(*tag == b'S');
+            }
+            self.fill().await?;
+        }
+    }
+
     /// A packet of the startup phase, which has no type byte: what follows its length field.
     pub async fn startup_packet(&mut self, max: usize) -> Result<Bytes, Ended> {
         loop {

@@ -105,11 +105,22 @@ impl Connection {
         if (resting && self.server.shutdown.is_draining()) || self.server.shutdown.is_expired() {
             return Err(shutting_down());
         }
+        let limit = self.session.idle_limit().filter(|_| self.idle);
+        let silent = async {
+            match limit {
+                Some((limit, error)) => {
+                    tokio::time::sleep(limit).await;
+                    Err(Ended::Fatal(error))
+                }
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             frame = self.channel.frame() => frame,
             () = &mut self.draining, if resting => Err(shutting_down()),
             () = &mut self.expired => Err(shutting_down()),
+            ended = silent => ended,
         }
     }
 
@@ -210,8 +221,18 @@ impl Connection {
                 self.describe(described.as_ref().map(|(columns, formats)| (&columns[..], &formats[..])))?;
             }
             Message::Execute { portal, max_rows } => {
+                // Nothing is sent before the next message asks for it, so that message may be waited for: a
+                // statement that Sync follows stands alone and may try again by itself.
+                let last = tokio::select! {
+                    biased;
+                    next = self.channel.sync_is_next() => next?,
+                    () = &mut self.expired => return Err(shutting_down().into()),
+                };
                 let cancel = self.begin();
-                let reply = guarded(self.session.execute(portal)).await?;
+                let reply = match last {
+                    true => guarded(self.session.execute_last(portal)).await?,
+                    false => guarded(self.session.execute(portal)).await?,
+                };
                 self.answer(reply, Asked::Extended { portal, max_rows }, &cancel).await?;
                 self.registration.running.end();
             }

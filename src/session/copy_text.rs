@@ -1,0 +1,1 @@
+//! COPY's text and csv formats.

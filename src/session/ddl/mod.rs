@@ -1,0 +1,196 @@
+//! Changes of definitions: what each clause means, who may make it, and what it must find true of the data.
+//!
+//! Every change is made on a copy of the transaction's catalogue, which becomes the transaction's when the
+//! statement has succeeded. Nothing here commits.
+
+mod alter;
+mod column;
+mod database;
+mod drop;
+mod grant;
+mod index;
+mod role;
+mod schema;
+mod sequence;
+mod table;
+mod truncate;
+mod types;
+mod verify;
+mod view;
+
+use std::sync::Arc;
+
+use super::dispatch::tag_of;
+use super::roles::authority;
+use super::{Reply, Session};
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::privilege::{denied, not_owner};
+use crate::history::{Authority, Catalog, Grants, TableDef};
+use crate::plan::{Engine, StatementContext};
+use crate::sql::{Ddl, GrantObjects, Name, ObjectKind};
+use crate::types::Qualified;
+
+/// One statement at work on the catalogue.
+struct Change {
+    ctx: StatementContext,
+    engine: Arc<Engine>,
+    authority: Authority,
+    catalog: Catalog,
+}
+
+impl Session {
+    pub(super) async fn define(&mut self, ddl: &Ddl) -> Result<Reply> {
+        let tag = match ddl {
+            Ddl::CreateDatabase { .. }
+            | Ddl::Drop { kind: ObjectKind::Database, .. }
+            | Ddl::Drop { kind: ObjectKind::Role, .. }
+            | Ddl::CreateRole { .. }
+            | Ddl::AlterRole { .. }
+            | Ddl::AlterRoleSet { .. } => self.define_in_cluster(ddl).await?,
+            Ddl::Grant(grant) | Ddl::Revoke(grant) if matches!(grant.objects, GrantObjects::Roles(_)) => {
+                self.define_in_cluster(ddl).await?
+            }
+            _ => self.define_in_database(ddl).await?,
+        };
+        Ok(Reply::Command(tag.to_owned()))
+    }
+
+    async fn define_in_database(&mut self, ddl: &Ddl) -> Result<&'static str> {
+        let ctx = self.context().await?;
+        let catalog = Catalog::clone(&ctx.transaction.lock().catalog);
+        let authority = authority(&self.shared.tenancy, &ctx.current_user);
+        let mut change = Change { ctx, engine: Arc::clone(&self.shared.engine), authority, catalog };
+        match ddl {
+            Ddl::CreateTable(create) => change.create_table(create).await?,
+            Ddl::AlterTable { name, if_exists, actions } => change.alter_table(name, *if_exists, actions).await?,
+            Ddl::Drop { kind, names, if_exists, cascade } => change.drop(*kind, names, *if_exists, *cascade).await?,
+            Ddl::Truncate { tables, restart_identity, cascade: _ } => change.truncate(tables, *restart_identity).await?,
+            Ddl::CreateIndex(create) => change.create_index(create).await?,
+            Ddl::CreateSchema { name, if_not_exists, owner } => {
+                let owner = owner.clone().unwrap_or_else(|| change.ctx.current_user.clone());
+                self.require_role(&owner)?;
+                change.create_schema(name, *if_not_exists, owner)?;
+            }
+            Ddl::CreateView { name, or_replace, columns, query_text, query } => {
+                change.create_view(name, *or_replace, columns, query_text, query).await?;
+            }
+            Ddl::CreateSequence { name, if_not_exists, options } => change.create_sequence(name, *if_not_exists, options)?,
+            Ddl::AlterSequence { name, if_exists, options } => change.alter_sequence(name, *if_exists, options).await?,
+            Ddl::Grant(grant) | Ddl::Revoke(grant) => {
+                grant.roles.iter().filter(|role| *role != crate::history::PUBLIC).try_for_each(|role| self.require_role(role))?;
+                change.grant(grant, matches!(ddl, Ddl::Grant(_)))?;
+            }
+            Ddl::RenameView { name, to } => change.rename_view(name, to)?,
+            Ddl::RenameIndex { name, to } => change.rename_index(name, to)?,
+            Ddl::RenameSequence { name, to } => change.rename_sequence(name, to)?,
+            Ddl::RenameSchema { name, to } => change.rename_schema(name, to)?,
+            Ddl::CreateRole { .. } | Ddl::AlterRole { .. } | Ddl::AlterRoleSet { .. } | Ddl::CreateDatabase { .. } => {
+                return Err(SqlError::internal("a statement about the cluster went astray"));
+            }
+        }
+        change.apply()?;
+        Ok(tag_of(ddl))
+    }
+
+    /// 42704 `role "x" does not exist`.
+    pub(super) fn require_role(&self, name: &str) -> Result<()> {
+        match self.shared.tenancy.role(name) {
+            Some(_) => Ok(()),
+            None => Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"))),
+        }
+    }
+}
+
+impl Change {
+    /// Makes the changed catalogue the transaction's, so that queries from here on see it.
+    fn apply(&self) -> Result<()> {
+        self.ctx.transaction.lock().apply_catalog(self.catalog.clone())?;
+        Ok(())
+    }
+
+    fn notice(&self, message: impl Into<String>) {
+        self.ctx.notices.push(SqlError::notice(message));
+    }
+
+    /// The full name of something new: in the schema that was written, else in the first one of the search path.
+    fn new_name(&self, name: &Name) -> Result<Qualified> {
+        let schema = match &name.schema {
+            Some(schema) => schema.as_str(),
+            None => self
+                .ctx
+                .search_path
+                .iter()
+                .map(String::as_str)
+                .find(|s| *s != "pg_catalog")
+                .ok_or_else(|| SqlError::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in"))?,
+        };
+        if name.name.len() > 63 {
+            return Err(too_long(&name.name));
+        }
+        if let Some(def) = self.catalog.schemas.get(schema) {
+            self.require("CREATE", "schema", schema, &def.owner, &def.grants)?;
+        }
+        Ok(Qualified::new(schema, name.name.as_str()))
+    }
+
+    fn require(&self, privilege: &str, kind: &str, name: &str, owner: &str, grants: &Grants) -> Result<()> {
+        if self.authority.may(privilege, grants, owner) { Ok(()) } else { Err(denied(kind, name)) }
+    }
+
+    fn require_owner(&self, kind: &str, name: &str, owner: &str) -> Result<()> {
+        if self.authority.owns(owner) { Ok(()) } else { Err(not_owner(kind, name)) }
+    }
+
+    /// Where a name leads, for the kinds of relation that `exists` looks for.
+    fn find(&self, name: &Name, exists: impl Fn(&Catalog, &Qualified) -> bool) -> Option<Qualified> {
+        let in_schema = |schema: &str| Some(Qualified::new(schema, name.name.as_str())).filter(|q| exists(&self.catalog, q));
+        match &name.schema {
+            Some(schema) => in_schema(schema),
+            None => self.ctx.search_path.iter().find_map(|schema| in_schema(schema)),
+        }
+    }
+
+    fn find_table(&self, name: &Name) -> Option<Arc<TableDef>> {
+        let found = self.find(name, |catalog, q| catalog.tables.contains_key(q))?;
+        self.catalog.tables.get(&found).cloned()
+    }
+
+    /// The table of this name, owned by the current role: 42P01 `relation "t" does not exist`, 42809 for a
+    /// relation that is no table, 42501.
+    fn own_table(&self, name: &Name) -> Result<TableDef> {
+        let Some(table) = self.find_table(name) else { return Err(self.not_a_table(name)) };
+        self.require_owner("table", &table.name.name, &table.owner)?;
+        Ok(TableDef::clone(&table))
+    }
+
+    fn not_a_table(&self, name: &Name) -> SqlError {
+        if self.find(name, Catalog::has_relation).is_some() {
+            return SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("\"{}\" is not a table", name.name));
+        }
+        undefined("relation", name)
+    }
+}
+
+/// 42P01 `table "t" does not exist`.
+fn undefined(kind: &str, name: &Name) -> SqlError {
+    SqlError::new(SqlState::UNDEFINED_TABLE, format!("{kind} \"{name}\" does not exist"))
+}
+
+fn too_long(name: &str) -> SqlError {
+    SqlError::new(SqlState::NAME_TOO_LONG, format!("identifier \"{name}\" is too long")).detail("A name has at most 63 bytes.")
+}
+
+/// An identifier as SQL text must write it.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A relation's full name as SQL text must write it.
+fn quoted_name(name: &Qualified) -> String {
+    format!("{}.{}", quoted(&name.schema), quoted(&name.name))
+}
+
+/// A text as an SQL literal.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

@@ -1,0 +1,48 @@
+//! CREATE TABLE.
+
+use std::sync::Arc;
+
+use super::Change;
+use crate::error::{Result, SqlError};
+use crate::history::TableDef;
+use crate::sql::CreateTable;
+use crate::versions::TableId;
+
+impl Change {
+    pub(super) async fn create_table(&mut self, create: &CreateTable) -> Result<()> {
+        let name = self.new_name(&create.name)?;
+        if create.if_not_exists && self.catalog.has_relation(&name) {
+            self.notice(format!("relation \"{}\" already exists, skipping", name.name));
+            return Ok(());
+        }
+        if self.catalog.has_relation(&name) {
+            return Err(crate::history::CatalogError::RelationExists(name.name).into());
+        }
+        let mut table = TableDef {
+            id: TableId(self.catalog.ids.next()),
+            name,
+            owner: self.ctx.current_user.clone(),
+            columns: Vec::new(),
+            primary_key: None,
+            row_counter: self.catalog.ids.next(),
+            uniques: Vec::new(),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            grants: Default::default(),
+        };
+        for column in &create.columns {
+            self.add_column_def(&mut table, column)?;
+        }
+        for constraint in &create.constraints {
+            self.add_constraint_def(&mut table, constraint)?;
+        }
+        self.catalog.create_table(table.clone())?;
+        self.apply()?;
+        self.verify_expressions(&table).await
+    }
+
+    /// The definition with this number as the catalogue has it now.
+    pub(super) fn table_now(&self, id: TableId) -> Result<Arc<TableDef>> {
+        self.catalog.table_by_id(id).cloned().ok_or_else(|| SqlError::internal("a table is missing from the catalogue"))
+    }
+}

@@ -1,0 +1,32 @@
+//! TRUNCATE: every row of the tables ends in one commit.
+
+use super::{Change, undefined};
+use crate::error::Result;
+use crate::sql::Name;
+
+impl Change {
+    /// RESTART IDENTITY takes effect at once and stays when the transaction is rolled back, as `setval` does.
+    pub(super) async fn truncate(&mut self, names: &[Name], restart_identity: bool) -> Result<()> {
+        let mut tables = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(table) = self.find_table(name) else {
+                let error = self.not_a_table(name);
+                return Err(if self.find(name, crate::history::Catalog::has_relation).is_some() {
+                    error
+                } else {
+                    undefined("relation", name)
+                });
+            };
+            self.require("TRUNCATE", "table", &table.name.name, &table.owner, &table.grants)?;
+            tables.push(table);
+        }
+        if restart_identity {
+            for sequence in tables.iter().flat_map(|table| self.catalog.owned_sequences(table.id)) {
+                self.ctx.database.set_value(&sequence, sequence.start, false).await?;
+            }
+        }
+        let mut transaction = self.ctx.transaction.lock();
+        tables.iter().for_each(|table| transaction.truncate(table.id));
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! Questions that a change of definitions asks of the data before it is made.
+//!
+//! Asked as queries of the transaction, under the definitions that it has by then. Answers hold at commit or
+//! the commit fails: a definition that changed meanwhile is a conflict.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast;
+use futures::TryStreamExt;
+
+use super::super::dispatch::cancellable;
+use super::{Change, quoted, quoted_name};
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::TableDef;
+use crate::plan::{Execution, Prepared};
+use crate::sql::Statement;
+use crate::store::ScanRequest;
+use crate::types::PgType;
+use crate::versions::{KeyFilter, Scope, TableId};
+
+impl Change {
+    /// Parses and analyses a query that we wrote, as far as a user's expression in it allows.
+    pub(super) async fn analyse(&self, text: &str) -> Result<(Statement, Prepared)> {
+        let parsed = crate::sql::parse(text).map_err(without_position)?.pop();
+        let Some(parsed) = parsed else { return Err(SqlError::syntax("an expression is missing")) };
+        let prepared = cancellable(&self.ctx, self.engine.prepare(&self.ctx, &parsed.statement, &[])).await;
+        Ok((parsed.statement, prepared.map_err(without_position)?))
+    }
+
+    /// The value of an expression without columns.
+    pub(super) async fn evaluate(&self, expression: &str, ty: PgType) -> Result<ScalarValue> {
+        let expression = parse_expression(expression)?;
+        cancellable(&self.ctx, self.engine.evaluate(&self.ctx, &expression, ty)).await.map_err(without_position)
+    }
+
+    async fn rows(&self, text: &str) -> Result<Vec<RecordBatch>> {
+        let (_, prepared) = self.analyse(text).await?;
+        let work = async {
+            match self.engine.execute(&self.ctx, &prepared, Vec::new()).await? {
+                Execution::Rows(rows) => rows.batches.try_collect().await.map_err(failed),
+                Execution::Modified { .. } => Ok(Vec::new()),
+            }
+        };
+        cancellable(&self.ctx, work).await
+    }
+
+    async fn any_row(&self, text: &str) -> Result<bool> {
+        Ok(self.rows(text).await?.iter().any(|batch| batch.num_rows() > 0))
+    }
+
+    /// Whether the table has a live row in this transaction.
+    pub(super) async fn has_rows(&self, table: &TableDef) -> Result<bool> {
+        self.any_row(&format!("SELECT 1 FROM {} LIMIT 1", quoted_name(&table.name))).await
+    }
+
+    /// Whether the table has, or ever had, a row.
+    pub(super) async fn has_versions(&self, table: TableId) -> Result<bool> {
+        let request = {
+            let transaction = self.ctx.transaction.lock();
+            if transaction.overlay(table).is_some_and(|writes| !writes.rows.is_empty()) {
+                return Ok(true);
+            }
+            ScanRequest {
+                table,
+                snapshot: transaction.snapshot,
+                scope: Scope::All,
+                keys: KeyFilter::All,
+                candidates: None,
+                payloads: false,
+                limit: Some(1),
+            }
+        };
+        let first = self.ctx.database.scan(request).try_next().await?;
+        Ok(first.is_some_and(|batch| !batch.is_empty()))
+    }
+
+    /// 23502 when a live row has no value in this column.
+    pub(super) async fn verify_not_null(&self, table: &TableDef, column: &str) -> Result<()> {
+        let text = format!("SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1", quoted_name(&table.name), quoted(column));
+        if self.any_row(&text).await? {
+            return Err(contains_nulls(table, column));
+        }
+        Ok(())
+    }
+
+    /// 23514 when a live row does not meet the condition.
+    pub(super) async fn verify_check(&self, table: &TableDef, name: &str, expression: &str) -> Result<()> {
+        let text = format!("SELECT 1 FROM {} WHERE NOT ({expression}) LIMIT 1", quoted_name(&table.name));
+        if !self.any_row(&text).await? {
+            return Ok(());
+        }
+        let message = format!("check constraint \"{name}\" of relation \"{}\" is violated by some row", table.name.name);
+        Err(SqlError::new(SqlState::CHECK_VIOLATION, message)
+            .table(table.name.schema.as_str(), table.name.name.as_str())
+            .constraint(name))
+    }
+
+    /// 23505 when two live rows agree in these columns.
+    pub(super) async fn verify_unique(&self, table: &TableDef, name: &str, columns: &[&str]) -> Result<()> {
+        let list = columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
+        let known = columns.iter().map(|c| format!("{} IS NOT NULL", quoted(c))).collect::<Vec<_>>().join(" AND ");
+        let shown = columns.iter().map(|c| format!("{}::text", quoted(c))).collect::<Vec<_>>().join(", ");
+        let of = quoted_name(&table.name);
+        let text = format!("SELECT {shown} FROM {of} WHERE {known} GROUP BY {list} HAVING count(*) > 1 LIMIT 1");
+        let batches = self.rows(&text).await?;
+        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
+        let value = |column: &Arc<dyn datafusion::arrow::array::Array>| {
+            ScalarValue::try_from_array(column, 0).map(|v| v.to_string()).unwrap_or_default()
+        };
+        let values = batch.columns().iter().map(value).collect::<Vec<_>>().join(", ");
+        Err(SqlError::new(SqlState::UNIQUE_VIOLATION, format!("could not create unique index \"{name}\""))
+            .detail(format!("Key ({})=({values}) is duplicated.", columns.join(", ")))
+            .table(table.name.schema.as_str(), table.name.name.as_str())
+            .constraint(name))
+    }
+
+    /// Analyses the conditions and defaults of a table's definition, so that a bad one is refused now and not
+    /// at the first row. The definition must have been applied.
+    pub(super) async fn verify_expressions(&self, table: &TableDef) -> Result<()> {
+        for check in &table.checks {
+            let text = format!("SELECT 1 FROM {} WHERE ({}) LIMIT 0", quoted_name(&table.name), check.expression);
+            self.analyse(&text).await?;
+        }
+        for column in table.live_columns() {
+            if let Some(default) = &column.default {
+                self.analyse(&format!("SELECT CAST(({default}) AS {})", column.ty.sql_name())).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn contains_nulls(table: &TableDef, column: &str) -> SqlError {
+    let message = format!("column \"{column}\" of relation \"{}\" contains null values", table.name.name);
+    SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
+        .table(table.name.schema.as_str(), table.name.name.as_str())
+        .column(column)
+}
+
+/// An expression by itself.
+pub(super) fn parse_expression(text: &str) -> Result<ast::Expr> {
+    let mut parsed = crate::sql::parse(&format!("SELECT {text}")).map_err(without_position)?;
+    let Some(Statement::Query(query)) = parsed.pop().map(|p| p.statement) else {
+        return Err(SqlError::syntax("an expression was expected"));
+    };
+    let ast::SetExpr::Select(select) = *query.body else { return Err(SqlError::syntax("an expression was expected")) };
+    match select.projection.into_iter().next() {
+        Some(ast::SelectItem::UnnamedExpr(expression)) => Ok(expression),
+        _ => Err(SqlError::syntax("an expression was expected")),
+    }
+}
+
+/// The text was ours: a position in it means nothing to the client.
+fn without_position(mut error: SqlError) -> SqlError {
+    error.fields_mut().position = None;
+    error
+}
+
+fn failed(error: datafusion::error::DataFusionError) -> SqlError {
+    match error.find_root() {
+        datafusion::error::DataFusionError::External(cause) => {
+            cause.downcast_ref::<SqlError>().cloned().unwrap_or_else(|| SqlError::internal("rows could not be read"))
+        }
+        _ => SqlError::internal("rows could not be read"),
+    }
+}

@@ -1,0 +1,154 @@
+//! CREATE [OR REPLACE] and RENAME VIEW, and what depends on a relation.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast;
+
+use super::super::access::relations_of;
+use super::super::dispatch::cancellable;
+use super::{Change, undefined};
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::{Catalog, ViewDef};
+use crate::sql::{Name, Statement};
+use crate::types::{PgType, Qualified, TypeName};
+
+impl Change {
+    pub(super) async fn create_view(
+        &mut self,
+        name: &Name,
+        or_replace: bool,
+        columns: &[String],
+        query_text: &str,
+        query: &ast::Query,
+    ) -> Result<()> {
+        let name = self.new_name(name)?;
+        let statement = Statement::Query(Box::new(query.clone()));
+        let prepared = cancellable(&self.ctx, self.engine.prepare(&self.ctx, &statement, &[])).await?;
+        if !prepared.parameters.is_empty() {
+            return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+        }
+        let given = prepared.columns.as_deref().unwrap_or_default();
+        if columns.len() > given.len() {
+            return Err(SqlError::syntax("CREATE VIEW specifies more column names than columns"));
+        }
+        let named = given.iter().enumerate().map(|(n, column)| {
+            let name = columns.get(n).unwrap_or(&column.name).clone();
+            (name, settled(column.ty))
+        });
+        let outputs: Vec<(String, PgType)> = named.collect();
+        let old = self.catalog.views.get(&name).cloned().filter(|_| or_replace);
+        let def = ViewDef {
+            id: old.as_ref().map_or_else(|| self.catalog.ids.next(), |old| old.id),
+            name,
+            owner: old.as_ref().map_or_else(|| self.ctx.current_user.clone(), |old| old.owner.clone()),
+            query: query_text.to_owned(),
+            columns: outputs,
+            grants: old.as_ref().map(|old| old.grants.clone()).unwrap_or_default(),
+        };
+        match old {
+            Some(old) => {
+                self.require_owner("view", &old.name.name, &old.owner)?;
+                check_replacement(&old, &def)?;
+                if self.reads(&def, &old.name) {
+                    let message = format!("view \"{}\" would read itself", old.name.name);
+                    return Err(SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message));
+                }
+                Ok(self.catalog.replace_view(def)?)
+            }
+            None => Ok(self.catalog.create_view(def)?),
+        }
+    }
+
+    pub(super) fn rename_view(&mut self, name: &Name, to: &str) -> Result<()> {
+        let Some(view) = self.find_view(name) else {
+            let exists = self.find(name, Catalog::has_relation).is_some();
+            let message = format!("\"{}\" is not a view", name.name);
+            return Err(if exists { SqlError::new(SqlState::WRONG_OBJECT_TYPE, message) } else { undefined("relation", name) });
+        };
+        self.require_owner("view", &view.name.name, &view.owner)?;
+        self.refuse_dependents_of_rename("view", &view.name)?;
+        let name = Qualified::new(view.name.schema.as_str(), to);
+        Ok(self.catalog.replace_view(ViewDef { name, ..ViewDef::clone(&view) })?)
+    }
+
+    pub(super) fn find_view(&self, name: &Name) -> Option<Arc<ViewDef>> {
+        let found = self.find(name, |catalog, q| catalog.views.contains_key(q))?;
+        self.catalog.views.get(&found).cloned()
+    }
+
+    /// Views name what they read by text, so a rename would break them.
+    pub(super) fn refuse_dependents_of_rename(&self, kind: &str, name: &Qualified) -> Result<()> {
+        match self.views_on(name).first() {
+            None => Ok(()),
+            Some(view) => {
+                let message = format!("{kind} \"{}\" cannot be renamed while view \"{}\" reads it", name.name, view.name.name);
+                Err(SqlError::unsupported(message, "Drop the view first and make it again afterwards."))
+            }
+        }
+    }
+
+    /// Views that read this relation, or its past, in their own text.
+    pub(super) fn views_on(&self, name: &Qualified) -> Vec<Arc<ViewDef>> {
+        self.catalog.views.values().filter(|view| self.reads(view, name)).cloned().collect()
+    }
+
+    /// Views that read this relation, directly or through others, those closest to it first.
+    pub(super) fn dependents_of(&self, name: &Qualified) -> Vec<Arc<ViewDef>> {
+        let mut found: Vec<Arc<ViewDef>> = Vec::new();
+        let mut seen = BTreeSet::from([name.clone()]);
+        let mut waiting = vec![name.clone()];
+        while let Some(name) = waiting.pop() {
+            for view in self.views_on(&name) {
+                if seen.insert(view.name.clone()) {
+                    waiting.push(view.name.clone());
+                    found.push(view);
+                }
+            }
+        }
+        found
+    }
+
+    fn reads(&self, view: &ViewDef, name: &Qualified) -> bool {
+        let Ok(parsed) = crate::sql::parse(&view.query) else { return false };
+        parsed.iter().any(|parsed| match &parsed.statement {
+            Statement::Query(query) => relations_of(query).iter().any(|read| self.leads_to(read, view, name)),
+            _ => false,
+        })
+    }
+
+    /// Whether a name written in the view's text means this relation or its past.
+    fn leads_to(&self, read: &Name, view: &ViewDef, name: &Qualified) -> bool {
+        let past = read.name.rsplit_once("__").is_some_and(|(base, _)| base == name.name);
+        if read.name != name.name && !past {
+            return false;
+        }
+        match &read.schema {
+            Some(schema) => *schema == name.schema,
+            None => self.ctx.search_path.contains(&name.schema) || view.name.schema == name.schema,
+        }
+    }
+}
+
+/// An untyped literal is text by the time it is a column.
+fn settled(ty: PgType) -> PgType {
+    if ty.name == TypeName::Unknown { PgType { name: TypeName::Text, ..ty } } else { ty }
+}
+
+/// A replacement may only add columns at the end.
+fn check_replacement(old: &ViewDef, new: &ViewDef) -> Result<()> {
+    let refuse = |message: String| Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));
+    if new.columns.len() < old.columns.len() {
+        return refuse("cannot drop columns from view".to_owned());
+    }
+    for ((old_name, old_type), (new_name, new_type)) in old.columns.iter().zip(&new.columns) {
+        if old_name != new_name {
+            return refuse(format!("cannot change name of view column \"{old_name}\" to \"{new_name}\""));
+        }
+        if old_type != new_type {
+            let (old, new) = (old_type.sql_name(), new_type.sql_name());
+            return refuse(format!("cannot change data type of view column \"{old_name}\" from {old} to {new}"));
+        }
+    }
+    Ok(())
+}

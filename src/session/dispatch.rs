@@ -1,0 +1,299 @@
+//! From a statement to who answers it, and the surroundings it is answered in.
+//!
+//! Owns the order of checks: failed block, read-only, privileges, then the statement itself.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+
+use super::prepared::PreparedStatement;
+use super::transaction::{Block, aborted};
+use super::{Reply, Session, access};
+use crate::error::{Result, SqlError, SqlState};
+use crate::plan::{DefaultScope, Execution, Prepared, RowStream, StatementContext};
+use crate::sql::{CopyDirection, Ddl, ObjectKind, Parsed, Statement, TransactionStatement};
+use crate::versions::Timestamp;
+
+/// One statement to run: as text gave it, or bound to parameters.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work<'a> {
+    Text(&'a Parsed),
+    Bound { statement: &'a PreparedStatement, parameters: &'a [ScalarValue], formats: &'a [i16] },
+}
+
+impl<'a> Work<'a> {
+    pub fn parsed(self) -> Option<&'a Parsed> {
+        match self {
+            Self::Text(parsed) => Some(parsed),
+            Self::Bound { statement, .. } => statement.parsed.as_ref(),
+        }
+    }
+
+    pub fn statement(self) -> Option<&'a Statement> {
+        self.parsed().map(|parsed| &parsed.statement)
+    }
+}
+
+impl Session {
+    pub(super) async fn run_parsed(&mut self, parsed: &Parsed, last: bool) -> Result<Reply> {
+        self.run_work(Work::Text(parsed), last).await
+    }
+
+    /// Runs one statement where the transaction stands; `last` closes an implicit one.
+    pub(super) async fn run_work(&mut self, work: Work<'_>, last: bool) -> Result<Reply> {
+        let Some(parsed) = work.parsed() else { return Ok(Reply::Empty) };
+        for notice in &parsed.notices {
+            self.notice(notice.as_str());
+        }
+        if let Statement::Transaction(control) = &parsed.statement {
+            return self.run_control(control, last).await;
+        }
+        match self.transaction.block {
+            Block::Failed => Err(aborted()),
+            Block::Explicit => self.perform(work).await,
+            Block::None if last => self.alone(work).await,
+            Block::None | Block::Implicit => {
+                self.transaction.block = Block::Implicit;
+                let reply = self.perform(work).await?;
+                if last {
+                    self.commit().await?;
+                }
+                Ok(reply)
+            }
+        }
+    }
+
+    async fn run_control(&mut self, control: &TransactionStatement, last: bool) -> Result<Reply> {
+        let ends = matches!(control, TransactionStatement::Commit { .. } | TransactionStatement::Rollback { .. });
+        if self.transaction.block == Block::Failed && !ends {
+            return Err(aborted());
+        }
+        let reply = self.control(control.clone()).await?;
+        if last {
+            self.end_implicit().await?;
+        }
+        Ok(reply)
+    }
+
+    /// Commits what is open outside a block.
+    pub(super) async fn end_implicit(&mut self) -> Result<()> {
+        match self.transaction.block {
+            Block::None | Block::Implicit => self.commit().await.map(drop),
+            Block::Explicit | Block::Failed => Ok(()),
+        }
+    }
+
+    /// Runs a statement in the transaction that is open, without ending it.
+    pub(super) async fn perform(&mut self, work: Work<'_>) -> Result<Reply> {
+        let Some(parsed) = work.parsed() else { return Ok(Reply::Empty) };
+        self.note_comment(parsed.context.as_deref());
+        match (&parsed.statement, work) {
+            (Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_), _)
+            | (Statement::Explain { .. }, _) => self.perform_planned(work).await,
+            (Statement::Copy(copy), _) => self.copy(copy).await,
+            (Statement::Ddl(ddl), _) => {
+                self.refuse_write(&parsed.statement)?;
+                self.define(ddl).await
+            }
+            (Statement::Execute { name, arguments }, _) => self.execute_named(name, arguments).await,
+            (utility, _) => self.utility(utility).await,
+        }
+    }
+
+    async fn perform_planned(&mut self, work: Work<'_>) -> Result<Reply> {
+        let Some(statement) = work.statement() else { return Ok(Reply::Empty) };
+        self.refuse_write(statement)?;
+        let ctx = self.context().await?;
+        match work {
+            Work::Text(_) => {
+                access::check_statement(&self.shared.tenancy, &ctx, statement)?;
+                let engine = Arc::clone(&self.shared.engine);
+                let prepared = cancellable(&ctx, engine.prepare(&ctx, statement, &[])).await?;
+                if !prepared.parameters.is_empty() {
+                    return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+                }
+                self.run_prepared(&ctx, statement, &prepared, Vec::new(), &[]).await
+            }
+            Work::Bound { statement: kept, parameters, formats } => {
+                let prepared = self.plan_kept(&ctx, kept).await?;
+                self.run_prepared(&ctx, statement, &prepared, parameters.to_vec(), formats).await
+            }
+        }
+    }
+
+    /// Runs a plan and says what it did.
+    pub(super) async fn run_prepared(
+        &self,
+        ctx: &StatementContext,
+        statement: &Statement,
+        prepared: &Prepared,
+        parameters: Vec<ScalarValue>,
+        formats: &[i16],
+    ) -> Result<Reply> {
+        let execution = cancellable(ctx, self.shared.engine.execute(ctx, prepared, parameters)).await?;
+        Ok(match execution {
+            Execution::Rows(rows) => {
+                let (tag, count_rows) = match statement {
+                    Statement::Explain { .. } => ("EXPLAIN", false),
+                    _ => ("SELECT", true),
+                };
+                rows_reply(ctx, rows, tag.to_owned(), count_rows, formats)
+            }
+            Execution::Modified { count, returning } => {
+                let tag = match statement {
+                    Statement::Insert(_) => format!("INSERT 0 {count}"),
+                    Statement::Delete(_) => format!("DELETE {count}"),
+                    _ => format!("UPDATE {count}"),
+                };
+                match returning {
+                    Some(rows) => rows_reply(ctx, rows, tag, false, formats),
+                    None => Reply::Command(tag),
+                }
+            }
+        })
+    }
+
+    /// The surroundings of the statement that is about to run. Fixes the transaction's snapshot.
+    pub(super) async fn context(&mut self) -> Result<StatementContext> {
+        let started = self.started();
+        let current = self.current();
+        let effective = self.settings.effective();
+        let default_scope = self.default_scope();
+        let current_user = effective.role.clone().unwrap_or_else(|| self.user.clone());
+        let superuser = self.shared.tenancy.role(&current_user).is_some_and(|role| role.superuser);
+        let catalog = Arc::clone(&current.lock().catalog);
+        let search_path = searched(&effective.search_path, &current_user, &catalog);
+        let clock = match default_scope.filter(|_| effective.clock_follows) {
+            Some(scope) => Some(self.instant_of(scope).await?),
+            None => None,
+        };
+        Ok(StatementContext {
+            database: Arc::clone(&self.database),
+            transaction: current,
+            session_user: self.user.clone(),
+            current_user,
+            superuser,
+            search_path,
+            time_zone: effective.time_zone.clone(),
+            default_scope,
+            schema_at: effective.schema_at,
+            read_only: default_scope.is_some() || self.is_read_only(),
+            transaction_time: clock.unwrap_or(started),
+            statement_time: clock.unwrap_or_else(|| self.database.now()),
+            settings: self.settings.clone(),
+            notices: self.notices.clone(),
+            cancel: self.cancel.clone(),
+            backend_pid: self.backend_pid,
+        })
+    }
+
+    async fn instant_of(&self, scope: DefaultScope) -> Result<Timestamp> {
+        match scope {
+            DefaultScope::AsOf(at) => Ok(at),
+            DefaultScope::AsOfCommit(commit) => Ok(self.database.commit_stamp(commit).await?.time),
+        }
+    }
+
+    /// 25006 for what changes data or definitions while the transaction may not.
+    pub(super) fn refuse_write(&mut self, statement: &Statement) -> Result<()> {
+        let Some(name) = change_made_by(statement) else { return Ok(()) };
+        if self.default_scope().is_some() {
+            let error =
+                SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, format!("cannot execute {name} while reading the past"));
+            return Err(error.hint("SET chronogate.as_of = '' returns to the present."));
+        }
+        if self.is_read_only() {
+            let message = format!("cannot execute {name} in a read-only transaction");
+            return Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, message));
+        }
+        Ok(())
+    }
+}
+
+/// Runs to the end, or to the moment somebody cancels.
+pub(super) async fn cancellable<T>(ctx: &StatementContext, work: impl Future<Output = Result<T>>) -> Result<T> {
+    ctx.cancel.check()?;
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = ctx.cancel.cancelled() => Err(ctx.cancel.error()),
+    }
+}
+
+fn rows_reply(ctx: &StatementContext, rows: RowStream, tag: String, count_rows: bool, formats: &[i16]) -> Reply {
+    Reply::Rows {
+        formats: super::prepared::each_format(formats, rows.columns.len()),
+        columns: rows.columns,
+        batches: rows.batches,
+        tag,
+        count_rows,
+        cancel: ctx.cancel.clone(),
+        time_zone: ctx.time_zone.clone(),
+    }
+}
+
+/// The schemas of a search path that exist; `$user` is the role's own.
+fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> Vec<String> {
+    let exists =
+        |name: &str| catalog.schemas.contains_key(name) || matches!(name, "pg_catalog" | "information_schema" | "chronogate");
+    let resolved = path.iter().map(|name| if name == "$user" { user } else { name.as_str() });
+    resolved.filter(|name| exists(name)).map(str::to_owned).collect()
+}
+
+/// What PostgreSQL calls the statement when it refuses it in a read-only transaction; `None` when it changes nothing.
+fn change_made_by(statement: &Statement) -> Option<&'static str> {
+    match statement {
+        Statement::Insert(_) => Some("INSERT"),
+        Statement::Update(_) => Some("UPDATE"),
+        Statement::Delete(_) => Some("DELETE"),
+        Statement::Query(query) if !query.locks.is_empty() => Some("SELECT FOR UPDATE"),
+        Statement::Explain { analyze: true, inner, .. } => change_made_by(inner),
+        Statement::Copy(copy) if copy.direction == CopyDirection::FromStdin => Some("COPY FROM"),
+        Statement::Ddl(ddl) => Some(tag_of(ddl)),
+        Statement::Query(_)
+        | Statement::Explain { .. }
+        | Statement::Copy(_)
+        | Statement::Transaction(_)
+        | Statement::Set(_)
+        | Statement::Show(_)
+        | Statement::Reset(_)
+        | Statement::Discard(_)
+        | Statement::Prepare { .. }
+        | Statement::Execute { .. }
+        | Statement::Deallocate(_) => None,
+    }
+}
+
+/// The command tag of a change of definitions.
+pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
+    match ddl {
+        Ddl::CreateTable(_) => "CREATE TABLE",
+        Ddl::AlterTable { .. } => "ALTER TABLE",
+        Ddl::Drop { kind, .. } => match kind {
+            ObjectKind::Table => "DROP TABLE",
+            ObjectKind::View => "DROP VIEW",
+            ObjectKind::Index => "DROP INDEX",
+            ObjectKind::Schema => "DROP SCHEMA",
+            ObjectKind::Sequence => "DROP SEQUENCE",
+            ObjectKind::Role => "DROP ROLE",
+            ObjectKind::Database => "DROP DATABASE",
+        },
+        Ddl::Truncate { .. } => "TRUNCATE TABLE",
+        Ddl::CreateIndex(_) => "CREATE INDEX",
+        Ddl::CreateSchema { .. } => "CREATE SCHEMA",
+        Ddl::CreateView { .. } => "CREATE VIEW",
+        Ddl::CreateSequence { .. } => "CREATE SEQUENCE",
+        Ddl::AlterSequence { .. } | Ddl::RenameSequence { .. } => "ALTER SEQUENCE",
+        Ddl::CreateRole { .. } => "CREATE ROLE",
+        Ddl::AlterRole { .. } | Ddl::AlterRoleSet { .. } => "ALTER ROLE",
+        Ddl::CreateDatabase { .. } => "CREATE DATABASE",
+        Ddl::Grant(grant) if matches!(grant.objects, crate::sql::GrantObjects::Roles(_)) => "GRANT ROLE",
+        Ddl::Revoke(grant) if matches!(grant.objects, crate::sql::GrantObjects::Roles(_)) => "REVOKE ROLE",
+        Ddl::Grant(_) => "GRANT",
+        Ddl::Revoke(_) => "REVOKE",
+        Ddl::RenameView { .. } => "ALTER VIEW",
+        Ddl::RenameIndex { .. } => "ALTER INDEX",
+        Ddl::RenameSchema { .. } => "ALTER SCHEMA",
+    }
+}

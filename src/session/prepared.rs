@@ -1,0 +1,334 @@
+//! Prepared statements and portals, those of the protocol and those of PREPARE in one name space.
+//!
+//! A statement is planned once and again only when definitions or the settings that planning depends on have
+//! changed. A portal lives as long as the transaction it was bound in.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast;
+use parking_lot::Mutex;
+
+use super::dispatch::{Work, cancellable};
+use super::transaction::{Block, aborted};
+use super::{Reply, Session, StatementDescription, access};
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::Catalog;
+use crate::plan::{DefaultScope, Prepared, ResultColumn, StatementContext};
+use crate::sql::{Parsed, Statement};
+use crate::types::{Oid, PgType, TypeName, decode::decode_parameter};
+
+#[derive(Debug)]
+pub(super) struct PreparedStatement {
+    /// `None` is an empty query.
+    pub parsed: Option<Parsed>,
+    declared: Vec<Option<PgType>>,
+    /// What Parse told the client; later plans must keep to it.
+    parameters: Vec<PgType>,
+    columns: Option<Arc<[ResultColumn]>>,
+    plan: Mutex<Option<Planned>>,
+}
+
+#[derive(Clone, Debug)]
+struct Planned {
+    under: PlannedUnder,
+    prepared: Arc<Prepared>,
+}
+
+/// What a plan is good for.
+#[derive(Clone, Debug)]
+struct PlannedUnder {
+    catalog: Arc<Catalog>,
+    settings: u64,
+    scope: Option<DefaultScope>,
+    user: String,
+}
+
+impl PlannedUnder {
+    fn still(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.catalog, &other.catalog)
+            && self.settings == other.settings
+            && self.scope == other.scope
+            && self.user == other.user
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Portal {
+    statement: Arc<PreparedStatement>,
+    parameters: Vec<ScalarValue>,
+    formats: Vec<i16>,
+    /// The rows that are still to come after PortalSuspended.
+    pub rest: Mutex<Option<Reply>>,
+}
+
+impl PreparedStatement {
+    pub fn description(&self) -> StatementDescription {
+        StatementDescription { parameters: self.parameters.iter().map(|ty| ty.oid()).collect(), columns: self.columns.clone() }
+    }
+}
+
+impl Portal {
+    pub fn description(&self) -> Option<(Arc<[ResultColumn]>, Vec<i16>)> {
+        let columns = self.statement.columns.clone()?;
+        let formats = each_format(&self.formats, columns.len());
+        Some((columns, formats))
+    }
+}
+
+/// The protocol's none, one or all, as one per column.
+pub(super) fn each_format(formats: &[i16], columns: usize) -> Vec<i16> {
+    match formats {
+        [] => vec![0; columns],
+        [one] => vec![*one; columns],
+        all => all.to_vec(),
+    }
+}
+
+impl Session {
+    pub(super) fn statement(&self, name: &str) -> Result<&Arc<PreparedStatement>> {
+        self.statements.get(name).ok_or_else(|| match name {
+            "" => SqlError::new(SqlState::INVALID_SQL_STATEMENT_NAME, "unnamed prepared statement does not exist"),
+            name => no_such_statement(name),
+        })
+    }
+
+    pub(super) fn portal(&self, name: &str) -> Result<&Portal> {
+        self.portals.get(name).ok_or_else(|| no_such_portal(name))
+    }
+
+    pub(super) async fn parse_statement(&mut self, name: &str, text: &str, types: &[Oid]) -> Result<()> {
+        if !name.is_empty() && self.statements.contains_key(name) {
+            return Err(exists_already(name));
+        }
+        let mut statements = crate::sql::parse(text)?;
+        if statements.len() > 1 {
+            return Err(SqlError::syntax("cannot insert multiple commands into a prepared statement"));
+        }
+        let parsed = statements.pop();
+        let ends_block = matches!(parsed.as_ref().map(|p| &p.statement), None | Some(Statement::Transaction(_)));
+        if self.transaction.block == Block::Failed && !ends_block {
+            return Err(aborted());
+        }
+        let declared = types.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>>>()?;
+        let offset = parsed.as_ref().map_or(0, |p| p.offset);
+        let statement = self.prepare_statement(parsed, declared).await.map_err(|error| super::shifted(error, offset))?;
+        self.statements.insert(name.to_owned(), Arc::new(statement));
+        Ok(())
+    }
+
+    /// Analyses a statement to be kept. Takes no snapshot that the transaction does not have already.
+    async fn prepare_statement(&mut self, parsed: Option<Parsed>, declared: Vec<Option<PgType>>) -> Result<PreparedStatement> {
+        let mut kept = PreparedStatement { parsed, declared, parameters: Vec::new(), columns: None, plan: Mutex::new(None) };
+        match kept.parsed.as_ref().map(|p| &p.statement) {
+            Some(statement) if is_planned(statement) => {
+                let had_snapshot = self.transaction.current.is_some();
+                let ctx = self.context().await?;
+                let planned = self.plan_kept(&ctx, &kept).await;
+                if !had_snapshot {
+                    self.transaction.current = None;
+                    self.settings.snapshot_is(0);
+                }
+                let prepared = planned?;
+                kept.parameters.clone_from(&prepared.parameters);
+                kept.columns.clone_from(&prepared.columns);
+            }
+            Some(Statement::Show(show)) => kept.columns = Some(super::utility::show_columns(&self.settings, show)?),
+            Some(Statement::Execute { name, .. }) => kept.columns.clone_from(&self.statement(name)?.columns),
+            _ => {}
+        }
+        Ok(kept)
+    }
+
+    /// The statement's plan for these surroundings. 0A000 when it would answer with other columns than the
+    /// client was told of.
+    pub(super) async fn plan_kept(&self, ctx: &StatementContext, kept: &PreparedStatement) -> Result<Arc<Prepared>> {
+        let Some(parsed) = &kept.parsed else { return Err(SqlError::internal("an empty statement has no plan")) };
+        let under = PlannedUnder {
+            catalog: Arc::clone(&ctx.transaction.lock().catalog),
+            settings: self.settings.effective().planning,
+            scope: ctx.default_scope,
+            user: ctx.current_user.clone(),
+        };
+        let planned = kept.plan.lock().clone();
+        if let Some(planned) = &planned
+            && planned.under.still(&under)
+        {
+            return Ok(Arc::clone(&planned.prepared));
+        }
+        access::check_statement(&self.shared.tenancy, ctx, &parsed.statement)?;
+        let declared: Vec<Option<PgType>> = match planned {
+            Some(_) => kept.parameters.iter().copied().map(Some).collect(),
+            None => kept.declared.clone(),
+        };
+        let prepared = cancellable(ctx, self.shared.engine.prepare(ctx, &parsed.statement, &declared)).await?;
+        if planned.is_some() && !same_columns(kept.columns.as_deref(), prepared.columns.as_deref()) {
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type"));
+        }
+        let prepared = Arc::new(prepared);
+        *kept.plan.lock() = Some(Planned { under, prepared: Arc::clone(&prepared) });
+        Ok(prepared)
+    }
+
+    pub(super) async fn bind_portal(
+        &mut self,
+        portal: &str,
+        statement: &str,
+        parameter_formats: &[i16],
+        parameters: &[Option<Bytes>],
+        result_formats: &[i16],
+    ) -> Result<()> {
+        let kept = Arc::clone(self.statement(statement)?);
+        let ends_block = matches!(kept.parsed.as_ref().map(|p| &p.statement), None | Some(Statement::Transaction(_)));
+        if self.transaction.block == Block::Failed && !ends_block {
+            return Err(aborted());
+        }
+        if !portal.is_empty() && self.portals.contains_key(portal) {
+            return Err(SqlError::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{portal}\" already exists")));
+        }
+        check_counts(statement, &kept, parameter_formats, parameters.len(), result_formats)?;
+        let zone = self.zone()?;
+        let mut values = Vec::with_capacity(parameters.len());
+        for (n, (bytes, ty)) in parameters.iter().zip(&kept.parameters).enumerate() {
+            let format = match parameter_formats {
+                [] => 0,
+                [one] => *one,
+                all => all.get(n).copied().unwrap_or(0),
+            };
+            values.push(decode_parameter(*ty, format, bytes.as_deref(), zone)?);
+        }
+        let bound = Portal { statement: kept, parameters: values, formats: result_formats.to_vec(), rest: Mutex::new(None) };
+        self.portals.insert(portal.to_owned(), bound);
+        Ok(())
+    }
+
+    pub(super) async fn execute_portal(&mut self, name: &str, last: bool) -> Result<Reply> {
+        let Some(portal) = self.portals.get_mut(name) else { return Err(no_such_portal(name)) };
+        if let Some(rest) = portal.rest.get_mut().take() {
+            return Ok(rest);
+        }
+        let kept = Arc::clone(&portal.statement);
+        let parameters = std::mem::take(&mut portal.parameters);
+        let formats = portal.formats.clone();
+        let offset = kept.parsed.as_ref().map_or(0, |p| p.offset);
+        let work = Work::Bound { statement: &kept, parameters: &parameters, formats: &formats };
+        let reply = self.run_work(work, last).await;
+        // A portal may be run once more from its beginning only by clients that bind it again; its values stay
+        // for the sake of those that do not.
+        if let Some(portal) = self.portals.get_mut(name) {
+            portal.parameters = parameters;
+        }
+        reply.map_err(|error| {
+            self.abort();
+            super::shifted(error, offset)
+        })
+    }
+
+    /// PREPARE.
+    pub(super) async fn prepare_named(&mut self, name: &str, types: &[PgType], statement: &Parsed) -> Result<Reply> {
+        if self.statements.contains_key(name) {
+            return Err(exists_already(name));
+        }
+        if !is_planned(&statement.statement) || matches!(statement.statement, Statement::Explain { .. }) {
+            return Err(SqlError::syntax("only SELECT, INSERT, UPDATE, DELETE and VALUES can be prepared"));
+        }
+        let declared = types.iter().map(|ty| Some(*ty)).collect();
+        let kept = self.prepare_statement(Some(statement.clone()), declared).await?;
+        self.statements.insert(name.to_owned(), Arc::new(kept));
+        Ok(Reply::Command("PREPARE".to_owned()))
+    }
+
+    /// EXECUTE: the prepared statement answers, under its own tag.
+    pub(super) async fn execute_named(&mut self, name: &str, arguments: &[ast::Expr]) -> Result<Reply> {
+        let Some(kept) = self.statements.get(name).cloned() else { return Err(no_such_statement(name)) };
+        let Some(Parsed { statement, .. }) = &kept.parsed else { return Ok(Reply::Empty) };
+        if arguments.len() != kept.parameters.len() {
+            let message = format!("wrong number of parameters for prepared statement \"{name}\"");
+            let detail = format!("Expected {} parameters but got {}.", kept.parameters.len(), arguments.len());
+            return Err(SqlError::syntax(message).detail(detail));
+        }
+        self.refuse_write(statement)?;
+        if !is_planned(statement) {
+            return Err(SqlError::unsupported(
+                format!("EXECUTE of prepared statement \"{name}\" is not supported"),
+                "EXECUTE runs SELECT, INSERT, UPDATE, DELETE and VALUES.",
+            ));
+        }
+        let ctx = self.context().await?;
+        let mut values = Vec::with_capacity(arguments.len());
+        for (argument, ty) in arguments.iter().zip(&kept.parameters) {
+            values.push(self.shared.engine.evaluate(&ctx, argument, *ty).await?);
+        }
+        let prepared = self.plan_kept(&ctx, &kept).await?;
+        self.run_prepared(&ctx, statement, &prepared, values, &[]).await
+    }
+}
+
+pub(super) fn is_planned(statement: &Statement) -> bool {
+    matches!(
+        statement,
+        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Explain { .. }
+    )
+}
+
+fn same_columns(told: Option<&[ResultColumn]>, now: Option<&[ResultColumn]>) -> bool {
+    match (told, now) {
+        (None, None) => true,
+        (Some(told), Some(now)) => told.len() == now.len() && told.iter().zip(now).all(|(a, b)| a.name == b.name && a.ty == b.ty),
+        _ => false,
+    }
+}
+
+/// 0 and `unknown` leave the type to inference.
+fn declared_type(oid: Oid) -> Result<Option<PgType>> {
+    if oid == 0 {
+        return Ok(None);
+    }
+    match PgType::from_oid(oid) {
+        Some(ty) if ty.name == TypeName::Unknown => Ok(None),
+        Some(ty) => Ok(Some(ty)),
+        None => Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist"))),
+    }
+}
+
+fn check_counts(
+    name: &str,
+    kept: &PreparedStatement,
+    parameter_formats: &[i16],
+    parameters: usize,
+    result_formats: &[i16],
+) -> Result<()> {
+    let violation = |message: String| Err(SqlError::new(SqlState::PROTOCOL_VIOLATION, message));
+    if parameter_formats.len() > 1 && parameter_formats.len() != parameters {
+        let formats = parameter_formats.len();
+        return violation(format!("bind message has {formats} parameter formats but {parameters} parameters"));
+    }
+    let wanted = kept.parameters.len();
+    if wanted != parameters {
+        return violation(format!(
+            "bind message supplies {parameters} parameters, but prepared statement \"{name}\" requires {wanted}"
+        ));
+    }
+    let columns = kept.columns.as_ref().map_or(0, |columns| columns.len());
+    if result_formats.len() > 1 && result_formats.len() != columns {
+        let formats = result_formats.len();
+        return violation(format!("bind message has {formats} result formats but query has {columns} columns"));
+    }
+    match parameter_formats.iter().chain(result_formats).find(|f| !matches!(f, 0 | 1)) {
+        Some(format) => Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("unsupported format code: {format}"))),
+        None => Ok(()),
+    }
+}
+
+fn no_such_portal(name: &str) -> SqlError {
+    SqlError::new(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist"))
+}
+
+fn no_such_statement(name: &str) -> SqlError {
+    SqlError::new(SqlState::INVALID_SQL_STATEMENT_NAME, format!("prepared statement \"{name}\" does not exist"))
+}
+
+fn exists_already(name: &str) -> SqlError {
+    SqlError::new(SqlState::DUPLICATE_PREPARED_STATEMENT, format!("prepared statement \"{name}\" already exists"))
+}

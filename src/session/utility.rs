@@ -1,0 +1,182 @@
+//! SET, SHOW, RESET, DISCARD and the SQL forms of prepared statements: what never touches data.
+//!
+//! All of it works whatever time is pinned, and none of it takes a snapshot.
+
+use std::sync::Arc;
+
+use super::settings::{Settings, Source};
+use super::transaction::Block;
+use super::{Reply, Session, reply};
+use crate::error::{Result, SqlError, SqlState};
+use crate::plan::ResultColumn;
+use crate::sql::{Discard, SetStatement, ShowStatement, Statement, TransactionModes};
+
+impl Session {
+    pub(super) async fn utility(&mut self, statement: &Statement) -> Result<Reply> {
+        match statement {
+            Statement::Set(set) => self.set(set).await,
+            Statement::Show(show) => self.show(show),
+            Statement::Reset(name) => self.reset(name.as_deref()),
+            Statement::Discard(what) => self.discard(*what),
+            Statement::Prepare { name, types, statement } => self.prepare_named(name, types, statement).await,
+            Statement::Deallocate(name) => self.deallocate(name.as_deref()),
+            Statement::Query(_)
+            | Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::Explain { .. }
+            | Statement::Copy(_)
+            | Statement::Ddl(_)
+            | Statement::Transaction(_)
+            | Statement::Execute { .. } => Err(SqlError::internal("a statement went astray")),
+        }
+    }
+
+    async fn set(&mut self, set: &SetStatement) -> Result<Reply> {
+        let done = || Ok(Reply::Command("SET".to_owned()));
+        match (set.name.as_str(), set.value.as_deref()) {
+            ("transaction_isolation" | "transaction_read_only" | "transaction_deferrable", value) => {
+                let modes = modes_of(&set.name, value.unwrap_or_default())?;
+                return self.control(crate::sql::TransactionStatement::Set(modes)).await;
+            }
+            ("session_authorization", value) => {
+                if value.is_some_and(|role| role != self.user) {
+                    return Err(SqlError::unsupported("the session's user cannot be changed", "Use SET ROLE."));
+                }
+                return done();
+            }
+            _ => {}
+        }
+        if set.local && self.transaction.block != Block::Explicit {
+            self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "SET LOCAL can only be used in transaction blocks");
+        }
+        let source = if set.local { Source::Local } else { Source::Session };
+        match &set.value {
+            Some(value) => drop(self.settings.assign(&set.name, value, source)?),
+            None if set.local => self.settings.reset_local(&set.name)?,
+            None => self.settings.reset(&set.name)?,
+        }
+        self.after_change(&set.name);
+        done()
+    }
+
+    /// What a changed setting means to the session itself.
+    fn after_change(&mut self, name: &str) {
+        match name {
+            "role" => self.show_role(),
+            "default_transaction_isolation" | "default_transaction_read_only" => self.show_modes(),
+            "chronogate.as_of" | "system_versioning_asof" => {
+                if let Ok((_, shown)) = self.settings.show("chronogate.as_of")
+                    && !shown.is_empty()
+                {
+                    self.notice(format!("reading the past as of {shown}"));
+                }
+                self.show_modes();
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets SHOW is_superuser answer for the current role.
+    pub(super) fn show_role(&self) {
+        let effective = self.settings.effective();
+        let role = effective.role.as_deref().unwrap_or(&self.user);
+        let superuser = self.shared.tenancy.role(role).is_some_and(|role| role.superuser);
+        self.settings.fix("is_superuser", if superuser { "on" } else { "off" });
+    }
+
+    fn show(&mut self, show: &ShowStatement) -> Result<Reply> {
+        let columns = show_columns(&self.settings, show)?;
+        let rows = match show {
+            ShowStatement::Name(name) => vec![vec![Some(self.settings.show(name)?.1)]],
+            ShowStatement::All => {
+                let all = self.settings.show_all().into_iter();
+                all.map(|s| vec![Some(s.name), Some(s.value), Some(s.description.to_owned())]).collect()
+            }
+        };
+        reply::text_rows(columns, rows, "SHOW", &self.cancel)
+    }
+
+    fn reset(&mut self, name: Option<&str>) -> Result<Reply> {
+        match name {
+            Some("session_authorization") => {}
+            Some(name) => {
+                self.settings.reset(name)?;
+                self.after_change(name);
+            }
+            None => {
+                self.settings.reset_all();
+                self.show_modes();
+            }
+        }
+        Ok(Reply::Command("RESET".to_owned()))
+    }
+
+    fn discard(&mut self, what: Discard) -> Result<Reply> {
+        let tag = match what {
+            Discard::All => {
+                self.refuse_in_block("DISCARD ALL")?;
+                self.portals.clear();
+                self.statements.clear();
+                self.settings.reset("role")?;
+                self.settings.reset_all();
+                self.show_role();
+                self.show_modes();
+                "DISCARD ALL"
+            }
+            // Plans follow definitions by themselves, sequences are not cached, temporary tables do not exist.
+            Discard::Plans => "DISCARD PLANS",
+            Discard::Sequences => "DISCARD SEQUENCES",
+            Discard::Temp => "DISCARD TEMP",
+        };
+        Ok(Reply::Command(tag.to_owned()))
+    }
+
+    fn deallocate(&mut self, name: Option<&str>) -> Result<Reply> {
+        match name {
+            Some(name) if self.statements.remove(name).is_none() => {
+                let message = format!("prepared statement \"{name}\" does not exist");
+                Err(SqlError::new(SqlState::INVALID_SQL_STATEMENT_NAME, message))
+            }
+            Some(_) => Ok(Reply::Command("DEALLOCATE".to_owned())),
+            None => {
+                self.statements.clear();
+                Ok(Reply::Command("DEALLOCATE ALL".to_owned()))
+            }
+        }
+    }
+
+    /// 25001 for what cannot be part of a transaction with anything else.
+    pub(super) fn refuse_in_block(&self, statement: &str) -> Result<()> {
+        match self.transaction.block {
+            Block::None => Ok(()),
+            Block::Implicit | Block::Explicit | Block::Failed => {
+                let message = format!("{statement} cannot run inside a transaction block");
+                Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message))
+            }
+        }
+    }
+}
+
+/// SET transaction_isolation and its like, as SET TRANSACTION says it.
+fn modes_of(name: &str, value: &str) -> Result<TransactionModes> {
+    let definition = super::settings::table::find(name);
+    let Some(definition) = definition else { return Err(super::settings::unrecognized(name)) };
+    let value = super::settings::value::check(definition, value)?;
+    let levels = ["serializable", "repeatable read", "read committed", "read uncommitted"];
+    Ok(match name {
+        "transaction_isolation" => {
+            TransactionModes { isolation: levels.into_iter().find(|level| *level == value), ..TransactionModes::default() }
+        }
+        "transaction_read_only" => TransactionModes { read_only: Some(value == "on"), ..TransactionModes::default() },
+        _ => TransactionModes::default(),
+    })
+}
+
+/// The columns that SHOW answers with; 42704 for a setting nobody knows.
+pub(super) fn show_columns(settings: &Settings, show: &ShowStatement) -> Result<Arc<[ResultColumn]>> {
+    Ok(match show {
+        ShowStatement::Name(name) => reply::text_columns(&[settings.show(name)?.0.as_str()]),
+        ShowStatement::All => reply::text_columns(&["name", "setting", "description"]),
+    })
+}
