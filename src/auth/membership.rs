@@ -19,6 +19,18 @@ pub fn authority(role: &str, find: impl Fn(&str) -> Option<Arc<RoleDef>>) -> Aut
     Authority { superuser, roles }
 }
 
+/// The role that stands for the owner of whichever database is asked about.
+pub const DATABASE_OWNER: &str = "pg_database_owner";
+
+/// [`authority`] within a database: who owns it acts as [`DATABASE_OWNER`] too, to which `public` belongs.
+pub fn authority_in(database_owner: &str, role: &str, find: impl Fn(&str) -> Option<Arc<RoleDef>>) -> Authority {
+    let mut authority = authority(role, find);
+    if authority.roles.contains(database_owner) {
+        authority.roles.insert(DATABASE_OWNER.to_owned());
+    }
+    authority
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -54,6 +66,13 @@ mod tests {
     fn rings_end_and_unknown_roles_are_themselves() {
         check(&[("a", &["b"]), ("b", &["a"])], "a", &["a", "b"]);
         check(&[], "nobody", &["nobody"]);
+    }
+
+    #[test]
+    fn the_owner_of_the_database_owns_what_is_its_owners() {
+        let find = |_: &str| None;
+        assert!(authority_in("ann", "ann", find).owns(DATABASE_OWNER));
+        assert!(!authority_in("ann", "bob", find).owns(DATABASE_OWNER));
     }
 
     #[test]

@@ -6,5 +6,5 @@ pub mod membership;
 pub mod scram;
 
 pub use crate::history::privilege::{Authority, Grants, PUBLIC, denied, not_owner};
-pub use membership::authority;
+pub use membership::{DATABASE_OWNER, authority, authority_in};
 pub use scram::{Verifier, stored_password};

@@ -18,7 +18,7 @@ use crate::versions::key::encode_part;
 use crate::versions::{IndexId, ItemKey};
 
 /// Bytes that a key may have; longer ones would not fit the stores' indexes.
-const LONGEST_KEY: usize = 8_000;
+pub const LONGEST_KEY: usize = 8_000;
 
 /// How the rows of one table become keys and index entries.
 #[derive(Clone, Debug)]

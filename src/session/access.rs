@@ -28,12 +28,14 @@ pub(super) fn check_statement(tenancy: &Tenancy, ctx: &StatementContext, stateme
         return Ok(());
     }
     let catalog = Arc::clone(&ctx.transaction.lock().catalog);
-    let asker = authority(tenancy, &ctx.current_user);
-    Check { tenancy, asker, catalog: &catalog, search_path: &ctx.search_path, depth: 0 }.statement(statement)
+    let database = ctx.database.name();
+    let asker = authority(tenancy, database, &ctx.current_user);
+    Check { tenancy, database, asker, catalog: &catalog, search_path: &ctx.search_path, depth: 0 }.statement(statement)
 }
 
 struct Check<'a> {
     tenancy: &'a Tenancy,
+    database: &'a str,
     asker: Authority,
     catalog: &'a Catalog,
     search_path: &'a [String],
@@ -153,12 +155,11 @@ impl Check<'_> {
         if self.depth >= VIEW_DEPTH {
             return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "views are nested too deeply"));
         }
-        let asker = authority(self.tenancy, owner);
+        let asker = authority(self.tenancy, self.database, owner);
         if asker.superuser {
             return Ok(());
         }
-        let inside =
-            Check { tenancy: self.tenancy, asker, catalog: self.catalog, search_path: self.search_path, depth: self.depth + 1 };
+        let inside = Check { asker, depth: self.depth + 1, ..*self };
         crate::sql::parse(query)?.iter().try_for_each(|parsed| inside.statement(&parsed.statement))
     }
 

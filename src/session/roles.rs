@@ -3,11 +3,12 @@
 use crate::history::Authority;
 use crate::tenancy::Tenancy;
 
-pub(super) fn authority(tenancy: &Tenancy, role: &str) -> Authority {
-    crate::auth::authority(role, |name| tenancy.role(name))
+/// The role in one database, whose owner may do more there.
+pub(super) fn authority(tenancy: &Tenancy, database: &str, role: &str) -> Authority {
+    tenancy.authority(role, database)
 }
 
 /// Whether `who` is `role` or, directly or not, a member of it.
 pub(super) fn is_member(tenancy: &Tenancy, who: &str, role: &str) -> bool {
-    authority(tenancy, who).roles.contains(role)
+    crate::auth::authority(who, |name| tenancy.role(name)).roles.contains(role)
 }

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 
 use cluster::{Cluster, DEFAULT_DATABASE, no_database, no_role};
 
-use crate::auth::{Verifier, stored_password};
+use crate::auth::{self, Authority, Verifier, stored_password};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::history::{Catalog, Database, HistoryError, RoleDef};
 use crate::runtime::{Clock, Entropy};
@@ -158,6 +158,16 @@ impl Tenancy {
     /// By name.
     pub fn roles(&self) -> Vec<Arc<RoleDef>> {
         self.inner.cluster.read().roles.values().cloned().collect()
+    }
+
+    /// What a role may act as within a database: for privilege checks.
+    pub fn authority(&self, role: &str, database: &str) -> Authority {
+        let cluster = Arc::clone(&self.inner.cluster.read());
+        let find = |name: &str| cluster.roles.get(name).cloned();
+        match cluster.databases.get(database) {
+            Some(def) => auth::authority_in(&def.owner, role, find),
+            None => auth::authority(role, find),
+        }
     }
 
     /// Makes a role, whatever number the definition has; 42710 when there is one of the name, 42704 for an

@@ -207,6 +207,18 @@ async fn a_role_is_not_dropped_while_it_holds_something_in_a_database() {
 }
 
 #[tokio::test]
+async fn who_owns_a_database_owns_its_public_schema_and_no_other() {
+    let tenancy = start(&Arc::default(), None).await;
+    tenancy.create_role(role("team", &[])).await.unwrap();
+    tenancy.create_role(role("bob", &["team"])).await.unwrap();
+    tenancy.create_database("shop", "team").await.unwrap();
+    let owner = tenancy.database("shop").await.unwrap().catalog().schemas["public"].owner.clone();
+    assert!(tenancy.authority("bob", "shop").owns(&owner));
+    assert!(!tenancy.authority("bob", "chronogate").owns(&owner));
+    assert!(tenancy.authority("chief", "chronogate").owns(&owner));
+}
+
+#[tokio::test]
 async fn changes_at_the_same_time_are_all_kept() {
     let files = Arc::new(Files::default());
     let tenancy = start(&files, None).await;

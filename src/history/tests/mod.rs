@@ -11,7 +11,7 @@ use futures::TryStreamExt;
 
 use super::*;
 use crate::error::{Diagnose, SqlError, SqlState};
-use crate::runtime::ManualClock;
+use crate::runtime::{Entropy, ManualClock, SeededEntropy};
 use crate::store::memory::{MemoryIndex, MemoryPayloads};
 use crate::store::{IndexBackfill, IndexEntry, InlinePayloads, PayloadRef, PayloadStore, RowState, ScanRequest, StoreError};
 use crate::types::{PgType, Qualified};
@@ -346,6 +346,44 @@ async fn truncate_ends_every_item_and_the_same_keys_may_come_again() {
     f.db.commit(tx).await.unwrap();
     assert_eq!(f.names(t.id, Scope::Current).await, ["b"]);
     assert_eq!(f.names(t.id, as_of(before)).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn whatever_a_transaction_does_to_an_item_is_one_change_of_it() {
+    let seed = 20;
+    println!("seed {seed}");
+    let entropy = SeededEntropy::new(seed);
+    let below = |n: u64| entropy.next_u64() % n;
+    let f = Fixture::new().await;
+    let t = f.create("t").await;
+    let mut expected = std::collections::BTreeMap::new();
+    for round in 0..300u64 {
+        let mut tx = f.db.begin(Context::default());
+        for step in 0..1 + below(8) {
+            let id = below(4) as i64;
+            match below(9) {
+                0 => {
+                    tx.truncate(t.id);
+                    expected.clear();
+                }
+                1..4 => {
+                    let base = base_of(&f.db, &tx, &t, id).await;
+                    tx.delete(t.id, key(id), base);
+                    expected.remove(&id);
+                }
+                _ => {
+                    let name = format!("{id} in {round}.{step}");
+                    write(&f.db, &mut tx, &t, id, &name).await;
+                    expected.insert(id, name);
+                }
+            }
+        }
+        let before = f.names(t.id, Scope::All).await.len();
+        f.db.commit(tx).await.unwrap();
+        let names: Vec<String> = expected.values().cloned().collect();
+        assert_eq!(f.names(t.id, Scope::Current).await, names, "round {round}");
+        assert!(f.names(t.id, Scope::All).await.len() <= before + names.len(), "round {round}");
+    }
 }
 
 #[tokio::test]

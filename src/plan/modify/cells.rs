@@ -1,21 +1,24 @@
 //! The rows of a VALUES list: literals are read once, parameters are taken as they come, all other expressions
 //! are one SELECT.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::ArrayRef;
-use datafusion::common::ScalarValue;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::arrow::datatypes::Schema;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
-use super::Queries;
 use super::assign::{assign, assignable, not_assignable};
 use super::parameters::{Parameters, number};
-use super::program::type_placeholder;
+use super::program::{RowProgram, has_subquery, type_placeholder};
 use super::select::{map_outputs, named, outputs, select};
 use super::set::{self, Incoming, is_default};
 use super::target::{Target, repeat};
 use super::values::read_literal;
+use super::{Queries, Run};
 use crate::error::{Result, SqlError};
-use crate::plan::StatementContext;
+use crate::plan::rows::batch_of;
 use crate::types::{PgType, text};
 
 /// One value of a VALUES list.
@@ -34,21 +37,40 @@ pub enum Cell {
 #[derive(Clone, Debug)]
 pub struct Cells {
     rows: Vec<Vec<Cell>>,
-    /// One row of all expressions that are neither literals nor parameters.
-    expressions: Option<LogicalPlan>,
+    /// All that are neither literals nor parameters.
+    expressions: Expressions,
+}
+
+#[derive(Clone, Debug)]
+enum Expressions {
+    None,
+    Program(RowProgram),
+    /// One row, from a SELECT: expressions that look into tables.
+    Plan(LogicalPlan),
+}
+
+impl Expressions {
+    fn nth(&self, n: usize) -> (Option<&Expr>, PgType) {
+        match self {
+            Self::None => (None, PgType::TEXT),
+            Self::Program(program) => (program.expression(n), program.types().get(n).copied().unwrap_or(PgType::TEXT)),
+            Self::Plan(plan) => {
+                let field = plan.schema().fields().get(n);
+                (outputs(plan).get(n), field.map_or(PgType::TEXT, |field| PgType::of_field(field)))
+            }
+        }
+    }
 }
 
 impl Cells {
     /// `given` are the columns that each value goes to.
     pub async fn plan(
-        ctx: &StatementContext,
         queries: &dyn Queries,
         target: &Target,
         given: &[usize],
         rows: &[&[ast::Expr]],
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let _ = ctx;
         let mut others: Vec<(ast::Expr, usize)> = Vec::new();
         let mut cells = Vec::with_capacity(rows.len());
         for row in rows {
@@ -70,7 +92,6 @@ impl Cells {
             cells.push(line);
         }
         let expressions = plan_expressions(queries, target, others.clone(), parameters).await?;
-        let types = expressions.as_ref().map(|plan| plan.schema().fields().clone());
         for (line, position) in cells.iter_mut().flat_map(|line| line.iter_mut().zip(given)) {
             match line {
                 Cell::Parameter(n, ty) => {
@@ -81,8 +102,7 @@ impl Cells {
                     }
                 }
                 Cell::Expression(n, incoming) => {
-                    let ty = types.as_ref().and_then(|t| t.get(*n)).map_or(PgType::TEXT, |field| PgType::of_field(field));
-                    let expr = expressions.as_ref().and_then(|plan| outputs(plan).get(*n));
+                    let (expr, ty) = expressions.nth(*n);
                     *incoming = set::incoming(target, *position, expr, ty)?;
                 }
                 Cell::Default | Cell::Constant(_) => {}
@@ -97,22 +117,31 @@ impl Cells {
 
     /// The SELECT of the expressions, where there are any.
     pub fn source(&self) -> Option<&LogicalPlan> {
-        self.expressions.as_ref()
+        match &self.expressions {
+            Expressions::Plan(plan) => Some(plan),
+            Expressions::None | Expressions::Program(_) => None,
+        }
+    }
+
+    /// Compiles what it can; whether it needs no planner then.
+    pub fn compile(&mut self, queries: &dyn Queries, parameters: &[PgType]) -> Result<bool> {
+        match &mut self.expressions {
+            Expressions::None => Ok(true),
+            Expressions::Program(program) => program.compile(queries, parameters),
+            Expressions::Plan(_) => Ok(false),
+        }
     }
 
     /// The columns given, for all rows.
-    pub async fn columns(
-        &self,
-        ctx: &StatementContext,
-        queries: &dyn Queries,
-        target: &Target,
-        given: &[usize],
-        parameters: &[ScalarValue],
-    ) -> Result<Vec<ArrayRef>> {
+    pub async fn columns(&self, run: Run<'_>, target: &Target, given: &[usize]) -> Result<Vec<ArrayRef>> {
         let results = match &self.expressions {
-            None => Vec::new(),
-            Some(plan) => {
-                let batches = queries.collect(plan, parameters).await?;
+            Expressions::None => Vec::new(),
+            Expressions::Program(program) => {
+                let row = batch_of(Arc::new(Schema::empty()), Vec::new(), 1)?;
+                program.run(run, &row)?
+            }
+            Expressions::Plan(plan) => {
+                let batches = run.collect(plan).await?;
                 let row = batches.into_iter().find(|b| b.num_rows() == 1);
                 row.ok_or_else(|| SqlError::internal("the expressions of a VALUES list gave no row"))?.columns().to_vec()
             }
@@ -120,8 +149,8 @@ impl Cells {
         let mut columns = Vec::with_capacity(given.len());
         for (n, position) in given.iter().enumerate() {
             let defaults = self.rows.iter().filter(|row| matches!(row.get(n), Some(Cell::Default))).count();
-            let defaults = target.default_values(ctx, queries, *position, defaults).await?;
-            columns.push(self.column(target, n, *position, &defaults, &results, parameters)?);
+            let defaults = target.default_values(run, *position, defaults).await?;
+            columns.push(self.column(target, n, *position, &defaults, &results, run.parameters)?);
         }
         Ok(columns)
     }
@@ -226,18 +255,23 @@ async fn plan_expressions(
     target: &Target,
     others: Vec<(ast::Expr, usize)>,
     parameters: &mut Parameters,
-) -> Result<Option<LogicalPlan>> {
+) -> Result<Expressions> {
     if others.is_empty() {
-        return Ok(None);
+        return Ok(Expressions::None);
     }
     let (expressions, positions): (Vec<_>, Vec<_>) = others.into_iter().unzip();
+    let wanted = positions.iter().map(|p| Ok(target.column(*p)?.ty)).collect::<Result<Vec<_>>>()?;
+    if !expressions.iter().any(has_subquery) {
+        let program = RowProgram::plan(queries, &expressions, Arc::new(DFSchema::empty()), "VALUES")?;
+        parameters.of_plan(queries, program.logical_plan())?;
+        return Ok(Expressions::Program(program));
+    }
     let items = expressions.into_iter().enumerate().map(|(n, e)| named(e, &format!("__{n}"))).collect();
     let plan = queries.plan(select(items, Vec::new(), None)?).await?;
-    let wanted = positions.iter().map(|p| Ok(target.column(*p)?.ty)).collect::<Result<Vec<_>>>()?;
     let plan = map_outputs(queries, plan, |n, expr| match wanted.get(n) {
-        Some(ty) => type_placeholder(expr, *ty),
+        Some(ty) => type_placeholder(expr, *ty, parameters),
         None => expr,
     })?;
     parameters.of_plan(queries, &plan)?;
-    Ok(Some(plan))
+    Ok(Expressions::Plan(plan))
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
 use datafusion::arrow::compute::{concat, take};
-use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue, TableReference};
+use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
 use datafusion::sql::sqlparser::ast;
 
-use super::Queries;
 use super::existing::{Existing, Old, read_items};
 use super::parameters::Parameters;
 use super::program::{RowProgram, type_placeholder};
@@ -16,6 +15,7 @@ use super::select::fold;
 use super::set::{self, AssignedValue, Assignment, Incoming};
 use super::target::Target;
 use super::write::Edit;
+use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{ColumnId, HistoryError};
 use crate::plan::StatementContext;
@@ -77,24 +77,21 @@ impl Conflict {
         Ok(Self { arbiters, update })
     }
 
+    /// Whether its expressions could be compiled for good.
+    pub fn compile(&mut self, queries: &dyn Queries, parameters: &[PgType]) -> Result<bool> {
+        self.update.as_mut().map_or(Ok(true), |update| update.program.compile(queries, parameters))
+    }
+
     /// Sorts the rows out. `values` are the layout's columns, checked.
-    pub async fn resolve(
-        &self,
-        ctx: &StatementContext,
-        queries: &dyn Queries,
-        target: &Target,
-        values: Vec<ArrayRef>,
-        rows: usize,
-        parameters: &[ScalarValue],
-    ) -> Result<Resolved> {
-        let (inserted, met) = self.sort_out(ctx, target, &values, rows).await?;
+    pub async fn resolve(&self, run: Run<'_>, target: &Target, values: Vec<ArrayRef>, rows: usize) -> Result<Resolved> {
+        let (inserted, met) = self.sort_out(run.ctx, target, &values, rows).await?;
         let Some(update) = &self.update else {
             let values = pick(&values, &inserted)?;
             let edits = (0..inserted.len()).map(|n| Edit { old: None, new: Some(n) }).collect();
             return Ok(Resolved { values, edits });
         };
-        let (updated, olds, new) = update.run(ctx, queries, target, &values, met, parameters).await?;
-        target.check(queries, &new, updated.len())?;
+        let (updated, olds, new) = update.run(run, target, &values, met).await?;
+        target.check(run, &new, updated.len())?;
         // The rows written, in the order they were given, so that RETURNING keeps it.
         let mut order: Vec<(u32, usize)> = inserted.iter().chain(&updated).copied().zip(0..).collect();
         order.sort_unstable();
@@ -209,7 +206,7 @@ impl Update {
             let expr = planned.expression(n).cloned().ok_or_else(|| SqlError::internal("an assignment was lost"))?;
             let to = assignments.iter().find(|a| matches!(a.value, AssignedValue::Expression(at) if at == n));
             typed.push(match to {
-                Some(assignment) => type_placeholder(expr, target.column(assignment.position)?.ty),
+                Some(assignment) => type_placeholder(expr, target.column(assignment.position)?.ty, parameters),
                 None => expr,
             });
         }
@@ -230,19 +227,17 @@ impl Update {
     /// The rows that are updated (as numbered in the rows given), what they replace, and their new values.
     async fn run(
         &self,
-        ctx: &StatementContext,
-        queries: &dyn Queries,
+        run: Run<'_>,
         target: &Target,
         values: &[ArrayRef],
         met: Vec<(u32, Existing)>,
-        parameters: &[ScalarValue],
     ) -> Result<(Vec<u32>, Vec<Old>, Vec<ArrayRef>)> {
         let old = target.layout.decode(met.iter().map(|(_, item)| item.payload.as_ref()))?;
         let rows: Vec<u32> = met.iter().map(|(row, _)| *row).collect();
         let mut columns = old.clone();
         columns.extend(pick(values, &rows)?);
         let batch = batch_of(Arc::new(self.schema.as_arrow().clone()), columns, met.len())?;
-        let mut results = self.program.bind(queries, parameters)?.evaluate(queries, &batch)?;
+        let mut results = self.program.run(run, &batch)?;
         let kept: Vec<u32> = match results.pop_if(|_| self.filtered) {
             None => (0..met.len() as u32).collect(),
             Some(condition) => {
@@ -254,7 +249,7 @@ impl Update {
             }
         };
         let (old, results) = (pick(&old, &kept)?, pick(&results, &kept)?);
-        let new = set::apply(ctx, queries, target, &self.assignments, &self.incoming, &old, &results, kept.len()).await?;
+        let new = set::apply(run, target, &self.assignments, &self.incoming, &old, &results, kept.len()).await?;
         let mut olds = Vec::with_capacity(kept.len());
         let mut updated = Vec::with_capacity(kept.len());
         for (n, at) in kept.iter().enumerate() {

@@ -2,11 +2,9 @@
 
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
-use datafusion::common::ScalarValue;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 
-use super::Queries;
 use super::cells::{Cell, Cells};
 use super::conflict::Conflict;
 use super::parameters::Parameters;
@@ -16,6 +14,7 @@ use super::select::{fold, map_outputs, outputs};
 use super::set::{self, Incoming};
 use super::target::{Target, find_table, refuse_given_identity};
 use super::write::{Edit, write};
+use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{Execution, StatementContext};
 use crate::types::PgType;
@@ -60,7 +59,7 @@ pub async fn plan_insert(
     let overriding = insert.overwrite;
     let (given, source) = match &insert.source {
         None => (Vec::new(), Source::Defaults),
-        Some(query) => plan_source(ctx, queries, &target, named, query, overriding, parameters).await?,
+        Some(query) => plan_source(queries, &target, named, query, overriding, parameters).await?,
     };
     let conflict = match &insert.on {
         None => None,
@@ -133,7 +132,6 @@ fn given_columns(target: &Target, named: Option<Vec<usize>>, width: usize) -> Re
 }
 
 async fn plan_source(
-    ctx: &StatementContext,
     queries: &dyn Queries,
     target: &Target,
     named: Option<Vec<usize>>,
@@ -148,7 +146,7 @@ async fn plan_source(
         }
         let given = given_columns(target, named, width)?;
         let rows: Vec<&[ast::Expr]> = rows.iter().map(|row| row.content.as_slice()).collect();
-        let cells = Cells::plan(ctx, queries, target, &given, &rows, parameters).await?;
+        let cells = Cells::plan(queries, target, &given, &rows, parameters).await?;
         for (n, position) in given.iter().enumerate() {
             if cells.rows().iter().any(|row| !matches!(row.get(n), Some(Cell::Default))) {
                 refuse_given_identity(target.column(*position)?, overriding)?;
@@ -160,7 +158,7 @@ async fn plan_source(
     let given = given_columns(target, named, plan.schema().fields().len())?;
     let wanted = given.iter().map(|p| Ok(target.column(*p)?.ty)).collect::<Result<Vec<PgType>>>()?;
     let plan = map_outputs(queries, plan, |n, expr| match wanted.get(n) {
-        Some(ty) => type_placeholder(expr, *ty),
+        Some(ty) => type_placeholder(expr, *ty, parameters),
         None => expr,
     })?;
     let mut incoming = Vec::with_capacity(given.len());
@@ -199,44 +197,58 @@ impl Insert {
         &self.target
     }
 
-    pub async fn execute(&self, ctx: &StatementContext, queries: &dyn Queries, parameters: &[ScalarValue]) -> Result<Execution> {
-        let (values, rows) = self.new_rows(ctx, queries, parameters).await?;
-        self.target.check(queries, &values, rows)?;
+    /// Compiles what it can; whether it runs without a planner.
+    pub fn compile(&mut self, queries: &dyn Queries, parameters: &[PgType]) -> Result<bool> {
+        let mut all = self.target.compile(queries)?;
+        all &= match &mut self.source {
+            Source::Defaults => true,
+            Source::Values(cells) => cells.compile(queries, parameters)?,
+            Source::Query { .. } => false,
+        };
+        if let Some(conflict) = &mut self.conflict {
+            all &= conflict.compile(queries, parameters)?;
+        }
+        if let Some(returning) = &mut self.returning {
+            all &= returning.compile(queries, parameters)?;
+        }
+        Ok(all)
+    }
+
+    pub async fn execute(&self, run: Run<'_>) -> Result<Execution> {
+        let target = self.target.in_zone_of(run.ctx)?;
+        let target = target.as_ref();
+        let (values, rows) = self.new_rows(run, target).await?;
+        target.check(run, &values, rows)?;
         let (values, edits) = match &self.conflict {
             None => (values, (0..rows).map(|n| Edit { old: None, new: Some(n) }).collect()),
             Some(conflict) => {
-                let resolved = conflict.resolve(ctx, queries, &self.target, values, rows, parameters).await?;
+                let resolved = conflict.resolve(run, target, values, rows).await?;
                 (resolved.values, resolved.edits)
             }
         };
         let rows = edits.len();
         let returning = match &self.returning {
             None => None,
-            Some(returning) => Some(returning.rows(queries, parameters, values.clone(), rows)?),
+            Some(returning) => Some(returning.rows(run, values.clone(), rows)?),
         };
-        write(ctx, &self.target, edits, &values).await?;
+        write(run.ctx, target, edits, &values).await?;
         Ok(Execution::Modified { count: rows as u64, returning })
     }
 
     /// The layout's columns of the rows to insert, constraints not yet checked.
-    async fn new_rows(
-        &self,
-        ctx: &StatementContext,
-        queries: &dyn Queries,
-        parameters: &[ScalarValue],
-    ) -> Result<(Vec<ArrayRef>, usize)> {
+    async fn new_rows(&self, run: Run<'_>, target: &Target) -> Result<(Vec<ArrayRef>, usize)> {
         let (given, rows): (Vec<ArrayRef>, usize) = match &self.source {
             Source::Defaults => (Vec::new(), 1),
             Source::Values(cells) => {
-                let columns = cells.columns(ctx, queries, &self.target, &self.given, parameters).await?;
+                let columns = cells.columns(run, target, &self.given).await?;
                 (columns, cells.rows().len())
             }
             Source::Query { plan, incoming } => {
-                let Some(batch) = one_batch(queries.collect(plan, parameters).await?)? else {
+                let Some(batch) = one_batch(run.collect(plan).await?)? else {
                     return self.empty();
                 };
                 let columns = self.given.iter().zip(incoming).zip(batch.columns());
-                let brought = columns.map(|((position, incoming), array)| incoming.bring(&self.target, *position, array));
+                let brought = columns.map(|((position, incoming), array)| incoming.bring(target, *position, array));
                 (brought.collect::<Result<_>>()?, batch.num_rows())
             }
         };
@@ -244,7 +256,7 @@ impl Insert {
         for position in 0..self.target.layout.columns.len() {
             values.push(match self.given.iter().position(|p| *p == position).and_then(|n| given.get(n)) {
                 Some(array) => array.clone(),
-                None => self.target.default_values(ctx, queries, position, rows).await?,
+                None => target.default_values(run, position, rows).await?,
             });
         }
         Ok((values, rows))

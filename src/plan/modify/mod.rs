@@ -6,21 +6,26 @@
 
 mod assign;
 mod cells;
+mod compiled;
 mod conflict;
+mod copy;
 mod existing;
 mod insert;
 mod parameters;
 mod program;
 mod returning;
+mod run;
 mod select;
 mod set;
 mod target;
 #[cfg(test)]
 mod tests;
+mod text_rows;
 mod update;
 mod values;
 mod write;
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -31,12 +36,14 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 
+pub use self::copy::{CopyInsert, HistoryLoad};
 use self::insert::Insert;
 use self::parameters::Parameters;
+pub use self::run::Run;
 use self::update::Change;
 use super::{Execution, ResultColumn, StatementContext};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::TableDef;
+use crate::history::{Authority, TableDef};
 use crate::types::PgType;
 
 /// What writing needs of the engine: queries planned and run under one statement's context.
@@ -44,7 +51,7 @@ use crate::types::PgType;
 /// A scan of a table that is written to must resolve, by name and beside the table's own columns, `_version`
 /// (the number of the live state read) and [`ITEM_KEY`] (the item's key, Binary); neither is in `*`.
 #[async_trait]
-pub trait Queries: Send + Sync {
+pub trait Queries: Send + Sync + Debug {
     /// The state that expressions are planned under: functions, planners, analyzer rules of the statement.
     fn state(&self) -> &SessionState;
 
@@ -66,6 +73,7 @@ pub const ITEM_KEY: &str = "_key";
 pub struct Modify {
     parameters: Vec<PgType>,
     kind: Kind,
+    compiled: bool,
 }
 
 #[derive(Debug)]
@@ -83,7 +91,7 @@ pub async fn plan_insert(
 ) -> Result<Modify> {
     let mut parameters = Parameters::new(declared);
     let kind = Kind::Insert(insert::plan_insert(ctx, queries, insert, &mut parameters).await?);
-    Ok(Modify { parameters: parameters.finish(), kind })
+    Modify::new(queries, parameters, kind)
 }
 
 /// Analyses an UPDATE.
@@ -95,7 +103,7 @@ pub async fn plan_update(
 ) -> Result<Modify> {
     let mut parameters = Parameters::new(declared);
     let kind = Kind::Change(update::plan_update(ctx, queries, update, &mut parameters).await?);
-    Ok(Modify { parameters: parameters.finish(), kind })
+    Modify::new(queries, parameters, kind)
 }
 
 /// Analyses a DELETE.
@@ -107,10 +115,24 @@ pub async fn plan_delete(
 ) -> Result<Modify> {
     let mut parameters = Parameters::new(declared);
     let kind = Kind::Change(update::plan_delete(ctx, queries, delete, &mut parameters).await?);
-    Ok(Modify { parameters: parameters.finish(), kind })
+    Modify::new(queries, parameters, kind)
 }
 
 impl Modify {
+    fn new(queries: &dyn Queries, parameters: Parameters, mut kind: Kind) -> Result<Self> {
+        let parameters = parameters.finish();
+        let compiled = match &mut kind {
+            Kind::Insert(insert) => insert.compile(queries, &parameters)?,
+            Kind::Change(change) => change.compile(queries, &parameters)?,
+        };
+        Ok(Self { parameters, kind, compiled })
+    }
+
+    /// Whether it runs without a planner: with [`Run::compiled`].
+    pub fn is_compiled(&self) -> bool {
+        self.compiled
+    }
+
     /// Types of `$1` …
     pub fn parameters(&self) -> &[PgType] {
         &self.parameters
@@ -151,13 +173,23 @@ impl Modify {
     }
 
     /// Runs it: reads, checks, and writes to `ctx.transaction`, whole or not at all. Always `Execution::Modified`.
-    /// 25006 where nothing may be written.
-    pub async fn execute(&self, ctx: &StatementContext, queries: &dyn Queries, parameters: &[ScalarValue]) -> Result<Execution> {
-        refuse_read_only(ctx, self.verb())?;
+    /// 25006 where nothing may be written, 42501 without the privilege.
+    pub async fn execute(&self, run: Run<'_>) -> Result<Execution> {
+        refuse_read_only(run.ctx, self.verb())?;
+        allow(run.ctx, self.table(), self.verb())?;
         match &self.kind {
-            Kind::Insert(insert) => insert.execute(ctx, queries, parameters).await,
-            Kind::Change(change) => change.execute(ctx, queries, parameters).await,
+            Kind::Insert(insert) => insert.execute(run).await,
+            Kind::Change(change) => change.execute(run).await,
         }
+    }
+}
+
+/// 42501 unless the current role has this privilege on the table.
+pub fn allow(ctx: &StatementContext, table: &TableDef, privilege: &str) -> Result<()> {
+    let authority = Authority { superuser: ctx.superuser, roles: [ctx.current_user.clone()].into() };
+    match authority.may(privilege, &table.grants, &table.owner) {
+        true => Ok(()),
+        false => Err(crate::history::privilege::denied("table", &table.name.name)),
     }
 }
 

@@ -17,7 +17,9 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::sql::sqlparser::ast;
 
-use super::Queries;
+use super::compiled::Compiled;
+use super::parameters::{Parameters, number};
+use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::PgType;
 
@@ -28,6 +30,8 @@ pub struct RowProgram {
     /// A projection over nothing of that schema; carries the expressions through DataFusion's plan rewrites.
     plan: LogicalPlan,
     fields: Vec<FieldRef>,
+    /// The same, once and for all, where that can be.
+    compiled: Option<Arc<Compiled>>,
 }
 
 /// A program with its parameters in it, ready for batches.
@@ -51,7 +55,7 @@ impl RowProgram {
         let plan = LogicalPlan::Projection(projection);
         let analysed = analyse(queries, plan.clone())?;
         let fields = analysed.schema().fields().iter().cloned().collect();
-        Ok(Self { schema, plan, fields })
+        Ok(Self { schema, plan, fields, compiled: None })
     }
 
     /// What each expression gives.
@@ -73,6 +77,27 @@ impl RowProgram {
         match &self.plan {
             LogicalPlan::Projection(projection) => projection.expr.get(n).map(strip_alias),
             _ => None,
+        }
+    }
+
+    /// Compiles it for all executions with parameters of these types, when nothing in it depends on one
+    /// execution's surroundings; whether it did.
+    pub fn compile(&mut self, queries: &dyn Queries, parameters: &[PgType]) -> Result<bool> {
+        if self.compiled.is_none() {
+            let LogicalPlan::Projection(projection) = &self.plan else { return Ok(false) };
+            // What cannot be compiled now fails, if it does, where the general path fails: at execution.
+            let compiled = Compiled::new(queries, &projection.expr, &self.schema, parameters).unwrap_or(None);
+            self.compiled = compiled.map(Arc::new);
+        }
+        Ok(self.compiled.is_some())
+    }
+
+    /// Each expression's value for every row of the batch, whose columns are the program's schema.
+    pub fn run(&self, run: Run<'_>, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        match (&self.compiled, run.queries) {
+            (Some(compiled), _) => compiled.run(run, batch),
+            (None, Some(queries)) => self.bind(queries, run.parameters)?.evaluate(queries, batch),
+            (None, None) => Err(SqlError::internal("an expression that needs planning was run without a planner")),
         }
     }
 
@@ -143,7 +168,7 @@ fn analyse(queries: &dyn Queries, plan: LogicalPlan) -> Result<LogicalPlan> {
     state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(|e| queries.diagnose(e))
 }
 
-fn simplifier(state: &SessionState, schema: &DFSchemaRef) -> ExprSimplifier {
+pub fn simplifier(state: &SessionState, schema: &DFSchemaRef) -> ExprSimplifier {
     let context = SimplifyContext::builder()
         .with_schema(schema.clone())
         .with_config_options(Arc::clone(state.config_options()))
@@ -176,14 +201,16 @@ pub fn untyped_literal(expr: &Expr) -> Option<Option<&str>> {
     }
 }
 
-/// A bare parameter whose type nobody has settled gets this one; every other expression stays.
-pub fn type_placeholder(expr: Expr, ty: PgType) -> Expr {
+/// A bare parameter whose type nobody has settled gets this one, unless it has one elsewhere; every other
+/// expression stays.
+pub fn type_placeholder(expr: Expr, ty: PgType, parameters: &Parameters) -> Expr {
     match expr {
         Expr::Placeholder(Placeholder { id, field: None }) => {
+            let ty = number(&id).and_then(|n| parameters.get(n)).unwrap_or(ty);
             Expr::Placeholder(Placeholder { id, field: Some(Arc::new(ty.field("", true))) })
         }
         Expr::Alias(mut alias) => {
-            alias.expr = Box::new(type_placeholder(*alias.expr, ty));
+            alias.expr = Box::new(type_placeholder(*alias.expr, ty, parameters));
             Expr::Alias(alias)
         }
         other => other,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
-use datafusion::common::{DFSchemaRef, ScalarValue};
+use datafusion::common::DFSchemaRef;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::sql::sqlparser::ast;
 
-use super::Queries;
 use super::program::RowProgram;
 use super::select::fold;
 use super::target::Target;
+use super::{Queries, Run};
 use crate::error::{Result, SqlError};
 use crate::plan::rows::batch_of;
 use crate::plan::{ResultColumn, RowStream};
@@ -82,16 +82,15 @@ impl Returning {
         &self.program
     }
 
+    /// Whether its expressions could be compiled for good.
+    pub fn compile(&mut self, queries: &dyn Queries, parameters: &[PgType]) -> Result<bool> {
+        self.program.compile(queries, parameters)
+    }
+
     /// The rows to return; `values` are the columns of the clause's schema.
-    pub fn rows(
-        &self,
-        queries: &dyn Queries,
-        parameters: &[ScalarValue],
-        values: Vec<ArrayRef>,
-        rows: usize,
-    ) -> Result<RowStream> {
+    pub fn rows(&self, run: Run<'_>, values: Vec<ArrayRef>, rows: usize) -> Result<RowStream> {
         let batch = batch_of(self.input.clone(), conform(values, &self.input)?, rows)?;
-        let results = self.program.bind(queries, parameters)?.evaluate(queries, &batch)?;
+        let results = self.program.run(run, &batch)?;
         self.stream(vec![batch_of(self.output.clone(), conform(results, &self.output)?, rows)?])
     }
 

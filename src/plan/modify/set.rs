@@ -5,14 +5,13 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast;
 
-use super::Queries;
+use super::Run;
 use super::assign::{assign, assignable, not_assignable};
 use super::program::untyped_literal;
 use super::select::fold;
 use super::target::{Target, repeat};
 use super::values::read_literal;
 use crate::error::{Result, SqlError, SqlState};
-use crate::plan::StatementContext;
 use crate::types::{Identity, PgType, text};
 
 /// One column that gets a new value.
@@ -144,8 +143,7 @@ impl Incoming {
 
 /// The rows after the assignments: `old` are the layout's columns, `results` the expressions' values.
 pub async fn apply(
-    ctx: &StatementContext,
-    queries: &dyn Queries,
+    run: Run<'_>,
     target: &Target,
     assignments: &[Assignment],
     incoming: &[Incoming],
@@ -157,7 +155,7 @@ pub async fn apply(
     for assignment in assignments {
         let position = assignment.position;
         let values = match assignment.value {
-            AssignedValue::Default => target.default_values(ctx, queries, position, rows).await?,
+            AssignedValue::Default => target.default_values(run, position, rows).await?,
             AssignedValue::Expression(n) => match (incoming.get(n), results.get(n)) {
                 (Some(incoming), Some(values)) => incoming.bring(target, position, values)?,
                 _ => return Err(SqlError::internal("an assignment lost its expression")),

@@ -1,5 +1,6 @@
 //! The table a statement writes to: found by name, with its defaults and checks compiled.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, new_null_array};
@@ -9,11 +10,11 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::Queries;
 use super::assign::{assign, assignable, not_assignable};
 use super::program::{RowProgram, untyped_literal};
 use super::select::fold;
 use super::values::{read_literal, row_text};
+use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{ColumnDef, SequenceDef, TableDef};
 use crate::plan::StatementContext;
@@ -29,6 +30,7 @@ pub struct Target {
     checks: Option<RowProgram>,
     /// The session's, read once.
     pub zone: Zone,
+    zone_name: String,
 }
 
 /// Where a column's value comes from when the statement gives none.
@@ -92,7 +94,16 @@ impl Target {
         let defaults =
             layout.columns.iter().map(|column| default_of(ctx, queries, &layout.table, column, zone)).collect::<Result<_>>()?;
         let checks = compile_checks(queries, &layout)?;
-        Ok(Self { layout, defaults, checks, zone })
+        Ok(Self { layout, defaults, checks, zone, zone_name: ctx.time_zone.clone() })
+    }
+
+    /// The same under the statement's time zone, which may have changed since it was planned.
+    pub fn in_zone_of(&self, ctx: &StatementContext) -> Result<Cow<'_, Target>> {
+        if ctx.time_zone == self.zone_name {
+            return Ok(Cow::Borrowed(self));
+        }
+        let zone = Zone::parse(&ctx.time_zone)?;
+        Ok(Cow::Owned(Self { zone, zone_name: ctx.time_zone.clone(), ..self.clone() }))
     }
 
     pub fn table(&self) -> &TableDef {
@@ -117,13 +128,7 @@ impl Target {
     }
 
     /// `rows` values of a column that the statement gives none for.
-    pub async fn default_values(
-        &self,
-        ctx: &StatementContext,
-        queries: &dyn Queries,
-        position: usize,
-        rows: usize,
-    ) -> Result<ArrayRef> {
+    pub async fn default_values(&self, run: Run<'_>, position: usize, rows: usize) -> Result<ArrayRef> {
         let column = self.column(position)?;
         match self.defaults.get(position) {
             None => Ok(new_null_array(&column.ty.arrow(), rows)),
@@ -131,26 +136,40 @@ impl Target {
             Some(DefaultValue::Sequence(sequence)) => {
                 let mut numbers = Vec::with_capacity(rows);
                 for _ in 0..rows {
-                    numbers.push(next_value(ctx, sequence).await?);
+                    numbers.push(run.ctx.database.next_value(sequence).await?);
                 }
                 let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
                 assign(&numbers, PgType::INT8, column.ty, self.zone)
             }
             Some(DefaultValue::Expression(program, from)) => {
                 let batch = batch_of(SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()), Vec::new(), rows)?;
-                let values = program.bind(queries, &[])?.evaluate(queries, &batch)?;
+                let values = program.run(run.without_parameters(), &batch)?;
                 let values = values.first().ok_or_else(|| SqlError::internal("a default gave no value"))?;
                 assign(values, *from, column.ty, self.zone)
             }
         }
     }
 
+    /// Compiles checks and defaults as far as they can be; whether all of them could.
+    pub fn compile(&mut self, queries: &dyn Queries) -> Result<bool> {
+        let mut all = true;
+        for default in &mut self.defaults {
+            if let DefaultValue::Expression(program, _) = default {
+                all &= program.compile(queries, &[])?;
+            }
+        }
+        if let Some(checks) = &mut self.checks {
+            all &= checks.compile(queries, &[])?;
+        }
+        Ok(all)
+    }
+
     /// Checks NOT NULL and CHECK of every row; the first row that breaks one is the error.
-    pub fn check(&self, queries: &dyn Queries, values: &[ArrayRef], rows: usize) -> Result<()> {
+    pub fn check(&self, run: Run<'_>, values: &[ArrayRef], rows: usize) -> Result<()> {
         self.check_nulls(values)?;
         let Some(program) = &self.checks else { return Ok(()) };
         let batch = self.layout.batch(values.to_vec(), rows)?;
-        let results = program.bind(queries, &[])?.evaluate(queries, &batch)?;
+        let results = program.run(run.without_parameters(), &batch)?;
         for (check, result) in self.table().checks.iter().zip(&results) {
             let Some(result) = result.as_boolean_opt() else { continue };
             // NULL passes: only false breaks a check.
@@ -202,11 +221,6 @@ pub fn qualified(alias: &str, schema: &SchemaRef) -> Result<DFSchemaRef> {
 
 pub fn repeat(value: &ScalarValue, rows: usize) -> Result<ArrayRef> {
     value.to_array_of_size(rows).map_err(|e| SqlError::internal(format!("a constant cannot be repeated: {e}")))
-}
-
-/// The next number of a sequence.
-pub async fn next_value(ctx: &StatementContext, sequence: &SequenceDef) -> Result<i64> {
-    Ok(ctx.database.next_value(sequence).await?)
 }
 
 /// An expression from a definition.

@@ -20,7 +20,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use futures::TryStreamExt;
 use parking_lot::Mutex;
 
-use super::{ITEM_KEY, Modify, Queries, plan_delete, plan_insert, plan_update};
+use super::{ITEM_KEY, Modify, Queries, Run, plan_delete, plan_insert, plan_update};
 use crate::error::{Result, SqlError};
 use crate::history::{Database, TableDef};
 use crate::plan::rows::RowLayout;
@@ -33,6 +33,7 @@ use crate::types::{PgType, Zone, write_value};
 use crate::versions::{Context, KeyFilter, Scope};
 
 /// Plans with DataFusion alone, over tables that hold what the transaction sees.
+#[derive(Debug)]
 struct PlainQueries {
     state: SessionState,
 }
@@ -85,7 +86,7 @@ pub struct Done(pub u64, pub Vec<String>);
 
 impl Client {
     pub async fn with_tables(tables: Vec<TableDef>) -> Self {
-        let clock = Arc::new(ManualClock::at(1_000_000));
+        let clock = Arc::new(ManualClock::at(1_790_000_000_000_000));
         let index = Arc::new(MemoryIndex::new(clock.clone()));
         let database = Database::open("d", index, Arc::new(InlinePayloads), clock).await.unwrap();
         let mut transaction = database.begin(Context::default());
@@ -116,7 +117,7 @@ impl Client {
         }
         let queries = self.queries().await;
         let modify = self.plan(&queries, sql).await?;
-        let done = match modify.execute(&self.ctx, &queries, parameters).await? {
+        let done = match modify.execute(Run::planned(&self.ctx, &queries, parameters)).await? {
             Execution::Modified { count, returning: None } => Done(count, Vec::new()),
             Execution::Modified { count, returning: Some(rows) } => {
                 let types: Vec<PgType> = rows.columns.iter().map(|c| c.ty).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use datafusion::arrow::compute::{concat_batches, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
-use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue, TableReference};
+use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 
@@ -18,7 +18,7 @@ use super::select::{column_of, fold, map_outputs, named, outputs, select};
 use super::set::{self, AssignedValue, Assignment, Incoming};
 use super::target::{Target, find_table};
 use super::write::{Edit, write};
-use super::{ITEM_KEY, Queries};
+use super::{ITEM_KEY, Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{Execution, StatementContext};
 use crate::types::PgType;
@@ -117,7 +117,7 @@ impl Parts<'_> {
         let plan = queries.plan(select(items, from, self.selection.cloned())?).await?;
         let columns = wanted_columns(&target, assignments.as_deref().unwrap_or(&[]), assigned)?;
         let plan = map_outputs(queries, plan, |n, expr| match n.checked_sub(own + 2).and_then(|n| columns.get(n)) {
-            Some(ty) => type_placeholder(expr, *ty),
+            Some(ty) => type_placeholder(expr, *ty, parameters),
             None => expr,
         })?;
         let assignments = match assignments {
@@ -231,6 +231,15 @@ fn returning_schema(target: &Target, alias: &str, plan: &LogicalPlan, first: usi
 }
 
 impl Change {
+    /// Compiles what it can; whether it runs without a planner.
+    pub fn compile(&mut self, queries: &dyn Queries, parameters: &[PgType]) -> Result<bool> {
+        self.target.compile(queries)?;
+        if let Some(returning) = &mut self.returning {
+            returning.compile(queries, parameters)?;
+        }
+        Ok(false)
+    }
+
     pub fn is_update(&self) -> bool {
         self.assignments.is_some()
     }
@@ -244,22 +253,23 @@ impl Change {
         &self.target
     }
 
-    pub async fn execute(&self, ctx: &StatementContext, queries: &dyn Queries, parameters: &[ScalarValue]) -> Result<Execution> {
-        let batches = queries.collect(&self.plan, parameters).await?;
-        let own = self.target.layout.columns.len();
-        let Some(rows) = one_of_each(batches, own + 1)? else {
+    pub async fn execute(&self, run: Run<'_>) -> Result<Execution> {
+        let target = self.target.in_zone_of(run.ctx)?;
+        let target = target.as_ref();
+        let own = target.layout.columns.len();
+        let Some(rows) = one_of_each(run.collect(&self.plan).await?, own + 1)? else {
             let returning = self.returning.as_ref().map(Returning::none).transpose()?;
             return Ok(Execution::Modified { count: 0, returning });
         };
         let count = rows.num_rows();
-        let old = layout_columns(&self.target, &rows)?;
+        let old = layout_columns(target, &rows)?;
         let olds = self.old_items(&rows, &old)?;
         let (new, edits) = match &self.assignments {
             None => (old, olds.into_iter().map(|old| Edit { old: Some(old), new: None }).collect()),
             Some((assignments, incoming)) => {
                 let results = &rows.columns()[own + 2..own + 2 + incoming.len()];
-                let new = set::apply(ctx, queries, &self.target, assignments, incoming, &old, results, count).await?;
-                self.target.check(queries, &new, count)?;
+                let new = set::apply(run, target, assignments, incoming, &old, results, count).await?;
+                target.check(run, &new, count)?;
                 let edits = olds.into_iter().enumerate().map(|(n, old)| Edit { old: Some(old), new: Some(n) });
                 (new, edits.collect())
             }
@@ -270,10 +280,10 @@ impl Change {
                 let assigned = self.assignments.as_ref().map_or(0, |(_, incoming)| incoming.len());
                 let mut values = new.clone();
                 values.extend_from_slice(&rows.columns()[own + 2 + assigned..]);
-                Some(returning.rows(queries, parameters, values, count)?)
+                Some(returning.rows(run, values, count)?)
             }
         };
-        write(ctx, &self.target, edits, &new).await?;
+        write(run.ctx, target, edits, &new).await?;
         Ok(Execution::Modified { count: count as u64, returning })
     }
 

@@ -4,9 +4,11 @@
 //! meanwhile is caught when the store commits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use bytes::Bytes;
 use datafusion::arrow::array::ArrayRef;
+use futures::TryStreamExt;
 
 use super::existing::Old;
 use super::existing::read_items;
@@ -16,9 +18,12 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::history::ColumnId;
 use crate::plan::StatementContext;
 use crate::plan::keys::hidden_key;
-use crate::store::IndexEntry;
+use crate::store::{IndexEntry, ScanRequest};
 use crate::types::PgType;
-use crate::versions::{IndexId, ItemKey};
+use crate::versions::{IndexId, ItemKey, KeyFilter, Scope};
+
+/// Above so many new keys, one read of the range they span is tried before one read for each.
+const MANY_KEYS: usize = 64;
 
 /// One row of a statement: a new item, a new state of an old one (of another key, perhaps), or an end.
 #[derive(Debug, Default)]
@@ -34,7 +39,6 @@ struct Row {
 }
 
 struct NewState {
-    row: usize,
     key: ItemKey,
     payload: Bytes,
     entries: Vec<IndexEntry>,
@@ -44,7 +48,35 @@ struct NewState {
 /// and of the columns' types; 23505 when a key would be held twice.
 pub async fn write(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<()> {
     let rows = prepare(ctx, target, edits, values).await?;
-    let check = Uniqueness { ctx, target, values, rows: &rows };
+    write_rows(ctx, target, rows).await
+}
+
+/// A row that comes without arrays.
+#[derive(Debug)]
+pub struct NewRow {
+    /// `None` for a table without primary key.
+    pub key: Option<ItemKey>,
+    pub payload: Bytes,
+    pub entries: Vec<IndexEntry>,
+}
+
+/// As [`write`], of rows that are all new and encoded already.
+pub async fn write_new(ctx: &StatementContext, target: &Target, rows: Vec<NewRow>) -> Result<()> {
+    let hidden = rows.iter().filter(|row| row.key.is_none()).count() as u64;
+    let mut number = if hidden == 0 { 0 } else { ctx.database.row_numbers(target.table(), hidden).await? };
+    let mut numbered = Vec::with_capacity(rows.len());
+    for row in rows {
+        let key = row.key.unwrap_or_else(|| {
+            number += 1;
+            hidden_key(number - 1)
+        });
+        numbered.push(Row { old: None, new: Some(NewState { key, payload: row.payload, entries: row.entries }) });
+    }
+    write_rows(ctx, target, numbered).await
+}
+
+async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> Result<()> {
+    let check = Uniqueness { ctx, target, rows: &rows };
     check.keys().await?;
     check.indexes().await?;
     ctx.cancel.check()?;
@@ -91,7 +123,7 @@ async fn prepare(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, valu
                     (false, None) => hidden_key(numbers.next().ok_or_else(|| SqlError::internal("row numbers ran out"))?),
                 };
                 let entries = layout.keys.entries(values, row)?;
-                Some(NewState { row, key, payload: layout.encode(values, row)?, entries })
+                Some(NewState { key, payload: layout.encode(values, row)?, entries })
             }
         };
         rows.push(Row { old: edit.old, new });
@@ -102,7 +134,6 @@ async fn prepare(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, valu
 struct Uniqueness<'a> {
     ctx: &'a StatementContext,
     target: &'a Target,
-    values: &'a [ArrayRef],
     rows: &'a [Row],
 }
 
@@ -120,7 +151,7 @@ impl Uniqueness<'_> {
             if let Some(new) = new
                 && !taken.insert(&new.key)
             {
-                return Err(self.duplicate_key(new.row));
+                return Err(self.duplicate_key(new));
             }
             if old != new.map(|new| &new.key) {
                 left.extend(old);
@@ -129,14 +160,44 @@ impl Uniqueness<'_> {
         }
         arriving.retain(|new| !left.contains(&new.key));
         let keys: Vec<ItemKey> = arriving.iter().map(|new| new.key.clone()).collect();
-        if keys.is_empty() {
+        if keys.is_empty() || (keys.len() > MANY_KEYS && self.none_between(&keys).await?) {
             return Ok(());
         }
         let existing = read_items(self.ctx, self.target, &keys).await?;
         match arriving.iter().zip(existing).find(|(_, item)| item.is_some()) {
-            Some((new, _)) => Err(self.duplicate_key(new.row)),
+            Some((new, _)) => Err(self.duplicate_key(new)),
             None => Ok(()),
         }
+    }
+
+    /// Whether no live item has a key from the least to the greatest of these: one short read instead of one
+    /// for each, which is what loads in the order of the key need.
+    async fn none_between(&self, keys: &[ItemKey]) -> Result<bool> {
+        let (Some(low), Some(high)) = (keys.iter().min(), keys.iter().max()) else { return Ok(true) };
+        let (snapshot, overlay) = {
+            let transaction = self.ctx.transaction.lock();
+            (transaction.snapshot, transaction.overlay(self.target.table().id))
+        };
+        let own = overlay.as_ref().is_some_and(|o| o.rows.range::<ItemKey, _>(low..=high).any(|(_, row)| row.state.is_some()));
+        if own || overlay.as_ref().is_some_and(|o| o.truncated) {
+            return Ok(!own);
+        }
+        let request = ScanRequest {
+            table: self.target.table().id,
+            snapshot,
+            scope: Scope::Current,
+            keys: KeyFilter::Range { low: Bound::Included(low.clone()), high: Bound::Included(high.clone()) },
+            candidates: None,
+            payloads: false,
+            limit: Some(1),
+        };
+        let mut scan = self.ctx.database.scan(request);
+        while let Some(batch) = scan.try_next().await? {
+            if !batch.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// No two items with one entry in a unique index.
@@ -152,7 +213,7 @@ impl Uniqueness<'_> {
             let had: &[IndexEntry] = row.old.as_ref().map_or(&[], |old| &old.entries);
             for entry in new.entries.iter().filter(|e| e.unique) {
                 if holders.insert((entry.index, &entry.key), &new.key).is_some() {
-                    return Err(self.duplicate_entry(entry, new.row));
+                    return Err(self.duplicate_entry(entry, new));
                 }
                 if !had.contains(entry) {
                     arriving.push((entry, new));
@@ -172,29 +233,29 @@ impl Uniqueness<'_> {
         let own = overlay.as_ref().map(|o| own_holders(o, &touched)).unwrap_or_default();
         for (entry, new) in arriving {
             if own.contains(&(entry.index, &entry.key)) {
-                return Err(self.duplicate_entry(entry, new.row));
+                return Err(self.duplicate_entry(entry, new));
             }
             let holder = self.ctx.database.unique_holder(entry.index, &entry.key).await?;
             let Some(holder) = holder else { continue };
             let settled = overlay.as_ref().is_some_and(|o| o.truncated || o.rows.contains_key(&holder));
             if !settled && !touched.contains_key(&holder) {
-                return Err(self.duplicate_entry(entry, new.row));
+                return Err(self.duplicate_entry(entry, new));
             }
         }
         Ok(())
     }
 
-    fn duplicate_key(&self, row: usize) -> SqlError {
+    fn duplicate_key(&self, row: &NewState) -> SqlError {
         let (name, columns) = match &self.target.table().primary_key {
             Some((name, columns)) => (name.as_str(), columns.as_slice()),
             None => ("", &[][..]),
         };
-        duplicate(self.target, name, columns, self.values, row)
+        duplicate(self.target, name, columns, &row.payload)
     }
 
-    fn duplicate_entry(&self, entry: &IndexEntry, row: usize) -> SqlError {
+    fn duplicate_entry(&self, entry: &IndexEntry, row: &NewState) -> SqlError {
         match self.target.table().uniques.iter().find(|u| u.id == entry.index) {
-            Some(unique) => duplicate(self.target, &unique.name, &unique.columns, self.values, row),
+            Some(unique) => duplicate(self.target, &unique.name, &unique.columns, &row.payload),
             None => SqlError::internal("an index without a definition holds this key"),
         }
     }
@@ -213,12 +274,16 @@ fn own_holders<'a>(
 }
 
 /// 23505 with the key as PostgreSQL shows it.
-pub fn duplicate(target: &Target, constraint: &str, columns: &[ColumnId], values: &[ArrayRef], row: usize) -> SqlError {
+fn duplicate(target: &Target, constraint: &str, columns: &[ColumnId], payload: &[u8]) -> SqlError {
     let positions: Vec<usize> = columns.iter().filter_map(|id| target.layout.columns.iter().position(|c| c.id == *id)).collect();
     let names: Vec<&str> = positions.iter().map(|p| target.layout.columns[*p].name.as_str()).collect();
     let types: Vec<PgType> = positions.iter().map(|p| target.layout.columns[*p].ty).collect();
+    let values = match target.layout.decode([payload]) {
+        Ok(values) => values,
+        Err(error) => return error,
+    };
     let arrays: Vec<ArrayRef> = positions.iter().map(|p| values[*p].clone()).collect();
-    let shown = row_text(&arrays, &types, row, target.zone);
+    let shown = row_text(&arrays, &types, 0, target.zone);
     let table = &target.table().name;
     let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
     SqlError::new(SqlState::UNIQUE_VIOLATION, message)

@@ -5,7 +5,7 @@
 //! its digits; NaN and the infinities are strings; json and jsonb are the value itself. An absent member reads
 //! as the column's `missing` value, `null` as NULL. Knows no table definition beyond the columns it is given.
 
-mod calendar;
+pub(in crate::plan) mod calendar;
 mod decode;
 mod encode;
 #[cfg(test)]

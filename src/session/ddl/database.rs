@@ -55,7 +55,7 @@ impl Session {
             return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, format!("database \"{name}\" does not exist")));
         };
         let user = self.current_user();
-        if !super::super::roles::authority(&self.shared.tenancy, &user).owns(&def.owner) {
+        if !self.shared.tenancy.authority(&user, name).owns(&def.owner) {
             return Err(crate::history::privilege::not_owner("database", name));
         }
         if name == self.database.name() {

@@ -58,7 +58,7 @@ impl Session {
     async fn define_in_database(&mut self, ddl: &Ddl) -> Result<&'static str> {
         let ctx = self.context().await?;
         let catalog = Catalog::clone(&ctx.transaction.lock().catalog);
-        let authority = authority(&self.shared.tenancy, &ctx.current_user);
+        let authority = authority(&self.shared.tenancy, ctx.database.name(), &ctx.current_user);
         let mut change = Change { ctx, engine: Arc::clone(&self.shared.engine), authority, catalog };
         match ddl {
             Ddl::CreateTable(create) => change.create_table(create).await?,

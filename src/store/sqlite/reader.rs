@@ -1,20 +1,20 @@
 //! Reads that answer at once: single items, counters, stamps, definitions; and the pool they read through.
 //!
-//! None of them needs a transaction of several statements. A state moves from `head` to `version` in one
-//! commit and never back, so whoever looks into `head` first and into `version` after finds what the snapshot
-//! has. Scans, which look into both at once, are in `scan`.
+//! Each of them is one statement, hence one read transaction, except where commits cannot change what a second
+//! one finds. Scans are in `scan`.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::apply::query;
 use super::row;
 use super::schema::{counted, failure, open_reader, stored};
 use crate::store::{CatalogRow, StoreError, StoredVersion};
-use crate::versions::{CommitInfo, CommitNo, CommitStamp, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp, Version};
+use crate::versions::{CommitInfo, CommitNo, CommitStamp, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp};
 
 /// More idle connections than this are closed.
 const IDLE: usize = 32;
@@ -76,13 +76,9 @@ impl Moment {
             Scope::FromTo { .. } | Scope::Between { .. } | Scope::ContainedIn { .. } | Scope::All => None,
         }
     }
-
-    fn has(self, version: Version) -> bool {
-        version.period.begun <= self.commit && version.period.from <= self.at
-    }
 }
 
-/// The state of one item in a scope that picks at most one.
+/// The state of one item in a scope that picks at most one. One statement, hence one read transaction.
 pub fn get(
     conn: &Connection,
     table: TableId,
@@ -92,34 +88,44 @@ pub fn get(
 ) -> Result<Option<StoredVersion>, StoreError> {
     let moment = Moment::of(scope, snapshot)
         .ok_or_else(|| StoreError::Engine("a read of single states was asked for a range of them".to_owned()))?;
-    let newest = match head(conn, table, key)? {
-        Some((version, pid)) if moment.has(version) => Some((version, pid)),
-        _ => closed(conn, table, key, moment)?,
+    let sql = if payloads { NEWEST_WITH_PAYLOAD } else { NEWEST };
+    let params = params![table.0, key.as_bytes(), moment.at.micros(), stored(moment.commit.0)];
+    let newest = query(conn, sql, params, |r| {
+        let ended = r.get_ref(4).map_err(failure)? != ValueRef::Null;
+        let mut version = if ended { row::closed_version(r, 0, 4)? } else { row::open_version(r, 0)? };
+        if !version.period.is_visible(scope, snapshot) {
+            return Ok(None);
+        }
+        version.period = version.period.under(snapshot).unwrap_or(version.period);
+        let payload = if payloads { row::payload(r.get_ref(7).map_err(failure)?)? } else { row::no_payload() };
+        Ok(Some(StoredVersion { key: key.clone(), version, payload }))
+    })?;
+    Ok(newest.flatten())
+}
+
+/// The open state if it is of the moment, else the newest closed one that is: states begin in the order of the
+/// commits that brought them. The second half runs only when the first finds nothing.
+macro_rules! newest {
+    ($doc:literal, $join:literal) => {
+        concat!(
+            "SELECT s.from_, s.begun, s.number, s.op, NULL, NULL, NULL, ",
+            $doc,
+            " FROM head s ",
+            $join,
+            " WHERE s.tab = ?1 AND s.key = ?2 AND s.from_ <= ?3 AND s.begun <= ?4
+             UNION ALL SELECT * FROM (
+                 SELECT s.from_, s.begun, s.number, s.op, s.to_, s.ended, s.end_op, ",
+            $doc,
+            " FROM version s ",
+            $join,
+            "    WHERE s.tab = ?1 AND s.key = ?2 AND s.from_ <= ?3 AND s.begun <= ?4 ORDER BY s.from_ DESC LIMIT 1
+             ) LIMIT 1"
+        )
     };
-    let Some((mut version, pid)) = newest.filter(|(v, _)| v.period.is_visible(scope, snapshot)) else { return Ok(None) };
-    version.period = version.period.under(snapshot).unwrap_or(version.period);
-    let payload = if payloads { payload(conn, pid)? } else { super::scan::no_payload() };
-    Ok(Some(StoredVersion { key: key.clone(), version, payload }))
 }
 
-fn head(conn: &Connection, table: TableId, key: &ItemKey) -> Result<Option<(Version, i64)>, StoreError> {
-    let sql = "SELECT from_, begun, number, op, pid FROM head WHERE tab = ?1 AND key = ?2";
-    query(conn, sql, params![table.0, key.as_bytes()], |r| Ok((row::open_version(r, 0)?, row::int(r, 4)?)))
-}
-
-/// The item's newest closed state of the moment. States begin in the order of the commits that brought them.
-fn closed(conn: &Connection, table: TableId, key: &ItemKey, moment: Moment) -> Result<Option<(Version, i64)>, StoreError> {
-    let sql = "SELECT from_, begun, number, op, to_, ended, end_op, pid FROM version
-         WHERE tab = ?1 AND key = ?2 AND from_ <= ?3 AND begun <= ?4 ORDER BY from_ DESC LIMIT 1";
-    query(conn, sql, params![table.0, key.as_bytes(), moment.at.micros(), stored(moment.commit.0)], |r| {
-        Ok((row::closed_version(r, 0, 4)?, row::int(r, 7)?))
-    })
-}
-
-fn payload(conn: &Connection, pid: i64) -> Result<crate::store::PayloadRef, StoreError> {
-    let found = query(conn, "SELECT doc FROM payload WHERE pid = ?1", [pid], |r| row::payload(r.get_ref(0).map_err(failure)?))?;
-    found.ok_or_else(row::missing)
-}
+const NEWEST: &str = newest!("NULL", "");
+const NEWEST_WITH_PAYLOAD: &str = newest!("p.doc", "LEFT JOIN payload p ON p.pid = s.pid");
 
 pub fn unique_holder(conn: &Connection, index: IndexId, key: &ItemKey) -> Result<Option<ItemKey>, StoreError> {
     let sql = "SELECT item FROM holder WHERE idx = ?1 AND key = ?2";

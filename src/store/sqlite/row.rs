@@ -102,3 +102,8 @@ pub fn payload(value: ValueRef<'_>) -> Result<PayloadRef, StoreError> {
 pub fn missing() -> StoreError {
     StoreError::Payload { name: "(in the index)".to_owned() }
 }
+
+/// What a state that was read without its payload carries.
+pub fn no_payload() -> PayloadRef {
+    PayloadRef::Inline(Bytes::new())
+}

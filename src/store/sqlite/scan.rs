@@ -15,7 +15,7 @@ use super::reader::{self, TableState};
 use super::row;
 use super::schema::{failure, stored};
 use crate::store::{PayloadRef, ScanRequest, StoreError, StoredVersion, VersionBatch};
-use crate::versions::{CommitNo, IndexCandidates, ItemKey, KeyFilter, Scope, Snapshot, Timestamp, Version};
+use crate::versions::{CommitNo, CommitStamp, IndexCandidates, ItemKey, KeyFilter, Scope, Snapshot, Timestamp, Version};
 
 /// A piece ends at this many states or bytes of payload.
 const PIECE_ROWS: usize = 4096;
@@ -27,11 +27,6 @@ const FEW_ENDED: usize = 4096;
 
 /// Candidates are looked up one by one up to this many, or half the live items; beyond, so is scanning all.
 const FEW_CANDIDATES: usize = 4096;
-
-/// What a state without payload carries.
-pub fn no_payload() -> PayloadRef {
-    PayloadRef::Inline(Bytes::new())
-}
 
 /// A scan and how far it has come.
 #[derive(Debug)]
@@ -109,18 +104,17 @@ impl Scan {
         let ScanRequest { table, scope, snapshot, payloads, .. } = &self.request;
         let span = span.after(self.after.as_ref());
         let view = View::new(conn, *scope, *snapshot, state)?;
-        let ended = view.closed(conn, table.0, state)?;
-        let mut heads = conn.prepare_cached(&head_sql(&span, *payloads)).map_err(failure)?;
-        let mut versions = match ended {
-            Closed::None => None,
-            Closed::Few => Some(conn.prepare_cached(&version_sql(&span, *payloads, true)).map_err(failure)?),
-            Closed::Many => Some(conn.prepare_cached(&version_sql(&span, *payloads, false)).map_err(failure)?),
-        };
-        let heads = heads.query(params_from_iter(view.head_params(table.0, &span))).map_err(failure)?;
-        let versions = match versions.as_mut() {
-            Some(statement) => Some(statement.query(params_from_iter(view.version_params(table.0, &span))).map_err(failure)?),
-            None => None,
-        };
+        let closed = view.closed(conn, table.0, state)?;
+        let (table, payloads) = (table.0, *payloads);
+        let select = view.heads(table, &span, payloads);
+        let mut heads = conn.prepare_cached(&select.sql).map_err(failure)?;
+        let heads = heads.query(params_from_iter(select.params)).map_err(failure)?;
+        if closed == Closed::None {
+            return merge(heads, None, (*scope, *snapshot), piece);
+        }
+        let select = view.versions(table, &span, payloads, closed);
+        let mut versions = conn.prepare_cached(&select.sql).map_err(failure)?;
+        let versions = Some(versions.query(params_from_iter(select.params)).map_err(failure)?);
         merge(heads, versions, (*scope, *snapshot), piece)
     }
 }
@@ -199,21 +193,23 @@ impl Span {
     }
 }
 
-/// How a scope is read: bounds that SQLite checks on every state. They lose nothing that is visible; what else
-/// they let through, [`crate::versions::Period::is_visible`] stops.
+/// How a scope is read: conditions that SQLite checks on every state. They lose nothing that is visible; what
+/// else they let through, [`crate::versions::Period::is_visible`] stops.
 struct View {
-    /// States begun by this commit …
-    begun: CommitNo,
-    /// … that a later commit than this ended, …
+    /// Only states begun by this commit: `None` where all are.
+    begun: Option<CommitNo>,
+    /// Only states that a later commit than this ended.
     ended_after: Option<CommitNo>,
-    /// … that begin at or before this instant …
-    from_until: Timestamp,
-    /// … and end after this one, or by a commit that the snapshot does not know.
-    to_after: Timestamp,
-    snapshot: CommitNo,
+    /// Only states that begin at or before this instant.
+    from_until: Option<Timestamp>,
+    /// Only states that end after this instant, or by a commit that the snapshot does not know.
+    to_after: Option<Timestamp>,
+    /// `None` when it knows all that is there.
+    snapshot: Option<CommitNo>,
 }
 
 /// How closed states are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closed {
     /// There can be none.
     None,
@@ -225,14 +221,10 @@ enum Closed {
 
 impl View {
     fn new(conn: &Connection, scope: Scope, snapshot: Snapshot, state: TableState) -> Result<Self, StoreError> {
-        let all = Self {
-            begun: snapshot.commit,
-            ended_after: None,
-            from_until: Timestamp::MAX,
-            to_after: Timestamp::MIN,
-            snapshot: snapshot.commit,
-        };
-        let at_commit = |commit: CommitNo| Self { begun: commit, ended_after: Some(commit), ..all };
+        let bound = |commit: CommitNo| Some(commit).filter(|commit| state.changed > *commit);
+        let known = bound(snapshot.commit);
+        let all = Self { begun: known, ended_after: None, from_until: None, to_after: None, snapshot: known };
+        let at_commit = |commit: CommitNo| Self { begun: bound(commit), ended_after: Some(commit), ..all };
         Ok(match scope {
             Scope::Current => at_commit(snapshot.commit),
             Scope::AsOfCommit(commit) => at_commit(commit.min(snapshot.commit)),
@@ -240,12 +232,14 @@ impl View {
             Scope::AsOf(at) if at >= snapshot.time => at_commit(snapshot.commit),
             // Without loaded periods an instant is what the commits before it have left.
             Scope::AsOf(at) if !state.loaded => {
-                let last = crate::versions::CommitStamp { commit: snapshot.commit, time: snapshot.time };
+                let last = CommitStamp { commit: snapshot.commit, time: snapshot.time };
                 at_commit(reader::commit_at(conn, at, last)?.map_or(CommitNo::ZERO, |stamp| stamp.commit))
             }
-            Scope::AsOf(at) => Self { from_until: at, to_after: at, ..all },
-            Scope::FromTo { from, until } | Scope::Between { from, until } => Self { from_until: until, to_after: from, ..all },
-            Scope::ContainedIn { until, .. } => Self { from_until: until, ..all },
+            Scope::AsOf(at) => Self { from_until: Some(at), to_after: Some(at), ..all },
+            Scope::FromTo { from, until } | Scope::Between { from, until } => {
+                Self { from_until: Some(until), to_after: Some(from), ..all }
+            }
+            Scope::ContainedIn { until, .. } => Self { from_until: Some(until), ..all },
             Scope::All => all,
         })
     }
@@ -261,41 +255,68 @@ impl View {
         Ok(if ended > stored(FEW_ENDED as u64) { Closed::Many } else { Closed::Few })
     }
 
-    fn head_params(&self, table: u32, span: &Span) -> Vec<Value> {
-        let mut params: Vec<Value> = vec![table.into(), span.low.clone().into(), span.from.into()];
-        params.extend([stored(self.begun.0).into(), self.from_until.micros().into()]);
-        params.extend(span.high.clone().map(Value::from));
-        params
+    /// Open states of a span.
+    fn heads(&self, table: u32, span: &Span, payloads: bool) -> Select {
+        let mut select = Select::new("s.key >= ?2 AND (s.key > ?2 OR s.from_ > ?3)", table, span);
+        select.condition("s.from_ <= ?", self.from_until.map(Timestamp::micros));
+        select.condition("s.begun <= ?", self.begun.map(|c| stored(c.0)));
+        let (doc, join) = doc_sql(payloads);
+        select.sql = format!(
+            "SELECT s.key, s.from_, s.begun, s.number, s.op, {doc} FROM head s {join} WHERE s.tab = ?1 AND {} ORDER BY s.key",
+            select.sql
+        );
+        select
     }
 
-    fn version_params(&self, table: u32, span: &Span) -> Vec<Value> {
-        let ended_after = self.ended_after.map_or(-1, |commit| stored(commit.0));
-        let mut params: Vec<Value> = vec![table.into(), span.low.clone().into(), span.from.into()];
-        params.extend([stored(self.begun.0), self.from_until.micros(), ended_after].map(Value::from));
-        params.extend([self.to_after.micros(), stored(self.snapshot.0)].map(Value::from));
-        params.extend(span.high.clone().map(Value::from));
-        params
+    /// Closed states of a span.
+    fn versions(&self, table: u32, span: &Span, payloads: bool, closed: Closed) -> Select {
+        let mut select = Select::new("(s.key, s.from_) > (?2, ?3)", table, span);
+        select.condition("s.from_ <= ?", self.from_until.map(Timestamp::micros));
+        match (self.to_after, self.snapshot) {
+            (Some(to), Some(known)) => {
+                select.sql.push_str(" AND (s.to_ > ? OR s.ended > ?)");
+                select.params.extend([to.micros().into(), stored(known.0).into()]);
+            }
+            (to, _) => select.condition("s.to_ > ?", to.map(Timestamp::micros)),
+        }
+        select.condition("s.ended > ?", self.ended_after.map(|c| stored(c.0)));
+        select.condition("s.begun <= ?", self.begun.map(|c| stored(c.0)));
+        let (doc, join) = doc_sql(payloads);
+        let by_end = closed == Closed::Few;
+        let (index, partial) = if by_end { ("INDEXED BY version_ended", " AND s.ended > s.begun") } else { ("", "") };
+        select.sql = format!(
+            "SELECT s.key, s.from_, s.begun, s.number, s.op, {doc}, s.to_, s.ended, s.end_op FROM version s {index} {join}
+             WHERE s.tab = ?1 AND {}{partial} ORDER BY s.key, s.from_",
+            select.sql
+        );
+        select
     }
 }
 
-fn head_sql(span: &Span, payloads: bool) -> String {
-    let (doc, join) = doc_sql(payloads);
-    let high = if span.high.is_some() { "AND s.key < ?6" } else { "" };
-    format!(
-        "SELECT s.key, s.from_, s.begun, s.number, s.op, {doc} FROM head s {join}
-         WHERE s.tab = ?1 AND s.key >= ?2 AND (s.key > ?2 OR s.from_ > ?3) {high} AND s.begun <= ?4 AND s.from_ <= ?5 ORDER BY s.key"
-    )
+/// A statement with its parameters; `?1` to `?3` are the table and where the span begins.
+struct Select {
+    sql: String,
+    params: Vec<Value>,
 }
 
-fn version_sql(span: &Span, payloads: bool, by_end: bool) -> String {
-    let (doc, join) = doc_sql(payloads);
-    let high = if span.high.is_some() { "AND s.key < ?9" } else { "" };
-    let (index, partial) = if by_end { ("INDEXED BY version_ended", "AND s.ended > s.begun") } else { ("", "") };
-    format!(
-        "SELECT s.key, s.from_, s.begun, s.number, s.op, {doc}, s.to_, s.ended, s.end_op FROM version s {index} {join}
-         WHERE s.tab = ?1 AND (s.key, s.from_) > (?2, ?3) {high} {partial} AND s.begun <= ?4 AND s.from_ <= ?5 AND s.ended > ?6
-         AND (s.to_ > ?7 OR s.ended > ?8) ORDER BY s.key, s.from_"
-    )
+impl Select {
+    fn new(begin: &str, table: u32, span: &Span) -> Self {
+        let params = vec![table.into(), span.low.clone().into(), span.from.into()];
+        let mut select = Self { sql: begin.to_owned(), params };
+        if let Some(high) = &span.high {
+            select.sql.push_str(" AND s.key < ?");
+            select.params.push(high.clone().into());
+        }
+        select
+    }
+
+    fn condition(&mut self, sql: &str, param: Option<i64>) {
+        if let Some(param) = param {
+            self.sql.push_str(" AND ");
+            self.sql.push_str(sql);
+            self.params.push(param.into());
+        }
+    }
 }
 
 fn doc_sql(payloads: bool) -> (&'static str, &'static str) {
@@ -372,9 +393,9 @@ impl Piece {
         let payload = match row.get_ref(5).map_err(failure)? {
             ValueRef::Blob(bytes) => {
                 self.bytes.extend_from_slice(bytes);
-                no_payload()
+                row::no_payload()
             }
-            ValueRef::Null if !self.payloads => no_payload(),
+            ValueRef::Null if !self.payloads => row::no_payload(),
             other => row::payload(other)?,
         };
         self.rows.push((StoredVersion { key: row::key(row, 0)?, version, payload }, start..self.bytes.len()));

@@ -20,6 +20,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use crate::store::StoreError;
@@ -65,48 +66,49 @@ CREATE TABLE counter (id INTEGER PRIMARY KEY, next INTEGER NOT NULL) STRICT;
 
 /// The connection that writes. Makes the tables in a new file; refuses a file of something else.
 pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
-    let conn =
-        Connection::open_with_flags(path, common_flags() | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
-            .map_err(failure)?;
-    conn.busy_timeout(Duration::from_secs(10)).map_err(failure)?;
-    let setting = |name: &str, value: &str| conn.pragma_update(None, name, value).map_err(failure);
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     check_format(&conn)?;
-    setting("journal_mode", "WAL")?;
-    setting("synchronous", "FULL")?;
-    // The checkpointer decides when, off the path of commits.
-    setting("wal_autocheckpoint", "0")?;
-    setting("journal_size_limit", "67108864")?;
-    setting("temp_store", "MEMORY")?;
-    setting("cache_size", "-65536")?;
-    setting("foreign_keys", "OFF")?;
-    conn.set_prepared_statement_cache_capacity(64);
+    let settings = [
+        ("journal_mode", "WAL"),
+        ("synchronous", "FULL"),
+        // The checkpointer decides when, off the path of commits.
+        ("wal_autocheckpoint", "0"),
+        ("journal_size_limit", "67108864"),
+        ("temp_store", "MEMORY"),
+        ("cache_size", "-65536"),
+        ("foreign_keys", "OFF"),
+    ];
+    set(&conn, &settings)?;
     Ok(conn)
 }
 
 /// A connection that reads, beside the writer and others like it.
 pub fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    let conn = Connection::open_with_flags(path, common_flags() | OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failure)?;
-    conn.busy_timeout(Duration::from_secs(10)).map_err(failure)?;
-    let setting = |name: &str, value: &str| conn.pragma_update(None, name, value).map_err(failure);
-    setting("query_only", "ON")?;
-    setting("temp_store", "MEMORY")?;
-    setting("cache_size", "-4096")?;
-    setting("mmap_size", "17179869184")?;
-    conn.set_prepared_statement_cache_capacity(64);
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let settings = [("query_only", "ON"), ("temp_store", "MEMORY"), ("cache_size", "-4096"), ("mmap_size", "17179869184")];
+    set(&conn, &settings)?;
     Ok(conn)
 }
 
 /// The connection of the checkpointer.
 pub fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
-    let conn = Connection::open_with_flags(path, common_flags() | OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failure)?;
-    conn.pragma_update(None, "synchronous", "FULL").map_err(failure)?;
-    conn.pragma_update(None, "wal_autocheckpoint", "0").map_err(failure)?;
+    let conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    set(&conn, &[("synchronous", "FULL"), ("wal_autocheckpoint", "0")])?;
     Ok(conn)
 }
 
-fn common_flags() -> OpenFlags {
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     // Each connection is used by one thread at a time.
-    OpenFlags::SQLITE_OPEN_NO_MUTEX
+    let conn = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failure)?;
+    conn.busy_timeout(Duration::from_secs(10)).map_err(failure)?;
+    // Without this, a statement may be prepared anew each time that its parameters are bound.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failure)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+fn set(conn: &Connection, settings: &[(&str, &str)]) -> Result<(), StoreError> {
+    settings.iter().try_for_each(|(name, value)| conn.pragma_update(None, name, value).map_err(failure))
 }
 
 fn check_format(conn: &Connection) -> Result<(), StoreError> {

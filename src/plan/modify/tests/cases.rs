@@ -327,3 +327,134 @@ fn assignment_rounds_and_keeps_ranges() {
     assert!(!assignable(PgType::BOOL, PgType::INT4));
     assert!(!assignable(PgType::INT4, PgType::INT4.array_of()));
 }
+
+async fn copy(client: &mut Client, table: &str, columns: &[&str], rows: &[&[Option<&str>]]) -> Result<u64> {
+    client.begin().await;
+    let queries = Arc::new(client.queries().await);
+    let columns: Vec<String> = columns.iter().map(|c| (*c).to_owned()).collect();
+    let mut copy = super::super::CopyInsert::new(&client.ctx, queries, None, table, &columns)?;
+    for row in rows {
+        if copy.row(row)? {
+            copy.flush().await?;
+        }
+    }
+    let count = copy.finish().await?;
+    client.commit().await?;
+    Ok(count)
+}
+
+#[tokio::test]
+async fn copy_keeps_the_rules_of_insert() {
+    let mut c = client().await;
+    let rows: &[&[Option<&str>]] = &[&[Some("1"), Some("a"), Some("2.345")], &[Some("2"), None, None]];
+    assert_eq!(copy(&mut c, "t", &["id", "name", "price"], rows).await.unwrap(), 2);
+    assert_eq!(copy(&mut c, "log", &[], &[&[Some("2025-01-01 10:00+02"), Some("x\"\n")]]).await.unwrap(), 1);
+    assert_eq!(c.rows("t").await, ["1|a|2.35|n", "2|~|~|n"]);
+    assert_eq!(c.rows("log").await, ["2025-01-01 08:00:00+00|x\"\n"]);
+    for (row, code) in [
+        (&[Some("1"), None, None][..], "23505"),
+        (&[Some("3"), Some("a"), None][..], "23505"),
+        (&[Some("3"), None, Some("-1")][..], "23514"),
+        (&[None, None, None][..], "23502"),
+        (&[Some("x"), None, None][..], "22P02"),
+        (&[Some("3"), None][..], "22P04"),
+        (&[Some("3"), None, None, None][..], "22P04"),
+    ] {
+        let error = copy(&mut c, "t", &["id", "name", "price"], &[row]).await.unwrap_err();
+        assert_eq!(error.code().code(), code, "{row:?}: {error}");
+    }
+    assert_eq!(copy(&mut c, "t", &["nope"], &[]).await.unwrap_err().code().code(), "42703");
+}
+
+#[tokio::test]
+async fn history_comes_with_its_periods_and_is_refused_as_a_whole() {
+    let mut c = client().await;
+    let load = |c: &Client, rows: Vec<[Option<&'static str>; 4]>| {
+        let (ctx, columns) = (c.ctx.clone(), ["id", "note", "_system_from", "_system_to"].map(str::to_owned));
+        let database = c.ctx.database.clone();
+        async move {
+            let client = Client { ctx: StatementContext { database, ..ctx }, autocommit: true };
+            let queries = Arc::new(client.queries().await);
+            let mut load = super::super::HistoryLoad::new(&client.ctx, queries, None, "t", &columns)?;
+            for row in &rows {
+                load.row(row)?;
+            }
+            load.finish().await
+        }
+    };
+    let (a, b) = (Some("2020-01-01"), Some("2021-01-01"));
+    let reversed = load(&c, vec![[Some("1"), Some("x"), b, a]]).await.unwrap_err();
+    assert_eq!(reversed.code().code(), "22023");
+    let rows = vec![
+        [Some("1"), Some("x"), a, b],
+        [Some("1"), Some("y"), b, Some("infinity")],
+        [Some("2"), Some("z"), a, b],
+        [Some("3"), Some("w"), a, Some("9999-12-31")],
+    ];
+    assert_eq!(load(&c, rows).await.unwrap(), 4);
+    assert_eq!(c.rows("t").await, ["1|~|~|y", "3|~|~|w"]);
+    let twice = load(&c, vec![[Some("1"), Some("q"), a, b]]).await.unwrap_err();
+    assert_eq!(twice.code().code(), "22023");
+    assert_eq!(load(&c, vec![[Some("7"), Some("q"), None, b]]).await.unwrap_err().code().code(), "22004");
+    assert_eq!(load(&c, vec![[Some("7"), None, a, b]]).await.unwrap_err().code().code(), "23502");
+}
+
+/// The way of text and the way of arrays give the same bytes, so that either can read the other's rows.
+#[tokio::test]
+async fn text_and_arrays_make_the_same_payloads_and_keys() {
+    use super::super::target::Target;
+    use super::super::text_rows::TextRows;
+    use TypeName::{Bool, Bpchar, Bytea, Date, Float4, Float8, Int2, Int4, Int8, Interval, Json, Jsonb, Numeric};
+    use TypeName::{Text, Time, Timestamp, Timestamptz, Uuid, Varchar};
+    let samples: &[(PgType, &[&str])] = &[
+        (PgType::new(Bool), &["t", "false"]),
+        (PgType::new(Int2), &["-7", "+3"]),
+        (PgType::new(Int4), &["2147483647"]),
+        (PgType::new(Int8), &["-9223372036854775808", " 5 "]),
+        (PgType::new(Float4), &["0.1", "NaN"]),
+        (PgType::new(Float8), &["0.1", "-Infinity", "1e300", "-0"]),
+        (PgType::new(Numeric), &["1.50", "-0.001", "12"]),
+        (numeric(6, 2), &["1.505", "-3", "0.1"]),
+        (PgType::new(Text), &["", "a\"b\\c\n\u{1}é"]),
+        (PgType::new(Varchar).with_modifier(7), &["ab    "]),
+        (PgType::new(Bpchar).with_modifier(8), &["ab"]),
+        (PgType::new(Bytea), &["\\x00ff"]),
+        (PgType::new(Date), &["2024-02-29", "0044-03-15 BC"]),
+        (PgType::new(Time), &["13:14:15.5"]),
+        (PgType::new(Timestamp), &["2024-02-29 13:14:15.000001"]),
+        (PgType::new(Timestamptz), &["2024-02-29 13:14:15+02", "2024-07-01T00:00:00"]),
+        (PgType::new(Interval), &["1 year 2 days 03:04:05"]),
+        (PgType::new(Uuid), &["A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"]),
+        (PgType::new(Json), &["{\"b\" : 1, \"a\":[ ]}"]),
+        (PgType::new(Jsonb), &["{\"b\" : 1, \"a\":[ ]}"]),
+        (PgType::new(Int4).array_of(), &["{1,NULL,3}"]),
+    ];
+    for (ty, texts) in samples {
+        let keyed = !matches!(ty.name, Json | Jsonb) && !ty.array;
+        let mut def = table();
+        def.columns = vec![column(1, "id", if keyed { *ty } else { PgType::INT4 }), column(2, "v", *ty)];
+        def.uniques.clear();
+        def.checks.clear();
+        let c = Client::with_tables(vec![def]).await;
+        let queries = c.queries().await;
+        let def = c.ctx.transaction.lock().catalog.tables.values().next().cloned().unwrap();
+        let mut target = Target::new(&c.ctx, &queries, def).unwrap();
+        target.zone = Zone::parse("Europe/Berlin").unwrap();
+        for text in *texts {
+            let id = if keyed { *text } else { "1" };
+            let mut rows = TextRows::new(&target).unwrap();
+            let mut row = rows.open();
+            rows.add(&mut row, 0, Some(id)).unwrap();
+            rows.add(&mut row, 1, Some(text)).unwrap();
+            let row = rows.close(row).unwrap();
+            let values: Vec<ArrayRef> = [id, *text]
+                .iter()
+                .zip(&target.layout.columns)
+                .map(|(text, c)| crate::types::scalar_from_text(c.ty, text, target.zone).unwrap().to_array().unwrap())
+                .collect();
+            let payload = target.layout.encode(&values, 0).unwrap();
+            assert_eq!(row.payload, payload, "{} {text:?}", ty.sql_name());
+            assert_eq!(row.key, Some(target.layout.keys.key(&values, 0).unwrap()), "{} {text:?}", ty.sql_name());
+        }
+    }
+}
