@@ -264,6 +264,11 @@ impl Engine {
             .await
     }
 
+    /// What COPY needs to write rows in these surroundings.
+    pub fn queries(self: &Arc<Self>, ctx: &StatementContext) -> Arc<dyn Queries> {
+        Arc::new(self.run_of(ctx))
+    }
+
     fn run_of(self: &Arc<Self>, ctx: &StatementContext) -> Run {
         let ctx = Arc::new(ctx.clone());
         let state = query::statement_state(&self.base, &ctx);

@@ -4,9 +4,7 @@
 
 mod access;
 mod as_of;
-mod copy_in;
-mod copy_out;
-mod copy_text;
+mod copy;
 mod ddl;
 mod dispatch;
 mod prepared;
