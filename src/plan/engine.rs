@@ -1,12 +1,33 @@
 //! The door of this module: prepare a statement, run it.
+//!
+//! Owns the configuration that all statements share and the runtime that plans run on. What a statement
+//! needs of its own goes into a copy of that configuration, never into a plan.
 
 use std::sync::Arc;
 
-use datafusion::common::ScalarValue;
-use datafusion::execution::SendableRecordBatchStream;
+use async_trait::async_trait;
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::sqlparser::ast;
+use futures::FutureExt;
+use parking_lot::Mutex;
 
-use super::StatementContext;
-use crate::error::Result;
+use super::diagnose::diagnose;
+use super::literals::CheckedIntegers;
+use super::modify::{self, Modify, Queries};
+use super::query::{self, PlannedQuery};
+use super::scan::BATCH_ROWS;
+use super::worker::Worker;
+use super::{DefaultScope, SchemaAt, StatementContext, constant, explain, output};
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::Catalog;
 use crate::sql::Statement;
 use crate::types::{Oid, PgType};
 
@@ -22,9 +43,15 @@ pub struct EngineConfig {
 }
 
 /// Everything that plans and runs statements; one per server.
-#[derive(Debug)]
 pub struct Engine {
-    _config: EngineConfig,
+    base: SessionState,
+    worker: Worker,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("worker", &self.worker).finish_non_exhaustive()
+    }
 }
 
 /// One output column, as RowDescription tells it.
@@ -40,12 +67,62 @@ pub struct ResultColumn {
 
 /// A statement that has been analysed. Bound to definitions, not to data: it may be run many times, under
 /// different snapshots and parameters, until the catalogue changes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prepared {
     /// Types of `$1` …, inferred where the client did not declare them.
     pub parameters: Vec<PgType>,
     /// `None` for a statement without result rows.
     pub columns: Option<Arc<[ResultColumn]>>,
+    statement: Arc<Statement>,
+    /// The analysis, made again when definitions have changed.
+    current: Arc<Mutex<Arc<Analysed>>>,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("parameters", &self.parameters).field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+/// A statement's analysis and what it depends on.
+struct Analysed {
+    under: Definitions,
+    work: Work,
+}
+
+enum Work {
+    Query(PlannedQuery),
+    Modify(Modify),
+    Explain { analyze: bool, verbose: bool, query: PlannedQuery },
+}
+
+/// What an analysis depends on: while these are the same, so is its result.
+struct Definitions {
+    catalog: Arc<Catalog>,
+    default_scope: Option<DefaultScope>,
+    schema_at: SchemaAt,
+    search_path: Vec<String>,
+    current_user: String,
+}
+
+impl Definitions {
+    fn of(ctx: &StatementContext) -> Self {
+        Self {
+            catalog: Arc::clone(&ctx.transaction.lock().catalog),
+            default_scope: ctx.default_scope,
+            schema_at: ctx.schema_at,
+            search_path: ctx.search_path.clone(),
+            current_user: ctx.current_user.clone(),
+        }
+    }
+
+    fn are_those_of(&self, ctx: &StatementContext) -> bool {
+        Arc::ptr_eq(&self.catalog, &ctx.transaction.lock().catalog)
+            && self.default_scope == ctx.default_scope
+            && self.schema_at == ctx.schema_at
+            && self.search_path == ctx.search_path
+            && self.current_user == ctx.current_user
+    }
 }
 
 /// Result rows. Batches' columns are in the order of `columns`; their Arrow types are `columns[i].ty.arrow()`.
@@ -64,30 +141,222 @@ pub enum Execution {
     },
 }
 
-#[expect(unused_variables)]
 impl Engine {
     pub fn new(config: EngineConfig) -> Result<Arc<Self>> {
-        todo!()
+        let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![config.spill_directory.clone()]));
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_limit)))
+            .with_disk_manager_builder(disk)
+            .build_arc()
+            .map_err(diagnose)?;
+        let mut session = SessionConfig::new()
+            .with_target_partitions(config.partitions.max(1))
+            .with_batch_size(BATCH_ROWS)
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(false);
+        let options = session.options_mut();
+        // One Arrow type for text, and numbers with a point are numeric.
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.sql_parser.parse_float_as_decimal = true;
+        options.execution.parquet.schema_force_view_types = false;
+        let builder = SessionStateBuilder::new().with_config(session).with_runtime_env(runtime).with_default_features();
+        let builder = query::with_functions(builder).with_analyzer_rule(Arc::new(CheckedIntegers));
+        Ok(Arc::new(Self { base: builder.build(), worker: Worker::new(config.partitions)? }))
     }
 
     /// Analyses a Query, Insert, Update, Delete or Explain. `declared` are the parameter types that the client gave.
-    pub async fn prepare(&self, ctx: &StatementContext, statement: &Statement, declared: &[Option<PgType>]) -> Result<Prepared> {
-        todo!()
+    pub async fn prepare(
+        self: &Arc<Self>,
+        ctx: &StatementContext,
+        statement: &Statement,
+        declared: &[Option<PgType>],
+    ) -> Result<Prepared> {
+        let statement = Arc::new(statement.clone());
+        let analysed = self.analyse(ctx, Arc::clone(&statement), declared.to_vec()).await?;
+        Ok(Prepared {
+            parameters: analysed.parameters().to_vec(),
+            columns: analysed.columns(),
+            statement,
+            current: Arc::new(Mutex::new(Arc::new(analysed))),
+        })
+    }
+
+    async fn analyse(
+        self: &Arc<Self>,
+        ctx: &StatementContext,
+        statement: Arc<Statement>,
+        declared: Vec<Option<PgType>>,
+    ) -> Result<Analysed> {
+        let run = self.run_of(ctx);
+        self.worker.run(&ctx.cancel, async move { run.analyse(&statement, &declared).await }).await
     }
 
     /// Runs it. Parameters must have the Arrow types of `prepared.parameters`. Writes go to `ctx.transaction`,
     /// whole or not at all; the session commits.
-    pub async fn execute(&self, ctx: &StatementContext, prepared: &Prepared, parameters: Vec<ScalarValue>) -> Result<Execution> {
-        todo!()
+    pub async fn execute(
+        self: &Arc<Self>,
+        ctx: &StatementContext,
+        prepared: &Prepared,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Execution> {
+        let analysed = self.current(ctx, prepared).await?;
+        if let Work::Modify(modify) = &analysed.work
+            && modify.is_compiled()
+        {
+            return here(modify.execute(modify::Run::compiled(ctx, &parameters, diagnose))).await;
+        }
+        let run = self.run_of(ctx);
+        let engine = Arc::clone(self);
+        self.worker
+            .run(&ctx.cancel, async move {
+                match &analysed.work {
+                    Work::Query(query) => {
+                        let plan = run.physical(&query.plan, parameters).await?;
+                        let rows = engine.worker.stream(run.ctx.cancel.clone(), plan, run.state.task_ctx())?;
+                        let batches = output::conformed(&query.columns, rows);
+                        Ok(Execution::Rows(RowStream { columns: Arc::clone(&query.columns), batches }))
+                    }
+                    Work::Modify(modify) => {
+                        let ctx = Arc::clone(&run.ctx);
+                        modify.execute(modify::Run::planned(&ctx, &run, &parameters)).await
+                    }
+                    Work::Explain { analyze, verbose, query } => {
+                        let plan = run.physical(&query.plan, parameters).await?;
+                        if *analyze {
+                            datafusion::physical_plan::collect(Arc::clone(&plan), run.state.task_ctx())
+                                .await
+                                .map_err(diagnose)?;
+                        }
+                        Ok(Execution::Rows(explain::rows(&plan, *analyze, *verbose)?))
+                    }
+                }
+            })
+            .await
+    }
+
+    /// The analysis of a prepared statement under the definitions of now.
+    async fn current(self: &Arc<Self>, ctx: &StatementContext, prepared: &Prepared) -> Result<Arc<Analysed>> {
+        let analysed = Arc::clone(&prepared.current.lock());
+        if analysed.under.are_those_of(ctx) {
+            return Ok(analysed);
+        }
+        let declared = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
+        let fresh = Arc::new(self.analyse(ctx, Arc::clone(&prepared.statement), declared).await?);
+        let types = |columns: &Option<Arc<[ResultColumn]>>| {
+            columns.as_ref().map(|c| c.iter().map(|c| (c.name.clone(), c.ty)).collect::<Vec<_>>())
+        };
+        if types(&fresh.columns()) != types(&prepared.columns) {
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type"));
+        }
+        *prepared.current.lock() = Arc::clone(&fresh);
+        Ok(fresh)
     }
 
     /// Evaluates an expression without columns (DEFAULT of a setting, AS OF of a BEGIN, EXECUTE's arguments).
-    pub async fn evaluate(
-        &self,
-        ctx: &StatementContext,
-        expression: &datafusion::sql::sqlparser::ast::Expr,
-        ty: PgType,
-    ) -> Result<ScalarValue> {
-        todo!()
+    pub async fn evaluate(self: &Arc<Self>, ctx: &StatementContext, expression: &ast::Expr, ty: PgType) -> Result<ScalarValue> {
+        let run = self.run_of(ctx);
+        let expression = expression.clone();
+        self.worker
+            .run(&ctx.cancel, async move {
+                let expr = query::constant_expr(&run.ctx, &run.state, expression, ty)?;
+                constant::value_of(&run.state, expr)
+            })
+            .await
+    }
+
+    fn run_of(self: &Arc<Self>, ctx: &StatementContext) -> Run {
+        let ctx = Arc::new(ctx.clone());
+        let state = query::statement_state(&self.base, &ctx);
+        Run { ctx, state }
+    }
+}
+
+/// Runs a statement that needs no planner on the caller's thread; a panic is its error.
+async fn here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    match std::panic::AssertUnwindSafe(work).catch_unwind().await {
+        Ok(done) => done,
+        Err(_) => Err(SqlError::internal("the statement failed inside the query engine; the server's log has the cause")),
+    }
+}
+
+impl Analysed {
+    fn parameters(&self) -> &[PgType] {
+        match &self.work {
+            Work::Query(query) | Work::Explain { query, .. } => &query.parameters,
+            Work::Modify(modify) => modify.parameters(),
+        }
+    }
+
+    fn columns(&self) -> Option<Arc<[ResultColumn]>> {
+        match &self.work {
+            Work::Query(query) => Some(Arc::clone(&query.columns)),
+            Work::Modify(modify) => modify.columns(),
+            Work::Explain { .. } => Some(explain::columns()),
+        }
+    }
+}
+
+/// One statement on its way: its surroundings and the configuration made for it.
+#[derive(Debug)]
+struct Run {
+    ctx: Arc<StatementContext>,
+    state: SessionState,
+}
+
+impl Run {
+    async fn analyse(&self, statement: &Statement, declared: &[Option<PgType>]) -> Result<Analysed> {
+        let under = Definitions::of(&self.ctx);
+        let work = match statement {
+            Statement::Query(query) => Work::Query(self.query(query, declared)?),
+            Statement::Insert(insert) => Work::Modify(modify::plan_insert(&self.ctx, self, insert, declared).await?),
+            Statement::Update(update) => Work::Modify(modify::plan_update(&self.ctx, self, update, declared).await?),
+            Statement::Delete(delete) => Work::Modify(modify::plan_delete(&self.ctx, self, delete, declared).await?),
+            Statement::Explain { analyze, verbose, inner } => match inner.as_ref() {
+                Statement::Query(query) => {
+                    Work::Explain { analyze: *analyze, verbose: *verbose, query: self.query(query, declared)? }
+                }
+                _ => {
+                    let message = "EXPLAIN of a statement that writes is not supported";
+                    return Err(SqlError::unsupported(message, "Explain the SELECT that finds its rows."));
+                }
+            },
+            _ => return Err(SqlError::internal("a statement came to the planner that is not a query")),
+        };
+        Ok(Analysed { under, work })
+    }
+
+    fn query(&self, query: &ast::Query, declared: &[Option<PgType>]) -> Result<PlannedQuery> {
+        query::plan(&self.ctx, &self.state, query, declared)
+    }
+
+    async fn physical(&self, plan: &LogicalPlan, parameters: Vec<ScalarValue>) -> Result<Arc<dyn ExecutionPlan>> {
+        let bound;
+        let plan = if parameters.is_empty() {
+            plan
+        } else {
+            bound = plan.clone().replace_params_with_values(&parameters.into()).map_err(diagnose)?;
+            &bound
+        };
+        self.state.create_physical_plan(plan).await.map_err(diagnose)
+    }
+}
+
+#[async_trait]
+impl Queries for Run {
+    fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    async fn plan(&self, query: ast::Query) -> Result<LogicalPlan> {
+        query::plan_inner(&self.ctx, &self.state, query)
+    }
+
+    async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {
+        let plan = self.physical(plan, parameters.to_vec()).await?;
+        datafusion::physical_plan::collect(plan, self.state.task_ctx()).await.map_err(diagnose)
+    }
+
+    fn diagnose(&self, error: DataFusionError) -> SqlError {
+        diagnose(error)
     }
 }

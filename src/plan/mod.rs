@@ -2,13 +2,36 @@
 //!
 //! Names no concrete store and no socket; reads and writes go through `history`.
 
+mod columns;
+mod constant;
 pub mod context;
+mod diagnose;
 pub mod engine;
+mod expand;
+mod explain;
 pub mod keys;
+mod literals;
+mod marker;
 pub mod modify;
+mod names;
+mod output;
+mod parameters;
 pub mod payload;
 pub mod point;
+mod pushdown;
+mod query;
+mod relations;
 pub mod rows;
+mod scan;
+mod scope;
+mod system;
+mod table;
+mod wildcards;
+mod worker;
 
 pub use context::{DefaultScope, Notices, SchemaAt, SettingsAccess, StatementContext};
+pub use diagnose::{diagnose, located};
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
+
+#[cfg(test)]
+mod tests;

@@ -143,8 +143,8 @@ mod tests {
         check("select 1; /*Bemi {\"a\":1} Bemi*/ ", &["{\"a\":1}"], "select 1", 0);
         check("select 1 /*Bemi {\"a\":1} Bemi*/ ;", &["{\"a\":1}"], "select 1", 0);
         check("/*Bemi {\"a\":1} Bemi*/", &["{\"a\":1}"], "", 0);
-        check("a /*Bemi {\"a\":1} Bemi*/; b /*Bemi {} Bemi*/", &["{\"a\":1}", "{}"], "a                       ; b", 0);
-        check("/*Bemi {\"a\":1} Bemi*/ select 1", &[], "                       select 1", 0);
+        check("a /*Bemi {\"a\":1} Bemi*/; b /*Bemi {} Bemi*/", &["{\"a\":1}", "{}"], "a                      ; b", 0);
+        check("/*Bemi {\"a\":1} Bemi*/ select 1", &[], "                      select 1", 0);
     }
 
     #[test]

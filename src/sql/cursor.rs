@@ -109,9 +109,14 @@ pub fn fold(word: &Word) -> String {
     }
 }
 
-/// Whether an unquoted word may be a name.
+/// Whether a word, as it is written, cannot be a name.
 pub fn is_reserved(word: &Word) -> bool {
     word.quote_style.is_none() && RESERVED.iter().any(|r| word.value.eq_ignore_ascii_case(r))
+}
+
+/// Whether an unquoted word, in lower case, cannot be a name.
+pub fn is_reserved_name(name: &str) -> bool {
+    RESERVED.contains(&name)
 }
 
 impl<'a> Cursor<'a> {

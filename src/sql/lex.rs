@@ -187,10 +187,14 @@ impl<'a> Slice<'a> {
         }
     }
 
-    /// Position of a place the parser named.
+    /// The lexeme that begins at a place the parser named.
+    pub fn index_of(self, location: Location) -> Option<usize> {
+        self.lexemes().binary_search_by(|l| l.token.span.start.cmp(&location)).ok()
+    }
+
+    /// The position of a place the parser named.
     pub fn position_of(self, location: Location) -> Option<usize> {
-        let found = self.lexemes().binary_search_by(|l| l.token.span.start.cmp(&location)).ok()?;
-        Some(self.position(found))
+        self.index_of(location).map(|index| self.position(index))
     }
 
     /// `syntax error at or near "x"` for the lexeme at `index`; past the slice it is what follows, or the end of input.
@@ -218,9 +222,7 @@ impl<'a> Slice<'a> {
             }
             ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
         };
-        let index = location_in(message)
-            .and_then(|at| self.lexemes().binary_search_by(|l| l.token.span.start.cmp(&at)).ok())
-            .unwrap_or(self.len());
+        let index = location_in(message).and_then(|at| self.index_of(at)).unwrap_or(self.len());
         self.syntax(index)
     }
 }

@@ -21,6 +21,9 @@ mod settings;
 mod transaction;
 mod utility;
 
+#[cfg(test)]
+mod tests;
+
 pub use statement::*;
 
 use crate::error::Result;

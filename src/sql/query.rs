@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{self, SetExpr, Statement as Ast, TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::parser::ParserError;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use super::cursor::is_keyword;
+use super::cursor::{is_keyword, is_reserved_name};
 use super::lex::{self, Slice};
 use super::statement::Statement;
 use super::{compat, hoist, temporal};
@@ -16,8 +16,8 @@ use crate::error::{Result, SqlError};
 /// Parses one query or data-modifying statement.
 pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     refuse_overriding(slice)?;
-    let canonical = temporal::canonicalise(slice)?;
-    let mut parser = lex::parser(canonical.tokens.clone());
+    let mut canonical = temporal::canonicalise(slice)?;
+    let mut parser = lex::parser(plain_quantified_operators(std::mem::take(&mut canonical.tokens)));
     let mut statement = parser.parse_statement().map_err(|e| slice.parse_error(&e))?;
     let next = parser.peek_token_ref();
     if next.token != Token::EOF {
@@ -25,11 +25,37 @@ pub fn parse(slice: Slice<'_>) -> Result<Statement> {
         return Err(slice.parse_error(&ParserError::ParserError(format!("unexpected token{at}"))));
     }
     temporal::place(&canonical, &mut statement, slice)?;
-    if let ControlFlow::Break(error) = statement.visit(&mut Refusals::default()) {
-        return Err(error);
+    if let ControlFlow::Break(error) = statement.visit(&mut Refusals { slice, depth: 0 }) {
+        return Err(error.at(slice.position(0)));
     }
     compat::rewrite(&mut statement);
     classify(statement, slice)
+}
+
+/// `OPERATOR(pg_catalog.=) ANY` as `= ANY`: the parser takes only an operator's sign before a quantifier.
+fn plain_quantified_operators(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    if !tokens.iter().any(|t| is_keyword(&t.token, "OPERATOR")) {
+        return tokens;
+    }
+    let mut plain = Vec::with_capacity(tokens.len());
+    let mut rest = &tokens[..];
+    while let Some((first, tail)) = rest.split_first() {
+        let qualified = |t: &[TokenWithSpan]| is_keyword(&t[0].token, "pg_catalog") && t[1].token == Token::Period;
+        let (sign, after) = match tail {
+            [open, inner @ ..] if is_keyword(&first.token, "OPERATOR") && open.token == Token::LParen => {
+                let inner = if inner.len() > 2 && qualified(inner) { &inner[2..] } else { inner };
+                match inner {
+                    [sign, close, after @ ..] if close.token == Token::RParen => (sign, after),
+                    _ => (first, tail),
+                }
+            }
+            _ => (first, tail),
+        };
+        let quantified = after.first().is_some_and(|t| ["ANY", "ALL", "SOME"].iter().any(|q| is_keyword(&t.token, q)));
+        plain.push(if quantified { sign.clone() } else { first.clone() });
+        rest = if quantified { after } else { tail };
+    }
+    plain
 }
 
 /// The parser knows no OVERRIDING; without it the values of identity columns would be refused or replaced.
@@ -155,12 +181,13 @@ fn is_plain_target(factor: &TableFactor) -> bool {
 }
 
 /// Refuses what the planner would drop without a word.
-#[derive(Default)]
-struct Refusals {
+struct Refusals<'a> {
+    slice: Slice<'a>,
+    /// Queries around the present node, itself included.
     depth: usize,
 }
 
-impl Visitor for Refusals {
+impl Visitor for Refusals<'_> {
     type Break = SqlError;
 
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<SqlError> {
@@ -174,6 +201,13 @@ impl Visitor for Refusals {
     fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<SqlError> {
         self.depth -= 1;
         ControlFlow::Continue(())
+    }
+
+    fn pre_visit_relation(&mut self, relation: &ast::ObjectName) -> ControlFlow<SqlError> {
+        match reserved_name(relation).and_then(|at| self.slice.index_of(at)) {
+            Some(index) => ControlFlow::Break(self.slice.syntax(index)),
+            None => ControlFlow::Continue(()),
+        }
     }
 
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<SqlError> {
@@ -192,6 +226,16 @@ impl Visitor for Refusals {
             None => ControlFlow::Continue(()),
         }
     }
+}
+
+/// Where a relation is called by a word that begins a clause, which the parser lets pass.
+fn reserved_name(relation: &ast::ObjectName) -> Option<Location> {
+    const CALLABLE: &[&str] = &["current_", "session_user", "user", "localtime"];
+    let [part] = &relation.0[..] else { return None };
+    let ident = part.as_ident().filter(|ident| ident.quote_style.is_none())?;
+    let name = ident.value.to_ascii_lowercase();
+    let reserved = is_reserved_name(&name) && !CALLABLE.iter().any(|c| name.starts_with(c));
+    reserved.then_some(ident.span.start)
 }
 
 fn refused_query(query: &ast::Query, depth: usize) -> Option<SqlError> {

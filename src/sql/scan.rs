@@ -132,7 +132,7 @@ mod tests {
             ("select 1", None),
             ("select 'a''b'", None),
             ("select 'a", Some((Open::String, 7))),
-            (r"select E'a\'", Some((Open::String, 8))),
+            (r"select E'a\'", Some((Open::String, 7))),
             (r"select 'a\'", None),
             ("select \"a", Some((Open::Identifier, 7))),
             ("select $x$ ' $x$", None),

@@ -27,6 +27,7 @@ pub struct Name {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per statement; what nests is boxed")]
 pub enum Statement {
     /// SELECT, VALUES, TABLE, WITH … SELECT.
     Query(Box<ast::Query>),

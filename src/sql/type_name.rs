@@ -180,8 +180,8 @@ fn scalar(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
         "timestamptz" => zoned(cursor, TypeName::Timestamptz, None)?,
         "time" => zoned(cursor, TypeName::Time, None)?,
         "interval" => interval(cursor)?,
-        other => match plain_type(other) {
-            Some(ty) => PgType::new(ty),
+        other => match plain_type(other).map(PgType::new).or_else(|| array_by_name(other)) {
+            Some(ty) => ty,
             None => return Err(unsupported_or_unknown(other).at(position)),
         },
     };
@@ -238,6 +238,11 @@ fn plain_type(name: &str) -> Option<TypeName> {
         "regproc" => TypeName::Regproc,
         _ => return None,
     })
+}
+
+/// `_int4`: an array by its name in the catalogue.
+fn array_by_name(name: &str) -> Option<PgType> {
+    PgType::from_internal_name(name).filter(|ty| ty.array && is_column_type(*ty))
 }
 
 fn is_column_type(ty: PgType) -> bool {
@@ -428,7 +433,7 @@ fn custom(name: &ast::ObjectName, modifiers: &[String]) -> Option<PgType> {
                 "time" => Some(PgType::new(TypeName::Time)),
                 "interval" => Some(PgType::new(TypeName::Interval)),
                 "char" if name.0.len() == 2 => Some(PgType::new(TypeName::Char)),
-                other => plain_type(other).map(PgType::new).or_else(|| PgType::from_internal_name(other).filter(|ty| ty.array)),
+                other => plain_type(other).map(PgType::new).or_else(|| array_by_name(other)),
             }
         }
     }

@@ -11,6 +11,7 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
+pub use calendar::read_timestamp;
 pub use decode::{PayloadColumn, PayloadDecoder};
 pub use encode::{PayloadEncoder, value_json};
 

@@ -1,7 +1,9 @@
 //! CREATE and ALTER SEQUENCE, and the options that identity columns share with them.
 
+use datafusion::sql::sqlparser::tokenizer::Token;
+
 use super::{if_exists, if_not_exists};
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, SqlState};
 use crate::sql::cursor::Cursor;
 use crate::sql::statement::{Ddl, Name, SequenceOptions};
 use crate::sql::type_name::type_name;
@@ -32,14 +34,23 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
 /// Options as long as one comes next.
 pub fn options(cursor: &mut Cursor<'_>) -> Result<SequenceOptions> {
     let mut options = SequenceOptions::default();
-    while option(cursor, &mut options)? {}
+    let mut bounds = None;
+    while option(cursor, &mut options, &mut bounds)? {}
+    if let Some((min, max)) = bounds {
+        // A narrower type bounds the sequence on the side where it would otherwise be unbounded.
+        if options.increment.unwrap_or(1) < 0 {
+            options.min = Some(options.min.flatten().or(Some(min)));
+        } else {
+            options.max = Some(options.max.flatten().or(Some(max)));
+        }
+    }
     Ok(options)
 }
 
-fn option(cursor: &mut Cursor<'_>, options: &mut SequenceOptions) -> Result<bool> {
+fn option(cursor: &mut Cursor<'_>, options: &mut SequenceOptions, bounds: &mut Option<(i64, i64)>) -> Result<bool> {
     let position = cursor.position();
     if cursor.accept("AS") {
-        as_type(cursor, options)?;
+        *bounds = as_type(cursor)?;
     } else if cursor.accept("START") {
         cursor.accept("WITH");
         once(&mut options.start, cursor.integer()?, position)?;
@@ -63,8 +74,7 @@ fn option(cursor: &mut Cursor<'_>, options: &mut SequenceOptions) -> Result<bool
         cursor.integer()?;
     } else if cursor.accept("RESTART") {
         let with = cursor.accept("WITH");
-        let number =
-            with || matches!(cursor.peek(), Some(t) if t.to_string().starts_with(|c: char| c.is_ascii_digit() || c == '-'));
+        let number = with || matches!(cursor.peek(), Some(Token::Number(..) | Token::Minus | Token::Plus));
         let start = if number { Some(cursor.integer()?) } else { None };
         once(&mut options.restart, start, position)?;
     } else if cursor.accept_all(&["OWNED", "BY"]) {
@@ -86,28 +96,23 @@ fn once<T>(slot: &mut Option<T>, value: T, position: usize) -> Result<()> {
     }
 }
 
-/// A narrower type bounds the sequence.
-fn as_type(cursor: &mut Cursor<'_>, options: &mut SequenceOptions) -> Result<()> {
+/// The bounds of a type narrower than bigint.
+fn as_type(cursor: &mut Cursor<'_>) -> Result<Option<(i64, i64)>> {
     let position = cursor.position();
     let ty = type_name(cursor)?;
-    let max = match (ty.name, ty.array) {
-        (TypeName::Int2, false) => Some(i64::from(i16::MAX)),
-        (TypeName::Int4, false) => Some(i64::from(i32::MAX)),
-        (TypeName::Int8, false) => None,
+    match (ty.name, ty.array) {
+        (TypeName::Int2, false) => Ok(Some((i16::MIN.into(), i16::MAX.into()))),
+        (TypeName::Int4, false) => Ok(Some((i32::MIN.into(), i32::MAX.into()))),
+        (TypeName::Int8, false) => Ok(None),
         _ => {
-            let state = crate::error::SqlState::INVALID_PARAMETER_VALUE;
-            return Err(SqlError::new(state, "sequence type must be smallint, integer, or bigint").at(position));
+            let message = "sequence type must be smallint, integer, or bigint";
+            Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position))
         }
-    };
-    if let (Some(max), None) = (max, options.max) {
-        options.max = Some(Some(max));
     }
-    Ok(())
 }
 
 /// `table.column`, `schema.table.column` or NONE.
 fn owner(cursor: &mut Cursor<'_>) -> Result<Option<(Name, String)>> {
-    use datafusion::sql::sqlparser::tokenizer::Token;
     if cursor.accept("NONE") {
         return Ok(None);
     }

@@ -24,8 +24,8 @@ pub struct Canonical {
     pub statements: Vec<(Location, Location, ScopeClause)>,
 }
 
-/// Words without which a statement has no clause.
-const TELLTALES: &[&str] = &["system_time", "of", "at", "before", "changes", "end", "versions"];
+/// Words without which a statement has no clause, and needs no other change.
+const TELLTALES: &[&str] = &["system_time", "of", "at", "before", "changes", "versions", "table", "only"];
 
 pub fn canonicalise(slice: Slice<'_>) -> Result<Canonical> {
     let suspicious = slice.lexemes().iter().any(|l| TELLTALES.iter().any(|t| is_keyword(&l.token.token, t)));
@@ -37,7 +37,7 @@ pub fn canonicalise(slice: Slice<'_>) -> Result<Canonical> {
     while !walk.cursor.is_at_end() {
         walk.step()?;
     }
-    Ok(walk.finish())
+    Ok(walk.out)
 }
 
 /// A parser for which `at` is a name unless `TIME ZONE` follows.
@@ -102,8 +102,6 @@ struct Frame {
     query: bool,
     from: From,
     first: usize,
-    /// Number of statement-wide clauses known when the frame began.
-    statements: usize,
 }
 
 struct Walk<'a> {
@@ -117,14 +115,14 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(slice: Slice<'a>) -> Self {
-        let top = Frame { query: true, from: From::Outside, first: 0, statements: 0 };
+        let top = Frame { query: true, from: From::Outside, first: 0 };
         Self { cursor: Cursor::new(slice), frames: vec![top], out: Canonical::default(), writes: false, open: Vec::new() }
     }
 
     fn frame(&mut self) -> &mut Frame {
         if self.frames.is_empty() {
             // More parentheses closed than opened: the parser will say so.
-            self.frames.push(Frame { query: true, from: From::Outside, first: 0, statements: 0 });
+            self.frames.push(Frame { query: true, from: From::Outside, first: 0 });
         }
         let last = self.frames.len() - 1;
         &mut self.frames[last]
@@ -157,8 +155,7 @@ impl<'a> Walk<'a> {
 
     fn open_parenthesis(&mut self, from: From) {
         self.keep();
-        let (first, statements) = (self.cursor.index(), self.out.statements.len());
-        self.frames.push(Frame { query: false, from, first, statements });
+        self.frames.push(Frame { query: false, from, first: self.cursor.index() });
     }
 
     fn close_parenthesis(&mut self) {
@@ -240,18 +237,16 @@ impl<'a> Walk<'a> {
         }
         match token {
             Token::Word(word) if !relation.aliased && !is_reserved(word) && !ends_relation(word.keyword) => self.alias(relation),
-            Token::Mul => self.skip_star(),
+            Token::Mul => {
+                // There is no inheritance: `t *` is `t`.
+                self.cursor.advance();
+                Ok(())
+            }
             _ => {
                 self.frame().from = From::Outside;
                 Ok(())
             }
         }
-    }
-
-    /// `t *` is `t`: there is no inheritance.
-    fn skip_star(&mut self) -> Result<()> {
-        self.cursor.advance();
-        Ok(())
     }
 
     /// Copies an alias with its column names.
@@ -355,12 +350,24 @@ impl<'a> Walk<'a> {
             self.frame().query = true;
             self.keep();
         } else if is_keyword(token, "TABLE") && (starts || after(&["UNION", "ALL", "INTERSECT", "EXCEPT"])) {
-            self.frame().query = true;
-            self.keep_to(From::Expect(Place::Source))?;
+            self.select_all();
         } else {
             self.keep();
         }
         Ok(())
+    }
+
+    /// `TABLE t` is `SELECT * FROM t`.
+    fn select_all(&mut self) {
+        if let Some(lexeme) = self.cursor.lexeme() {
+            let span = lexeme.token.span;
+            let words = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+            self.out.tokens.extend(words.map(|token| TokenWithSpan { token, span }));
+        }
+        self.cursor.advance();
+        let frame = self.frame();
+        frame.query = true;
+        frame.from = From::Expect(Place::Source);
     }
 
     fn take(&mut self, relation: Relation, clause: Clause, position: usize) -> Result<()> {
@@ -400,8 +407,7 @@ impl<'a> Walk<'a> {
             return Err(self.cursor.slice().syntax(self.cursor.index()));
         }
         let depth = self.frames.len();
-        let own = self.frame().statements;
-        if self.out.statements.len() > own && self.open.last().is_some_and(|(_, d)| *d == depth) {
+        if self.open.last().is_some_and(|(_, d)| *d == depth) {
             return Err(SqlError::syntax("AS OF SYSTEM TIME stands twice").at(position));
         }
         let first = self.frame().first;
@@ -419,10 +425,6 @@ impl<'a> Walk<'a> {
         while let Some((index, _)) = self.open.pop_if(|(_, d)| *d >= depth) {
             self.out.statements[index].1 = end;
         }
-    }
-
-    fn finish(self) -> Canonical {
-        self.out
     }
 }
 

@@ -72,10 +72,7 @@ pub fn instant(expr: Expr, expected: Expected) -> Result<InstantExpr> {
             "Cast the expression to timestamptz or to bigint.",
         )),
         Expr::Cast { ref data_type, .. } if is_text(data_type) => Ok(parameter(expr, expected)),
-        expr if expected == Expected::Commit => {
-            let _ = expr;
-            Err(wrong_type(expected))
-        }
+        _ if expected == Expected::Commit => Err(wrong_type(expected)),
         expr => Ok(InstantExpr::Time(expr)),
     }
 }

@@ -128,6 +128,15 @@ mod tests {
         }
     }
 
+    /// The engine reads the text of an interval by itself; it must read the same span.
+    #[test]
+    fn an_intervals_text_is_read_back() {
+        use datafusion::arrow::compute::kernels::cast_utils::parse_interval_month_day_nano;
+        let span = Span { months: -14, days: -2, micros: -5_400_000_001 };
+        let value = parse_interval_month_day_nano(&span.interval()).unwrap();
+        assert_eq!((value.months, value.days, value.nanoseconds), (-14, -2, -5_400_000_001_000));
+    }
+
     #[test]
     fn clock_values_are_nanoseconds() {
         for (number, expected) in [

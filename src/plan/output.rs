@@ -1,0 +1,152 @@
+//! Result columns: PostgreSQL's names and types, and rows in exactly those types.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::util::display::FormatOptions;
+use datafusion::common::{Column, DataFusionError};
+use datafusion::datasource::source_as_provider;
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use futures::{Stream, StreamExt};
+
+use super::ResultColumn;
+use super::columns::Source;
+use super::diagnose::diagnose;
+use super::scan::external;
+use super::table::ScopedTable;
+use crate::types::pg_type::UNCONSTRAINED_SCALE;
+use crate::types::{Oid, PgType, TypeName};
+
+/// The columns that an analysed plan gives. `names` has a name per select item, none for one that stands for
+/// several columns.
+pub fn columns_of(plan: &LogicalPlan, names: &[Option<String>]) -> Arc<[ResultColumn]> {
+    let schema = plan.schema();
+    let width = schema.fields().len();
+    let names = spread(names, width);
+    let columns = schema.iter().enumerate().map(|(index, (qualifier, field))| {
+        let own = || strip_repeat(field.name());
+        let name = names.as_ref().and_then(|names| names.get(index).cloned().flatten()).unwrap_or_else(own);
+        let (table_oid, attribute) = origin(plan, &Column::new(qualifier.cloned(), field.name())).unwrap_or((0, 0));
+        ResultColumn { name, ty: output_type(field), table_oid, attribute }
+    });
+    columns.collect()
+}
+
+/// Names per output column. With one wildcard its width follows from the rest; with more, the plan's own names
+/// have to do.
+fn spread(names: &[Option<String>], width: usize) -> Option<Vec<Option<String>>> {
+    let wildcards = names.iter().filter(|n| n.is_none()).count();
+    let plain = names.len() - wildcards;
+    match wildcards {
+        0 if plain == width => Some(names.to_vec()),
+        1 if width >= plain => {
+            let at = names.iter().position(Option::is_none)?;
+            let mut spread = names[..at].to_vec();
+            spread.extend(std::iter::repeat_n(None, width - plain));
+            spread.extend_from_slice(&names[at + 1..]);
+            Some(spread)
+        }
+        _ => None,
+    }
+}
+
+/// The name without the number that a repeated one was given.
+fn strip_repeat(name: &str) -> String {
+    name.split(super::wildcards::REPEAT).next().unwrap_or(name).to_owned()
+}
+
+/// The PostgreSQL type of an output field. A decimal of unknown origin keeps its scale as a modifier, since
+/// that is all that says how many digits to print.
+pub fn output_type(field: &Field) -> PgType {
+    let ty = PgType::of_field(field);
+    match field.data_type() {
+        DataType::UInt64 => PgType::INT8,
+        DataType::Null => PgType::TEXT,
+        DataType::Decimal128(38, UNCONSTRAINED_SCALE) => ty,
+        DataType::Decimal128(p, s) if ty.name == TypeName::Numeric && ty.modifier == -1 && *s >= 0 => {
+            ty.with_modifier(((i32::from(*p) << 16) | i32::from(*s)) + 4)
+        }
+        _ if ty.name == TypeName::Unknown && !ty.array => PgType::TEXT,
+        _ => ty,
+    }
+}
+
+/// The table column that an output column is, when it is one and nothing else.
+fn origin(plan: &LogicalPlan, column: &Column) -> Option<(Oid, i16)> {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let index = projection.schema.index_of_column(column).ok()?;
+            match projection.expr.get(index)?.clone().unalias() {
+                Expr::Column(inner) => origin(&projection.input, &inner),
+                _ => None,
+            }
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let index = alias.schema.index_of_column(column).ok()?;
+            let (qualifier, field) = alias.input.schema().qualified_field(index);
+            origin(&alias.input, &Column::new(qualifier.cloned(), field.name()))
+        }
+        LogicalPlan::Filter(filter) => origin(&filter.input, column),
+        LogicalPlan::Sort(sort) => origin(&sort.input, column),
+        LogicalPlan::Limit(limit) => origin(&limit.input, column),
+        LogicalPlan::Join(join) => {
+            let side = if join.left.schema().has_column(column) { &join.left } else { &join.right };
+            origin(side, column)
+        }
+        LogicalPlan::TableScan(scan) => {
+            let provider = source_as_provider(&scan.source).ok()?;
+            let table = provider.downcast_ref::<ScopedTable>()?;
+            let shown = table.shown.columns.iter().find(|c| c.name == column.name)?;
+            match &shown.source {
+                Source::Column(def) => Some((table.table.id.0, i16::try_from(def.id.0).ok()?)),
+                Source::System(_) => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Rows of a plan in the types of its result columns.
+pub fn conformed(columns: &[ResultColumn], batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let fields: Vec<Field> = columns.iter().map(|c| c.ty.field(&c.name, true)).collect();
+    Box::pin(Conformed { schema: Arc::new(Schema::new(fields)), batches })
+}
+
+struct Conformed {
+    schema: SchemaRef,
+    batches: SendableRecordBatchStream,
+}
+
+impl Stream for Conformed {
+    type Item = Result<RecordBatch, DataFusionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.batches.poll_next_unpin(cx);
+        next.map(|batch| Some(batch?.and_then(|batch| conform(&self.schema, &batch).map_err(|e| external(diagnose(e))))).into())
+    }
+}
+
+impl RecordBatchStream for Conformed {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+}
+
+/// The batch in these types; a value that does not fit is an error, never NULL.
+pub fn conform(schema: &SchemaRef, batch: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
+    let options = CastOptions { safe: false, format_options: FormatOptions::default() };
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(array, field)| {
+        if array.data_type() == field.data_type() {
+            return Ok(Arc::clone(array));
+        }
+        cast_with_options(array, field.data_type(), &options)
+    });
+    let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}

@@ -1,0 +1,448 @@
+//! The physical node that reads versions and gives rows.
+//!
+//! Holds plain data only (table, scope, snapshot, keys, columns); the database, the transaction's own writes and
+//! the cancel handle come from the session configuration of the task that runs it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    ArrayRef, BinaryBuilder, Int64Builder, RecordBatch, RecordBatchOptions, StringBuilder, TimestampMicrosecondBuilder,
+};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::metrics::{Count, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::StatementContext;
+use super::columns::SystemColumn;
+use super::payload::{PayloadColumn, PayloadDecoder};
+use crate::error::SqlError;
+use crate::history::{HistoryError, RowBatch, RowScan, StateRow};
+use crate::store::{IndexCandidates, ScanRequest};
+use crate::versions::{CommitInfo, CommitNo, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo};
+
+/// Rows per batch, at most.
+pub const BATCH_ROWS: usize = 8_192;
+
+/// One column to read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReadColumn {
+    Payload(PayloadColumn),
+    System(SystemColumn),
+}
+
+/// What one scan reads.
+#[derive(Clone, Debug)]
+pub struct ScanSpec {
+    pub table: TableId,
+    /// The relation's name, for EXPLAIN.
+    pub name: String,
+    pub scope: Scope,
+    pub snapshot: Snapshot,
+    pub keys: KeyFilter,
+    pub candidates: Option<IndexCandidates>,
+    /// In the order of the output.
+    pub columns: Vec<ReadColumn>,
+    /// Stop after so many rows.
+    pub limit: Option<usize>,
+    /// Lay the transaction's own writes over what is read; only with `Scope::Current`.
+    pub own_writes: bool,
+    /// Ends later than this are shown as open.
+    pub known_until: Option<Timestamp>,
+    /// Filters that are checked again above, for EXPLAIN.
+    pub rechecked: Vec<String>,
+    /// How many rows there are, when that is known without reading them.
+    pub rows: Option<u64>,
+}
+
+impl ScanSpec {
+    fn reads_payloads(&self) -> bool {
+        self.columns.iter().any(|c| matches!(c, ReadColumn::Payload(_)))
+    }
+
+    fn picks_one(&self) -> bool {
+        matches!(self.scope, Scope::Current | Scope::AsOf(_) | Scope::AsOfCommit(_))
+    }
+}
+
+#[derive(Debug)]
+pub struct VersionScanExec {
+    spec: Arc<ScanSpec>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl VersionScanExec {
+    pub fn new(spec: ScanSpec, schema: SchemaRef) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        Self { spec: Arc::new(spec), properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
+    }
+}
+
+impl DisplayAs for VersionScanExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spec = &self.spec;
+        write!(f, "VersionScan: {} scope={}", spec.name, scope_text(spec.scope))?;
+        match &spec.keys {
+            KeyFilter::All => {}
+            KeyFilter::Points(keys) => write!(f, ", keys={} points", keys.len())?,
+            KeyFilter::Range { .. } => f.write_str(", keys=range")?,
+        }
+        if let Some(candidates) = &spec.candidates {
+            write!(f, ", index={}", candidates.index.0)?;
+        }
+        if !spec.rechecked.is_empty() {
+            write!(f, ", rechecked=[{}]", spec.rechecked.join(", "))?;
+        }
+        if let Some(limit) = spec.limit {
+            write!(f, ", limit={limit}")?;
+        }
+        if !spec.reads_payloads() {
+            f.write_str(", no payloads")?;
+        }
+        Ok(())
+    }
+}
+
+/// A scope as EXPLAIN shows it.
+pub fn scope_text(scope: Scope) -> String {
+    let time = |at: Timestamp| match chrono::DateTime::from_timestamp_micros(at.micros()) {
+        Some(at) => at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+        None => "-".to_owned(),
+    };
+    match scope {
+        Scope::Current => "current".to_owned(),
+        Scope::AsOf(at) => format!("as of {}", time(at)),
+        Scope::AsOfCommit(commit) => format!("as of commit {}", commit.0),
+        Scope::FromTo { from, until } => format!("from {} to {}", time(from), time(until)),
+        Scope::Between { from, until } => format!("between {} and {}", time(from), time(until)),
+        Scope::ContainedIn { from, until } => format!("contained in ({}, {})", time(from), time(until)),
+        Scope::All => "all".to_owned(),
+    }
+}
+
+impl ExecutionPlan for VersionScanExec {
+    fn name(&self) -> &'static str {
+        "VersionScanExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        _: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let Some(ctx) = context.session_config().get_extension::<StatementContext>() else {
+            return internal_err!("a scan ran outside a statement");
+        };
+        let counts = Counts::new(&self.metrics, partition);
+        let reader = Reader::new(ctx, Arc::clone(&self.spec), self.schema(), counts)?;
+        let batches = stream::try_unfold(reader, |mut reader| async move {
+            Ok(reader.next_batch().await.map_err(external)?.map(|batch| (batch, reader)))
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>> {
+        let mut statistics = Statistics::new_unknown(&self.schema());
+        if let Some(rows) = self.spec.rows {
+            statistics.num_rows = Precision::Exact(usize::try_from(rows).unwrap_or(usize::MAX));
+        }
+        Ok(Arc::new(statistics))
+    }
+}
+
+/// An error of ours on its way through DataFusion.
+pub fn external(error: SqlError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// What EXPLAIN ANALYZE shows of a scan.
+struct Counts {
+    rows: Count,
+    store_calls: Count,
+    versions_read: Count,
+    payload_bytes: Count,
+}
+
+impl Counts {
+    fn new(metrics: &ExecutionPlanMetricsSet, partition: usize) -> Self {
+        let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
+        Self {
+            rows: MetricBuilder::new(metrics).output_rows(partition),
+            store_calls: counter("store_calls"),
+            versions_read: counter("versions_read"),
+            payload_bytes: counter("payload_bytes"),
+        }
+    }
+}
+
+/// A state on its way into a batch: its version, or none for a row this transaction wrote.
+struct SystemRow {
+    key: ItemKey,
+    version: Option<Version>,
+    number: VersionNo,
+}
+
+struct Reader {
+    ctx: Arc<StatementContext>,
+    spec: Arc<ScanSpec>,
+    schema: SchemaRef,
+    counts: Counts,
+    /// What is still to come from the store.
+    stored: Option<RowScan>,
+    own: Option<Arc<crate::history::transaction::TableWrites>>,
+    /// Where the transaction's own rows go on, once the store's have been given.
+    own_from: Option<std::ops::Bound<ItemKey>>,
+    decoder: PayloadDecoder,
+    payload_columns: bool,
+    system: Vec<SystemRow>,
+    keeps_system: bool,
+    rows: usize,
+    /// Rows that may still be given.
+    left: usize,
+    waiting: std::vec::IntoIter<StateRow>,
+}
+
+impl Reader {
+    fn new(ctx: Arc<StatementContext>, spec: Arc<ScanSpec>, schema: SchemaRef, counts: Counts) -> Result<Self> {
+        let payload: Vec<PayloadColumn> = spec
+            .columns
+            .iter()
+            .filter_map(|c| if let ReadColumn::Payload(column) = c { Some(column.clone()) } else { None })
+            .collect();
+        let decoder = PayloadDecoder::new(&payload).map_err(|e| external(e.into()))?;
+        let own = if spec.own_writes { ctx.transaction.lock().overlay(spec.table) } else { None };
+        let stored = Self::open(&ctx, &spec, own.as_deref());
+        counts.store_calls.add(usize::from(stored.is_some()));
+        Ok(Self {
+            stored,
+            own_from: own.as_ref().map(|_| std::ops::Bound::Unbounded),
+            own,
+            decoder,
+            payload_columns: !payload.is_empty(),
+            system: Vec::new(),
+            keeps_system: spec.columns.iter().any(|c| matches!(c, ReadColumn::System(_))),
+            rows: 0,
+            left: spec.limit.unwrap_or(usize::MAX),
+            waiting: Vec::new().into_iter(),
+            ctx,
+            spec,
+            schema,
+            counts,
+        })
+    }
+
+    fn open(
+        ctx: &Arc<StatementContext>,
+        spec: &ScanSpec,
+        own: Option<&crate::history::transaction::TableWrites>,
+    ) -> Option<RowScan> {
+        if own.is_some_and(|own| own.truncated) {
+            return None;
+        }
+        if let (KeyFilter::Points(keys), true) = (&spec.keys, spec.picks_one()) {
+            let (database, keys) = (Arc::clone(&ctx.database), keys.clone());
+            let (table, scope, snapshot) = (spec.table, spec.scope, spec.snapshot);
+            let found = async move {
+                let rows = database.get(table, &keys, scope, snapshot).await?;
+                Ok::<RowBatch, HistoryError>(rows.into_iter().flatten().collect())
+            };
+            return Some(stream::once(found).boxed());
+        }
+        let hidden = own.map_or(0, |own| own.rows.len());
+        Some(ctx.database.scan(ScanRequest {
+            table: spec.table,
+            snapshot: spec.snapshot,
+            scope: spec.scope,
+            keys: spec.keys.clone(),
+            candidates: spec.candidates.clone(),
+            payloads: spec.reads_payloads(),
+            limit: spec.limit.map(|limit| limit.saturating_add(hidden)),
+        }))
+    }
+
+    async fn next_batch(&mut self) -> crate::error::Result<Option<RecordBatch>> {
+        while self.rows < BATCH_ROWS && self.left > 0 {
+            if let Some(row) = self.waiting.next() {
+                self.take_stored(row)?;
+            } else if let Some(stored) = &mut self.stored {
+                self.ctx.cancel.check()?;
+                match stored.try_next().await? {
+                    Some(batch) => self.waiting = batch.into_iter(),
+                    None => self.stored = None,
+                }
+            } else if !self.take_own()? {
+                break;
+            }
+        }
+        if self.rows == 0 {
+            return Ok(None);
+        }
+        self.ctx.cancel.check()?;
+        self.flush().await.map(Some)
+    }
+
+    fn take_stored(&mut self, row: StateRow) -> crate::error::Result<()> {
+        self.counts.versions_read.add(1);
+        if self.own.as_ref().is_some_and(|own| own.rows.contains_key(&row.key)) {
+            return Ok(());
+        }
+        let number = row.version.number;
+        self.take(row.key, Some(row.version), number, &row.payload)
+    }
+
+    fn take(&mut self, key: ItemKey, version: Option<Version>, number: VersionNo, payload: &[u8]) -> crate::error::Result<()> {
+        if self.payload_columns {
+            self.counts.payload_bytes.add(payload.len());
+            self.decoder.append(payload)?;
+        }
+        if self.keeps_system {
+            self.system.push(SystemRow { key, version, number });
+        }
+        self.rows += 1;
+        self.left -= 1;
+        Ok(())
+    }
+
+    /// Takes the next row this transaction wrote; `false` when there is none left.
+    fn take_own(&mut self) -> crate::error::Result<bool> {
+        let (Some(own), Some(from)) = (self.own.clone(), self.own_from.take()) else { return Ok(false) };
+        let Some((key, pending)) = own.rows.range((from, std::ops::Bound::Unbounded)).next() else { return Ok(false) };
+        self.own_from = Some(std::ops::Bound::Excluded(key.clone()));
+        if let Some((payload, _)) = &pending.state
+            && self.spec.keys.contains(key)
+        {
+            let number = pending.base.map_or(VersionNo(0), VersionNo::next);
+            self.take(key.clone(), None, number, payload)?;
+        }
+        Ok(true)
+    }
+
+    async fn flush(&mut self) -> crate::error::Result<RecordBatch> {
+        let mut payload = self.decoder.finish().into_iter();
+        let system = std::mem::take(&mut self.system);
+        let commits = commits_of(&self.ctx, &self.spec, &system, &self.counts).await?;
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.spec.columns.len());
+        for column in &self.spec.columns {
+            let array = match column {
+                ReadColumn::Payload(_) => payload.next(),
+                ReadColumn::System(column) => Some(system_array(*column, &system, &commits, self.spec.known_until)),
+            };
+            arrays.push(array.ok_or_else(|| SqlError::internal("a scan lost one of its columns"))?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        self.counts.rows.add(self.rows);
+        self.rows = 0;
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options).map_err(|cause| {
+            tracing::error!(%cause, table = self.spec.name, "rows do not fit their table");
+            SqlError::internal(format!("rows of \"{}\" do not fit its columns", self.spec.name))
+        })
+    }
+}
+
+/// The commits that the rows' own columns ask for.
+async fn commits_of(
+    ctx: &StatementContext,
+    spec: &ScanSpec,
+    rows: &[SystemRow],
+    counts: &Counts,
+) -> crate::error::Result<HashMap<CommitNo, Arc<CommitInfo>>> {
+    let wanted = spec.columns.iter().any(|c| matches!(c, ReadColumn::System(c) if c.is_of_commit()));
+    if !wanted {
+        return Ok(HashMap::new());
+    }
+    counts.store_calls.add(1);
+    let commits: Vec<CommitNo> = rows.iter().filter_map(|row| row.version.map(|v| v.period.begun)).collect();
+    Ok(ctx.database.commit_infos(commits).await?)
+}
+
+fn system_array(
+    column: SystemColumn,
+    rows: &[SystemRow],
+    commits: &HashMap<CommitNo, Arc<CommitInfo>>,
+    known_until: Option<Timestamp>,
+) -> ArrayRef {
+    let versions = || rows.iter().map(|row| row.version);
+    let end = |v: Version| v.period.end.filter(|end| known_until.is_none_or(|until| end.to <= until));
+    let context = |row: &SystemRow| row.version.and_then(|v| commits.get(&v.period.begun)).map(|c| &c.context);
+    match column {
+        SystemColumn::Key => {
+            let mut keys = BinaryBuilder::new();
+            rows.iter().for_each(|row| keys.append_value(row.key.as_bytes()));
+            Arc::new(keys.finish())
+        }
+        SystemColumn::From => times(versions().map(|v| v.map(|v| v.period.from.micros()))),
+        SystemColumn::To => times(versions().map(|v| v.and_then(end).map(|end| end.to.micros()))),
+        SystemColumn::Version => numbers(rows.iter().map(|row| Some(row.number.0))),
+        SystemColumn::Commit => numbers(versions().map(|v| v.map(|v| v.period.begun.0))),
+        SystemColumn::EndCommit => numbers(versions().map(|v| v.and_then(end).map(|end| end.commit.0))),
+        SystemColumn::Op => texts(rows.iter().map(|row| {
+            let pending = if row.number == VersionNo(0) { Op::Create } else { Op::Update };
+            Some(row.version.map_or(pending, |v| v.op).name())
+        })),
+        SystemColumn::EndOp => texts(versions().map(|v| v.and_then(end).map(|end| end.op.name()))),
+        SystemColumn::Actor => texts(rows.iter().map(|row| context(row)?.actor.as_deref())),
+        SystemColumn::Reason => texts(rows.iter().map(|row| context(row)?.reason.as_deref())),
+        SystemColumn::Context => texts(rows.iter().map(|row| context(row)?.context.as_deref())),
+    }
+}
+
+fn times(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    let mut builder = TimestampMicrosecondBuilder::new().with_timezone("UTC");
+    values.for_each(|value| builder.append_option(value));
+    Arc::new(builder.finish())
+}
+
+fn numbers(values: impl Iterator<Item = Option<u64>>) -> ArrayRef {
+    let mut builder = Int64Builder::new();
+    values.for_each(|value| builder.append_option(value.map(|n| i64::try_from(n).unwrap_or(i64::MAX))));
+    Arc::new(builder.finish())
+}
+
+fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    let mut builder = StringBuilder::new();
+    values.for_each(|value| builder.append_option(value));
+    Arc::new(builder.finish())
+}

@@ -1,0 +1,193 @@
+//! Rows of one versioned table under one scope, as a DataFusion table.
+//!
+//! Bound to definitions, never to data: scope, snapshot and own writes are read from the statement when it is
+//! scanned, so a prepared plan may run many times. The clause's filter is taken in exactly; every other filter
+//! only narrows which items are read and is checked again above. A payload that is missing fails the scan with
+//! 58030; it never drops the row.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Constraint, Constraints, Result, internal_err};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::columns::{Shown, Source};
+use super::marker::Clause;
+use super::payload::PayloadColumn;
+use super::scan::{ReadColumn, ScanSpec, VersionScanExec, external};
+use super::{DefaultScope, StatementContext, constant, pushdown, scope};
+use crate::error::SqlError;
+use crate::history::{ColumnDef, ColumnId, TableDef};
+use crate::versions::{Scope, Snapshot, Timestamp};
+
+/// Where a scan takes its scope from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// The statement: the present with own writes, or what `chronogate.as_of` says.
+    Statement,
+    /// The relation's clause, found among the filters; without one every state.
+    Clause,
+    /// Every state that was known at the time the statement reads.
+    History,
+}
+
+#[derive(Debug)]
+pub struct ScopedTable {
+    /// The incarnation that is read, with its keys and indexes.
+    pub table: Arc<TableDef>,
+    pub shown: Shown,
+    pub reads: Reads,
+    /// What absent members of columns read as, in the payload's form.
+    pub missing: HashMap<ColumnId, String>,
+    constraints: Constraints,
+}
+
+impl ScopedTable {
+    pub fn new(table: Arc<TableDef>, shown: Shown, reads: Reads, missing: HashMap<ColumnId, String>) -> Self {
+        // With one state per item the key names the row, which GROUP BY may rely on.
+        let key = table.key_columns().map(|k| shown.columns.iter().position(|c| is_column(&c.source, k.id)));
+        let key: Option<Vec<usize>> = key.collect();
+        let constraints = match (reads, key) {
+            (Reads::Statement, Some(key)) if !key.is_empty() => Constraints::new_unverified(vec![Constraint::PrimaryKey(key)]),
+            _ => Constraints::default(),
+        };
+        Self { table, shown, reads, missing, constraints }
+    }
+
+    fn column(&self, name: &str) -> Option<&ColumnDef> {
+        self.shown.columns.iter().find(|c| c.name == name).and_then(|c| match &c.source {
+            Source::Column(column) => Some(column),
+            Source::System(_) => None,
+        })
+    }
+
+    fn read_column(&self, index: usize) -> Option<ReadColumn> {
+        Some(match &self.shown.columns.get(index)?.source {
+            Source::System(column) => ReadColumn::System(*column),
+            Source::Column(column) => ReadColumn::Payload(PayloadColumn {
+                field: column.field.clone(),
+                ty: column.ty,
+                missing: self.missing.get(&column.id).cloned(),
+            }),
+        })
+    }
+
+    async fn scope(&self, ctx: &StatementContext, state: &dyn Session, filters: &[Expr]) -> crate::error::Result<Scope> {
+        match self.reads {
+            Reads::Statement => Ok(scope::default_scope(ctx)),
+            Reads::History => Ok(match ctx.default_scope {
+                Some(DefaultScope::AsOf(until)) => Scope::Between { from: Timestamp::MIN, until },
+                Some(DefaultScope::AsOfCommit(_)) | None => Scope::All,
+            }),
+            Reads::Clause => {
+                let Some(clause) = filters.iter().find_map(Clause::of_filter) else { return Ok(Scope::All) };
+                let mut instants = Vec::with_capacity(clause.instants.len());
+                for (kind, expr) in &clause.instants {
+                    instants.push((*kind, constant::value_in(state, expr)?));
+                }
+                scope::clause_scope(ctx, clause.kind, &instants).await
+            }
+        }
+    }
+
+    /// Refuses an instant at which the name meant another table than the one planned for.
+    fn check_incarnation(&self, ctx: &StatementContext, scope: Scope, snapshot: Snapshot) -> crate::error::Result<()> {
+        if self.reads != Reads::Clause || !matches!(scope, Scope::AsOf(_) | Scope::AsOfCommit(_)) {
+            return Ok(());
+        }
+        match ctx.database.table_at(&self.table.name, scope, snapshot) {
+            Some(then) if then.id != self.table.id => Err(SqlError::unsupported(
+                format!("\"{}\" was another table at that instant", self.table.name.name),
+                "Write the instant as a constant in the statement.",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_column(source: &Source, id: ColumnId) -> bool {
+    matches!(source, Source::Column(column) if column.id == id)
+}
+
+/// The statement that a plan is made or run for.
+pub fn statement_of(state: &dyn Session) -> Result<Arc<StatementContext>> {
+    match state.config().get_extension::<StatementContext>() {
+        Some(ctx) => Ok(ctx),
+        None => internal_err!("a table was scanned outside a statement"),
+    }
+}
+
+#[async_trait]
+impl TableProvider for ScopedTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.shown.schema)
+    }
+
+    fn constraints(&self) -> Option<&Constraints> {
+        Some(&self.constraints)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let answer = |filter: &&Expr| match Clause::of_filter(filter) {
+            Some(_) => TableProviderFilterPushDown::Exact,
+            None => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(answer).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let ctx = statement_of(state)?;
+        let mut snapshot = ctx.transaction.lock().snapshot;
+        let scope = self.scope(&ctx, state, filters).await.map_err(external)?;
+        self.check_incarnation(&ctx, scope, snapshot).map_err(external)?;
+        let mut known_until = None;
+        if self.reads == Reads::History {
+            match ctx.default_scope {
+                Some(DefaultScope::AsOf(until)) => known_until = Some(until),
+                Some(DefaultScope::AsOfCommit(commit)) => snapshot.commit = snapshot.commit.min(commit),
+                None => {}
+            }
+        }
+        let all: Vec<usize> = (0..self.shown.columns.len()).collect();
+        let projection = projection.unwrap_or(&all);
+        let columns: Option<Vec<ReadColumn>> = projection.iter().map(|i| self.read_column(*i)).collect();
+        let Some(columns) = columns else { return internal_err!("a scan was asked for a column it does not have") };
+        let schema: Schema = self.shown.schema.project(projection)?;
+        let others: Vec<Expr> = filters.iter().filter(|f| Clause::of_filter(f).is_none()).cloned().collect();
+        let (keys, candidates) = pushdown::keys_of(&self.table, &others, |name| self.column(name));
+        let own_writes = self.reads == Reads::Statement && scope == Scope::Current;
+        let counts = columns.is_empty() && limit.is_none() && scope == Scope::Current;
+        let mut spec = ScanSpec {
+            table: self.table.id,
+            name: self.table.name.name.clone(),
+            scope,
+            snapshot,
+            keys,
+            candidates,
+            columns,
+            limit: if others.is_empty() { limit } else { None },
+            own_writes,
+            known_until,
+            rechecked: others.iter().map(|f| f.human_display().to_string()).collect(),
+            rows: None,
+        };
+        if counts && others.is_empty() && ctx.transaction.lock().overlay(self.table.id).is_none() {
+            spec.rows = ctx.database.live_count(self.table.id, snapshot).await.map_err(|e| external(e.into()))?;
+        }
+        Ok(Arc::new(VersionScanExec::new(spec, Arc::new(schema))))
+    }
+}
