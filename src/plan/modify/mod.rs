@@ -40,6 +40,8 @@ pub use self::copy::{CopyInsert, HistoryLoad};
 use self::insert::Insert;
 use self::parameters::Parameters;
 pub use self::run::Run;
+pub use self::select::fold;
+pub use self::target::find_relation;
 use self::update::Change;
 use super::{Execution, ResultColumn, StatementContext};
 use crate::error::{Result, SqlError, SqlState};
@@ -168,7 +170,7 @@ impl Modify {
     pub fn source(&self) -> Option<&LogicalPlan> {
         match &self.kind {
             Kind::Insert(insert) => insert.source(),
-            Kind::Change(change) => Some(change.source()),
+            Kind::Change(change) => change.source(),
         }
     }
 

@@ -33,7 +33,7 @@ pub fn named(expr: ast::Expr, name: &str) -> ast::SelectItem {
 
 /// The name an identifier means: folded unless it was quoted.
 pub fn fold(ident: &ast::Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
 /// Changes the output expressions of a plan whose top is a projection; other plans stay.

@@ -78,6 +78,8 @@ impl SettingsAccess for NoSettings {
 pub struct Client {
     pub ctx: StatementContext,
     pub autocommit: bool,
+    /// Whether the last statement ran without a planner.
+    pub compiled: bool,
 }
 
 /// What a statement did: rows written, and RETURNING's rows as text.
@@ -97,7 +99,7 @@ impl Client {
         transaction.apply_catalog(catalog).unwrap();
         database.commit(transaction).await.unwrap();
         let ctx = cases::context(database);
-        Self { ctx, autocommit: true }
+        Self { ctx, autocommit: true, compiled: false }
     }
 
     pub async fn begin(&mut self) {
@@ -117,7 +119,15 @@ impl Client {
         }
         let queries = self.queries().await;
         let modify = self.plan(&queries, sql).await?;
-        let done = match modify.execute(Run::planned(&self.ctx, &queries, parameters)).await? {
+        self.compiled = modify.is_compiled();
+        let types = modify.parameters().iter();
+        let parameters: Vec<_> = parameters.iter().zip(types).map(|(v, ty)| v.cast_to(&ty.arrow()).unwrap()).collect();
+        let parameters = &parameters;
+        let run = match self.compiled {
+            true => Run::compiled(&self.ctx, parameters, |e| SqlError::internal(e.to_string())),
+            false => Run::planned(&self.ctx, &queries, parameters),
+        };
+        let done = match modify.execute(run).await? {
             Execution::Modified { count, returning: None } => Done(count, Vec::new()),
             Execution::Modified { count, returning: Some(rows) } => {
                 let types: Vec<PgType> = rows.columns.iter().map(|c| c.ty).collect();
