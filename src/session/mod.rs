@@ -4,9 +4,7 @@
 
 mod access;
 mod as_of;
-mod copy_in;
-mod copy_out;
-mod copy_text;
+mod copy;
 mod ddl;
 mod dispatch;
 mod prepared;
@@ -32,7 +30,7 @@ use bytes::Bytes;
 
 use crate::error::{Result, Severity, SqlError, SqlState};
 use crate::history::Database;
-use crate::plan::{Engine, Notices, ResultColumn};
+use crate::plan::{Engine, Notices, ResultColumn, SequenceValues};
 use crate::runtime::{Cancel, Clock, Entropy, cancel::Reason};
 use crate::sql::Parsed;
 use crate::types::{Oid, zone::Zone};
@@ -61,6 +59,8 @@ pub struct Shared {
     pub entropy: Arc<dyn Entropy>,
     /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
     pub turns: Arc<Turns>,
+    /// Settings that every session starts with, before those of its role: the server's configuration.
+    pub defaults: Arc<[(String, String)]>,
 }
 
 /// One client. Methods run one at a time; only [`Session::canceller`]'s result may be used beside them.
@@ -74,6 +74,7 @@ pub struct Session {
     backend_pid: i32,
     settings: Arc<Settings>,
     notices: Notices,
+    sequences: SequenceValues,
     cancel: Cancel,
     timer: Timer,
     transaction: State,

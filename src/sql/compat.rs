@@ -2,10 +2,11 @@
 //!
 //! Knows no catalogue: what depends on a table's columns or on types is left to `plan`.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, BinaryOperator, Expr, ObjectNamePart, SelectItem, SetExpr, TableFactor, Value, VisitMut, VisitorMut,
+    self, BinaryOperator, Expr, ObjectNamePart, SelectItem, SetExpr, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::columns::{self, UNNAMED};
@@ -154,11 +155,13 @@ fn name_columns(body: &mut SetExpr) {
     match body {
         SetExpr::Select(select) => {
             let names: Vec<_> = select.projection.iter().map(columns::item_name).collect();
+            let grouped = names_in_grouping(select);
             for (item, name) in select.projection.iter_mut().zip(&names) {
                 let unique = names.iter().filter(|other| *other == name).count() == 1;
                 if let (SelectItem::UnnamedExpr(expr), Some(name)) = (&*item, name)
                     && unique
                     && name != UNNAMED
+                    && !grouped.contains(name)
                     && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
                 {
                     let (expr, alias) = (expr.clone(), ast::Ident::with_quote('"', name.clone()));
@@ -172,4 +175,23 @@ fn name_columns(body: &mut SetExpr) {
         }
         _ => {}
     }
+}
+
+/// Names that GROUP BY and HAVING use: PostgreSQL reads them as input columns first, the planner as aliases.
+fn names_in_grouping(select: &ast::Select) -> HashSet<String> {
+    struct Names(HashSet<String>);
+    impl Visitor for Names {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::Identifier(ident) = expr {
+                self.0.insert(ident.value.to_ascii_lowercase());
+                self.0.insert(ident.value.clone());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut names = Names(HashSet::new());
+    let _ = select.group_by.visit(&mut names);
+    let _ = select.having.visit(&mut names);
+    names.0
 }

@@ -130,3 +130,100 @@ impl KeyFilter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Value {
+        Null,
+        Bool(bool),
+        Int(i64),
+        Decimal(i128),
+        Float(f64),
+        Text(String),
+        Bytes(Vec<u8>),
+    }
+
+    impl Value {
+        fn part(&self) -> KeyPart<'_> {
+            match self {
+                Self::Null => KeyPart::Null,
+                Self::Bool(b) => KeyPart::Bool(*b),
+                Self::Int(n) => KeyPart::Int(*n),
+                Self::Decimal(n) => KeyPart::Decimal(*n),
+                Self::Float(x) => KeyPart::Float(*x),
+                Self::Text(s) => KeyPart::Text(s),
+                Self::Bytes(b) => KeyPart::Bytes(b),
+            }
+        }
+
+        /// PostgreSQL's order within one type: NULL last, NaN above every number, -0 equal to 0.
+        fn order(&self, other: &Self) -> Ordering {
+            match (self, other) {
+                (Self::Null, Self::Null) => Ordering::Equal,
+                (Self::Null, _) => Ordering::Greater,
+                (_, Self::Null) => Ordering::Less,
+                (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
+                (Self::Int(a), Self::Int(b)) => a.cmp(b),
+                (Self::Decimal(a), Self::Decimal(b)) => a.cmp(b),
+                (Self::Float(a), Self::Float(b)) => a.partial_cmp(b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan())),
+                (Self::Text(a), Self::Text(b)) => a.as_bytes().cmp(b.as_bytes()),
+                (Self::Bytes(a), Self::Bytes(b)) => a.cmp(b),
+                _ => unreachable!("one column has one type"),
+            }
+        }
+    }
+
+    fn column(kind: u8) -> BoxedStrategy<Value> {
+        let zeros = || prop::collection::vec(prop_oneof![Just(0_u8), Just(0xff), any::<u8>()], 0..6);
+        let value = match kind {
+            0 => any::<bool>().prop_map(Value::Bool).boxed(),
+            1 => prop_oneof![any::<i64>(), -2_i64..3, Just(i64::MIN)].prop_map(Value::Int).boxed(),
+            2 => prop_oneof![any::<i128>(), -2_i128..3].prop_map(Value::Decimal).boxed(),
+            3 => prop_oneof![prop::num::f64::ANY, Just(0.0), Just(-0.0), Just(f64::NAN)].prop_map(Value::Float).boxed(),
+            4 => "[\\x00ab\u{ff}é]{0,5}".prop_map(Value::Text).boxed(),
+            _ => zeros().prop_map(Value::Bytes).boxed(),
+        };
+        prop_oneof![9 => value, 1 => Just(Value::Null)].boxed()
+    }
+
+    /// Two rows of the same one to three columns.
+    fn rows() -> impl Strategy<Value = (Vec<Value>, Vec<Value>)> {
+        prop::collection::vec(0_u8..6, 1..4).prop_flat_map(|kinds| {
+            let row = || kinds.iter().map(|kind| column(*kind)).collect::<Vec<_>>();
+            (row(), row())
+        })
+    }
+
+    fn encoded(row: &[Value]) -> ItemKey {
+        encode_key(row.iter().map(Value::part))
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_bytes_is_the_order_of_the_values((a, b) in rows()) {
+            let by_value = a.iter().zip(&b).map(|(a, b)| a.order(b)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal);
+            prop_assert_eq!(encoded(&a).cmp(&encoded(&b)), by_value);
+        }
+
+        #[test]
+        fn leading_columns_are_a_prefix((a, b) in rows(), n in 0_usize..3) {
+            let first = encoded(&a[..n.min(a.len())]);
+            let filter = KeyFilter::prefix(first.as_bytes());
+            prop_assert!(filter.contains(&encoded(&a)));
+            prop_assert_eq!(filter.contains(&encoded(&b)), encoded(&b).as_bytes().starts_with(first.as_bytes()));
+        }
+
+        #[test]
+        fn a_prefix_filter_has_what_begins_with_it(prefix in prop::collection::vec(prop_oneof![Just(0xff_u8), any::<u8>()], 0..4), key in prop::collection::vec(prop_oneof![Just(0xff_u8), any::<u8>()], 0..6)) {
+            let begins = key.starts_with(&prefix);
+            prop_assert_eq!(KeyFilter::prefix(&prefix).contains(&ItemKey::from_bytes(key)), begins);
+        }
+    }
+}

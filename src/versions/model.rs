@@ -406,6 +406,3 @@ fn next_number(last: Option<Version>, alive: bool) -> VersionNo {
         Some(v) => v.number.next().next(),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -99,3 +99,66 @@ impl Period {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
+
+    /// `[20, 30)`, begun by commit 2 and ended by commit 3.
+    fn closed() -> Period {
+        let end = PeriodEnd { to: at(30), commit: CommitNo(3), op: Op::Update };
+        Period { from: at(20), begun: CommitNo(2), end: Some(end) }
+    }
+
+    fn check(scope: Scope, snapshot: u64, seen: bool) {
+        let snapshot = Snapshot { commit: CommitNo(snapshot), time: at(i64::try_from(snapshot).unwrap() * 10) };
+        assert_eq!(closed().is_visible(scope, snapshot), seen, "{scope:?} under {snapshot:?}");
+    }
+
+    #[test]
+    fn a_state_is_seen_from_its_begin_until_before_its_end() {
+        for (micros, seen) in [(19, false), (20, true), (29, true), (30, false), (i64::MAX, false)] {
+            check(Scope::AsOf(at(micros)), 9, seen);
+        }
+        for (commit, seen) in [(1, false), (2, true), (3, false), (99, false)] {
+            check(Scope::AsOfCommit(CommitNo(commit)), 9, seen);
+        }
+    }
+
+    #[test]
+    fn a_snapshot_does_not_know_what_came_after_it() {
+        check(Scope::All, 1, false);
+        check(Scope::Current, 1, false);
+        check(Scope::Current, 2, true);
+        check(Scope::Current, 3, false);
+        check(Scope::AsOf(at(35)), 2, true);
+        check(Scope::AsOf(at(i64::MAX)), 2, true);
+        check(Scope::AsOfCommit(CommitNo(9)), 2, true);
+        check(Scope::ContainedIn { from: at(0), until: at(99) }, 2, false);
+        check(Scope::FromTo { from: at(50), until: at(60) }, 2, true);
+    }
+
+    #[test]
+    fn ranges_have_their_bounds() {
+        for (from, until, from_to, between, contained) in [
+            (0, 20, false, true, false),
+            (0, 21, true, true, false),
+            (29, 99, true, true, false),
+            (30, 99, false, false, false),
+            (25, 25, false, true, false),
+            (26, 25, false, false, false),
+            (20, 30, true, true, true),
+            (21, 30, true, true, false),
+            (20, 29, true, true, false),
+        ] {
+            let (from, until) = (at(from), at(until));
+            check(Scope::FromTo { from, until }, 9, from_to);
+            check(Scope::Between { from, until }, 9, between);
+            check(Scope::ContainedIn { from, until }, 9, contained);
+        }
+    }
+}

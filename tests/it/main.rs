@@ -11,3 +11,4 @@ mod lifecycle;
 mod protocol;
 mod raw;
 mod slt;
+mod store_crash;

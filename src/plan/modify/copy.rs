@@ -77,7 +77,7 @@ impl CopyInsert {
         check_width(fields.len(), self.given.len(), || self.columns().nth(fields.len()).unwrap_or_default().to_owned())?;
         let mut row = self.rows.open();
         for (position, field) in self.given.iter().zip(fields) {
-            self.rows.add(&mut row, *position, *field).map_err(|e| of_table(e, &self.target))?;
+            self.rows.add(&mut row, *position, *field).map_err(|e| of_field(e, &self.target, *position, *field))?;
             self.bytes += field.map_or(8, str::len);
         }
         self.pending.push(row);
@@ -182,7 +182,8 @@ impl HistoryLoad {
             self.bytes += field.map_or(8, str::len);
             match what {
                 HistoryField::Column(position) => {
-                    self.rows.add(&mut row, *position, *field).map_err(|e| of_table(e, &self.target))?;
+                    let refused = |e| of_field(e, &self.target, *position, *field);
+                    self.rows.add(&mut row, *position, *field).map_err(refused)?;
                 }
                 HistoryField::From => from = field.map(|text| self.instant(text)).transpose()?,
                 HistoryField::To => to = field.map(|text| self.end(text)).transpose()?.flatten(),
@@ -344,6 +345,18 @@ fn of_table(error: SqlError, target: &Target) -> SqlError {
     let table = &target.table().name;
     let message = format!("null value in column \"{column}\" of relation \"{}\" violates not-null constraint", table.name);
     SqlError::new(SqlState::NOT_NULL_VIOLATION, message).table(&table.schema, &table.name).column(column)
+}
+
+/// Says which field it was that could not be read, as `column a: "x"`; who knows the line goes on from there.
+fn of_field(error: SqlError, target: &Target, position: usize, field: Option<&str>) -> SqlError {
+    match (target.column(position), field) {
+        (Ok(column), Some(text)) => {
+            let shown: String = text.chars().take(100).collect();
+            let more = if shown.len() < text.len() { "..." } else { "" };
+            error.context(format!("column {}: \"{shown}{more}\"", column.name))
+        }
+        _ => of_table(error, target),
+    }
 }
 
 fn check_rows(target: &Target, run: Run<'_>, rows: &[TextRow]) -> Result<()> {

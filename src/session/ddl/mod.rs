@@ -181,12 +181,12 @@ fn too_long(name: &str) -> SqlError {
 }
 
 /// An identifier as SQL text must write it.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A relation's full name as SQL text must write it.
-fn quoted_name(name: &Qualified) -> String {
+pub(super) fn quoted_name(name: &Qualified) -> String {
     format!("{}.{}", quoted(&name.schema), quoted(&name.name))
 }
 

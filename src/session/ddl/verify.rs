@@ -39,7 +39,7 @@ impl Change {
         let (_, prepared) = self.analyse(text).await?;
         let work = async {
             match self.engine.execute(&self.ctx, &prepared, Vec::new()).await? {
-                Execution::Rows(rows) => rows.batches.try_collect().await.map_err(failed),
+                Execution::Rows(rows) => rows.batches.try_collect().await.map_err(crate::plan::diagnose),
                 Execution::Modified { .. } => Ok(Vec::new()),
             }
         };
@@ -156,13 +156,4 @@ pub(super) fn parse_expression(text: &str) -> Result<ast::Expr> {
 fn without_position(mut error: SqlError) -> SqlError {
     error.fields_mut().position = None;
     error
-}
-
-fn failed(error: datafusion::error::DataFusionError) -> SqlError {
-    match error.find_root() {
-        datafusion::error::DataFusionError::External(cause) => {
-            cause.downcast_ref::<SqlError>().cloned().unwrap_or_else(|| SqlError::internal("rows could not be read"))
-        }
-        _ => SqlError::internal("rows could not be read"),
-    }
 }

@@ -1,6 +1,7 @@
 //! The language by example: what each spelling becomes, and what each refused form answers.
 
 mod past;
+mod random;
 mod refusals;
 mod statements;
 

@@ -176,6 +176,10 @@ fn forms_that_differ_only_in_writing_become_one() {
         ("SELECT a LIKE 'x/_%' ESCAPE '/'", "SELECT a LIKE 'x\\_%'"),
         ("SELECT a NOT ILIKE 'x\\!%' ESCAPE '!'", "SELECT a NOT ILIKE 'x\\\\\\%'"),
         ("SELECT x.count FROM (SELECT count(*), 1 FROM t) x", "SELECT x.count FROM (SELECT count(*) AS \"count\", 1 FROM t) x"),
+        (
+            "SELECT * FROM (SELECT max(a) FROM t GROUP BY b HAVING avg(max) > 1) x",
+            "SELECT * FROM (SELECT max(a) FROM t GROUP BY b HAVING avg(max) > 1) x",
+        ),
         ("SELECT 'a'\n'b'", "SELECT 'ab'"),
     ] {
         assert_eq!(tree(&one(written).statement).to_string(), expected, "{written}");

@@ -253,7 +253,7 @@ async fn scans_are_ordered_and_keep_to_their_keys(fresh: Fresh) {
 }
 
 async fn a_long_scan_is_whole_and_may_be_dropped(fresh: Fresh) {
-    const ITEMS: usize = 20_000;
+    const ITEMS: usize = 6_000;
     let name = |n: usize| format!("{n:06}");
     let text = "x".repeat(300);
     let loaded = (0..ITEMS).map(|n| state(&name(n), 10, Some(20), &text)).collect();

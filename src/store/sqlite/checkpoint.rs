@@ -3,6 +3,7 @@
 //! Neither readers nor the writer wait for it. It goes to work when enough was written or writing pauses;
 //! closing the store moves the rest.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
@@ -14,8 +15,13 @@ const PAGES: usize = 8192;
 /// What was written is moved after this long without another group, however little it is.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A log of this many pages must begin anew, which it can only between two groups: see [`run`].
+const LONG: i64 = 32_768;
+
 /// Works until the writer is gone. `written` brings the number of pages of each group.
-pub fn run(conn: &Connection, written: &Receiver<usize>) {
+/// A writer that never pauses always leaves something unmoved, and then the log cannot begin anew: once it is
+/// long, `finish` asks the writer to move that rest itself.
+pub fn run(conn: &Connection, written: &Receiver<usize>, finish: &AtomicBool) {
     let mut waiting = 0_usize;
     loop {
         let due = match written.recv_timeout(PAUSE) {
@@ -27,16 +33,21 @@ pub fn run(conn: &Connection, written: &Receiver<usize>) {
             Err(RecvTimeoutError::Disconnected) => return,
         };
         if due {
-            checkpoint(conn);
+            if passive(conn) > LONG {
+                finish.store(true, Ordering::Release);
+            }
             waiting = 0;
         }
     }
 }
 
-fn checkpoint(conn: &Connection) {
-    let moved = conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)));
-    match moved {
-        Ok((logged, moved)) => tracing::trace!(logged, moved, "checkpoint"),
-        Err(error) => tracing::warn!(%error, "checkpoint failed; the log grows until one succeeds"),
+/// Moves what can be moved without waiting for anybody; the length of the log in pages.
+pub fn passive(conn: &Connection) -> i64 {
+    match conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1)) {
+        Ok(logged) => logged,
+        Err(error) => {
+            tracing::warn!(%error, "a checkpoint failed; the log grows until one succeeds");
+            0
+        }
     }
 }

@@ -19,13 +19,13 @@ use crate::versions::change::bad_period;
 use crate::versions::{CommitStamp, Context, IndexId, ItemKey, Op, Period, PeriodEnd, TableId, Timestamp, Version, VersionNo};
 
 /// The writer is called when this many bytes wait for it, or when there are no more.
-const HEAD_START: usize = 16 << 20;
+const HEAD_START: usize = if cfg!(test) { 256 } else { 16 << 20 };
 
 /// A source that gives nothing for this long while the writer waits for it fails its load.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Index entries are written in sorted runs of this many.
-const ENTRY_RUN: usize = 1 << 15;
+const ENTRY_RUN: usize = if cfg!(test) { 3 } else { 1 << 15 };
 
 pub struct LoadHeader {
     pub context: Context,

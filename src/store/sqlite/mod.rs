@@ -16,12 +16,14 @@ mod writer;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt};
 use parking_lot::{Mutex, RwLock};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 pub use lock::holder;
@@ -61,15 +63,29 @@ impl SqliteIndex {
     /// [`holder`] knows by whom), [`StoreError::Corrupt`] when it is not a store that this program can read.
     /// Blocks on the disk.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::open_with(path, clock, |_| Ok(()))
+    }
+
+    /// `prepare` may change settings of the connection that writes.
+    fn open_with(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        prepare: impl FnOnce(&Connection) -> Result<(), StoreError>,
+    ) -> Result<Self, StoreError> {
         let lock = StoreLock::acquire(path)?;
         let conn = schema::open_writer(path)?;
+        prepare(&conn)?;
         let state = apply::State::read(&conn)?;
         let published = Arc::new(RwLock::new(state.last));
         let (requests, waiting) = mpsc::channel();
         let (written, pages) = mpsc::channel();
+        let finish_log = Arc::new(AtomicBool::new(false));
         let checkpoints = schema::open_checkpointer(path)?;
-        let checkpointer = spawn("store-checkpoint", move || checkpoint::run(&checkpoints, &pages))?;
-        let writer = Writer { conn, state, clock, published: published.clone(), broken: None, written };
+        let checkpointer = spawn("store-checkpoint", {
+            let finish = finish_log.clone();
+            move || checkpoint::run(&checkpoints, &pages, &finish)
+        })?;
+        let writer = Writer { conn, state, clock, published: published.clone(), broken: None, written, finish_log };
         let writer = spawn("store-writer", move || writer.run(&waiting))?;
         Ok(Self {
             path: path.to_owned(),
@@ -155,7 +171,7 @@ impl IndexStore for SqliteIndex {
         if !at_once {
             return pieces(next);
         }
-        stream::once(async move { next().map(|(batch, _)| batch) }).filter(|batch| is_filled(batch)).boxed()
+        stream::once(async move { next().map(|(batch, _)| batch) }).filter(is_filled).boxed()
     }
 
     async fn unique_holder(&self, index: IndexId, key: &ItemKey) -> Result<Option<ItemKey>, StoreError> {

@@ -17,16 +17,17 @@ use super::schema::{failure, stored};
 use crate::store::{PayloadRef, ScanRequest, StoreError, StoredVersion, VersionBatch};
 use crate::versions::{CommitNo, CommitStamp, IndexCandidates, ItemKey, KeyFilter, Scope, Snapshot, Timestamp, Version};
 
-/// A piece ends at this many states or bytes of payload.
-const PIECE_ROWS: usize = 4096;
+/// A piece ends at this many states or bytes of payload. (Tests have small pieces, so that small histories
+/// take every path.)
+const PIECE_ROWS: usize = if cfg!(test) { 7 } else { 4096 };
 const PIECE_BYTES: usize = 1 << 20;
 
 /// States ended since the moment asked for are looked up one by one up to this many; beyond, reading all
 /// states in order is cheaper.
-const FEW_ENDED: usize = 4096;
+const FEW_ENDED: usize = if cfg!(test) { 3 } else { 4096 };
 
 /// Candidates are looked up one by one up to this many, or half the live items; beyond, so is scanning all.
-const FEW_CANDIDATES: usize = 4096;
+const FEW_CANDIDATES: usize = if cfg!(test) { 3 } else { 4096 };
 
 /// A scan and how far it has come.
 #[derive(Debug)]
@@ -101,18 +102,28 @@ impl Scan {
 
     /// Adds states of a span of keys until the piece is full; whether there may be more.
     fn range(&self, conn: &Connection, state: TableState, span: Span, piece: &mut Piece) -> Result<bool, StoreError> {
+        let view = View::new(conn, self.request.scope, self.request.snapshot, state)?;
+        let closed = view.closed(conn, self.request.table.0, state)?;
+        let Some((key, from)) = &self.after else { return self.merged(conn, &view, closed, &span, piece) };
+        // First the rest of the item at which the last piece ended.
+        if span.contains(key) {
+            let rest = Span { from: Some(from.micros()), ..Span::of(key) };
+            if self.merged(conn, &view, closed, &rest, piece)? {
+                return Ok(true);
+            }
+        }
+        self.merged(conn, &view, closed, &span.above(key), piece)
+    }
+
+    fn merged(&self, conn: &Connection, view: &View, closed: Closed, span: &Span, piece: &mut Piece) -> Result<bool, StoreError> {
         let ScanRequest { table, scope, snapshot, payloads, .. } = &self.request;
-        let span = span.after(self.after.as_ref());
-        let view = View::new(conn, *scope, *snapshot, state)?;
-        let closed = view.closed(conn, table.0, state)?;
-        let (table, payloads) = (table.0, *payloads);
-        let select = view.heads(table, &span, payloads);
+        let select = view.heads(table.0, span, *payloads);
         let mut heads = conn.prepare_cached(&select.sql).map_err(failure)?;
         let heads = heads.query(params_from_iter(select.params)).map_err(failure)?;
         if closed == Closed::None {
             return merge(heads, None, (*scope, *snapshot), piece);
         }
-        let select = view.versions(table, &span, payloads, closed);
+        let select = view.versions(table.0, span, *payloads, closed);
         let mut versions = conn.prepare_cached(&select.sql).map_err(failure)?;
         let versions = Some(versions.query(params_from_iter(select.params)).map_err(failure)?);
         merge(heads, versions, (*scope, *snapshot), piece)
@@ -128,13 +139,10 @@ fn candidates(conn: &Connection, wanted: &IndexCandidates, few: usize) -> Result
         KeyFilter::Range { low, high } => vec![Span::new(low, high)],
     };
     for span in spans {
-        // The least key that the span has: its start, or the one right above it.
-        let mut low = span.low.clone();
-        low.extend((span.from == i64::MAX).then_some(0));
         let bound = if span.high.is_some() { "AND key < ?4" } else { "" };
         let sql = format!("SELECT item FROM entry WHERE idx = ?1 AND key >= ?2 {bound} LIMIT ?3");
         let limit = stored((few - items.len() + 1) as u64);
-        let mut params = vec![Value::from(wanted.index.0), Value::from(low), Value::from(limit)];
+        let mut params = vec![Value::from(wanted.index.0), Value::from(span.low), Value::from(limit)];
         params.extend(span.high.map(Value::from));
         let mut statement = conn.prepare_cached(&sql).map_err(failure)?;
         let mut rows = statement.query(params_from_iter(params)).map_err(failure)?;
@@ -148,49 +156,51 @@ fn candidates(conn: &Connection, wanted: &IndexCandidates, few: usize) -> Result
     Ok(Some(items))
 }
 
-/// A span of (key, from): everything above `(low, from)`, below `high`.
+/// A span of keys: `low` and above, below `high`; of states that begin after `from`.
 #[derive(Clone, Debug)]
 struct Span {
     low: Vec<u8>,
-    from: i64,
     high: Option<Vec<u8>>,
+    from: Option<i64>,
 }
 
 impl Span {
     fn all() -> Self {
-        Self { low: Vec::new(), from: i64::MIN, high: None }
+        Self { low: Vec::new(), high: None, from: None }
     }
 
     fn of(key: &ItemKey) -> Self {
-        Self::new(&Bound::Included(key.clone()), &Bound::Included(key.clone()))
+        Self { low: key.as_bytes().to_vec(), high: Some(least_above(key)), from: None }
     }
 
     fn new(low: &Bound<ItemKey>, high: &Bound<ItemKey>) -> Self {
-        // The least key above another is that key with a zero byte behind it.
-        let above = |key: &ItemKey| [key.as_bytes(), &[0]].concat();
-        let (low, from) = match low {
-            Bound::Included(key) => (key.as_bytes().to_vec(), i64::MIN),
-            Bound::Excluded(key) => (key.as_bytes().to_vec(), i64::MAX),
-            Bound::Unbounded => (Vec::new(), i64::MIN),
+        let low = match low {
+            Bound::Included(key) => key.as_bytes().to_vec(),
+            Bound::Excluded(key) => least_above(key),
+            Bound::Unbounded => Vec::new(),
         };
         let high = match high {
-            Bound::Included(key) => Some(above(key)),
+            Bound::Included(key) => Some(least_above(key)),
             Bound::Excluded(key) => Some(key.as_bytes().to_vec()),
             Bound::Unbounded => None,
         };
-        Self { low, from, high }
+        Self { low, high, from: None }
     }
 
-    /// What of the span is left behind a state.
-    fn after(mut self, state: Option<&(ItemKey, Timestamp)>) -> Self {
-        if let Some((key, from)) = state
-            && (key.as_bytes(), from.micros()) > (self.low.as_slice(), self.from)
-        {
-            self.low = key.as_bytes().to_vec();
-            self.from = from.micros();
-        }
+    fn contains(&self, key: &ItemKey) -> bool {
+        key.as_bytes() >= self.low.as_slice() && self.high.as_deref().is_none_or(|high| key.as_bytes() < high)
+    }
+
+    /// What of the span lies above a key.
+    fn above(mut self, key: &ItemKey) -> Self {
+        self.low = self.low.max(least_above(key));
         self
     }
+}
+
+/// The least key above another is that key with a zero byte behind it.
+fn least_above(key: &ItemKey) -> Vec<u8> {
+    [key.as_bytes(), &[0]].concat()
 }
 
 /// How a scope is read: conditions that SQLite checks on every state. They lose nothing that is visible; what
@@ -257,12 +267,12 @@ impl View {
 
     /// Open states of a span.
     fn heads(&self, table: u32, span: &Span, payloads: bool) -> Select {
-        let mut select = Select::new("s.key >= ?2 AND (s.key > ?2 OR s.from_ > ?3)", table, span);
+        let mut select = Select::new(table, span);
         select.condition("s.from_ <= ?", self.from_until.map(Timestamp::micros));
         select.condition("s.begun <= ?", self.begun.map(|c| stored(c.0)));
         let (doc, join) = doc_sql(payloads);
         select.sql = format!(
-            "SELECT s.key, s.from_, s.begun, s.number, s.op, {doc} FROM head s {join} WHERE s.tab = ?1 AND {} ORDER BY s.key",
+            "SELECT s.key, s.from_, s.begun, s.number, s.op, {doc} FROM head s {join} WHERE {} ORDER BY s.key",
             select.sql
         );
         select
@@ -270,7 +280,7 @@ impl View {
 
     /// Closed states of a span.
     fn versions(&self, table: u32, span: &Span, payloads: bool, closed: Closed) -> Select {
-        let mut select = Select::new("(s.key, s.from_) > (?2, ?3)", table, span);
+        let mut select = Select::new(table, span);
         select.condition("s.from_ <= ?", self.from_until.map(Timestamp::micros));
         match (self.to_after, self.snapshot) {
             (Some(to), Some(known)) => {
@@ -286,27 +296,27 @@ impl View {
         let (index, partial) = if by_end { ("INDEXED BY version_ended", " AND s.ended > s.begun") } else { ("", "") };
         select.sql = format!(
             "SELECT s.key, s.from_, s.begun, s.number, s.op, {doc}, s.to_, s.ended, s.end_op FROM version s {index} {join}
-             WHERE s.tab = ?1 AND {}{partial} ORDER BY s.key, s.from_",
+             WHERE {}{partial} ORDER BY s.key, s.from_",
             select.sql
         );
         select
     }
 }
 
-/// A statement with its parameters; `?1` to `?3` are the table and where the span begins.
+/// Conditions with their parameters, and then the statement that has them.
 struct Select {
     sql: String,
     params: Vec<Value>,
 }
 
 impl Select {
-    fn new(begin: &str, table: u32, span: &Span) -> Self {
-        let params = vec![table.into(), span.low.clone().into(), span.from.into()];
-        let mut select = Self { sql: begin.to_owned(), params };
+    fn new(table: u32, span: &Span) -> Self {
+        let mut select = Self { sql: "s.tab = ? AND s.key >= ?".to_owned(), params: vec![table.into(), span.low.clone().into()] };
         if let Some(high) = &span.high {
             select.sql.push_str(" AND s.key < ?");
             select.params.push(high.clone().into());
         }
+        select.condition("s.from_ > ?", span.from);
         select
     }
 
@@ -418,5 +428,40 @@ impl Piece {
             version
         };
         self.rows.into_iter().map(with_bytes).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::open_writer;
+    use super::*;
+
+    /// Every way to read a span goes along a key and sorts nothing, except what is found through its end.
+    #[test]
+    fn scans_go_along_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let conn = open_writer(&dir.path().join("s.sqlite")).unwrap();
+        let plan = |select: Select| {
+            let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {}", select.sql)).unwrap();
+            let rows = statement.query_map(params_from_iter(select.params), |row| row.get::<_, String>(3)).unwrap();
+            rows.collect::<Result<Vec<_>, _>>().unwrap().join("; ")
+        };
+        let key = ItemKey::from_bytes([1, 2]);
+        let view = View {
+            begun: Some(CommitNo(3)),
+            ended_after: Some(CommitNo(2)),
+            from_until: Some(Timestamp::MAX),
+            to_after: Some(Timestamp::MIN),
+            snapshot: Some(CommitNo(5)),
+        };
+        for span in [Span::all(), Span::of(&key), Span::all().above(&key), Span { from: Some(7), ..Span::of(&key) }] {
+            let heads = plan(view.heads(1, &span, true));
+            assert!(heads.starts_with("SEARCH s USING PRIMARY KEY (tab=? AND key>?"), "{heads}");
+            let versions = plan(view.versions(1, &span, true, Closed::Many));
+            assert!(versions.starts_with("SEARCH s USING PRIMARY KEY (tab=? AND key>?"), "{versions}");
+            assert!(!format!("{heads}{versions}").contains("TEMP B-TREE"), "{heads} {versions}");
+            let ended = plan(view.versions(1, &span, true, Closed::Few));
+            assert!(ended.starts_with("SEARCH s USING INDEX version_ended (tab=? AND ended>?)"), "{ended}");
+        }
     }
 }

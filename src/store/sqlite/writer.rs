@@ -7,13 +7,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
 
 use parking_lot::RwLock;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::apply::{self, State};
+use super::checkpoint;
 use super::load::{self, QueuedLoad};
 use super::schema::failure;
 use crate::runtime::Clock;
@@ -53,6 +55,8 @@ pub struct Writer {
     pub broken: Option<StoreError>,
     /// Told after every group how many pages it may have written.
     pub written: Sender<usize>,
+    /// Set when the log should be moved whole between two groups.
+    pub finish_log: Arc<AtomicBool>,
 }
 
 /// What becomes of a request once its group is durable, or is not.
@@ -65,6 +69,9 @@ impl Writer {
         while closing.is_none() {
             let Ok(first) = requests.recv() else { break };
             closing = self.serve(first, requests);
+            if self.finish_log.swap(false, Ordering::AcqRel) {
+                checkpoint::passive(&self.conn);
+            }
         }
         let closed = self.finish();
         if let Some(reply) = closing {
@@ -86,10 +93,7 @@ impl Writer {
             if group.len() == GROUP {
                 break;
             }
-            next = match requests.try_recv() {
-                Ok(request) => Some(request),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = requests.try_recv().ok();
         }
         if !group.is_empty() {
             self.commit_group(group);

@@ -1,1 +1,0 @@
-//! COPY's text and csv formats.

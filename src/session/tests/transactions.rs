@@ -1,0 +1,176 @@
+//! Blocks, implicit transactions, settings inside them, conflicts and retries.
+
+use super::*;
+
+async fn with_accounts() -> (World, Client) {
+    let world = World::new().await;
+    let mut client = world.client().await;
+    client.run("CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL)").await;
+    client.run("INSERT INTO accounts VALUES (1, 100), (2, 50)").await;
+    (world, client)
+}
+
+#[tokio::test]
+async fn a_block_is_one_commit_and_sees_its_own_writes() {
+    let (world, mut a) = with_accounts().await;
+    let mut b = world.client().await;
+    assert_eq!(a.tag("BEGIN").await, "BEGIN");
+    assert_eq!(a.session.transaction_status(), TransactionStatus::InBlock);
+    assert_eq!(a.tag("UPDATE accounts SET balance = balance - 10 WHERE id = 1").await, "UPDATE 1");
+    a.run("UPDATE accounts SET balance = balance + 10 WHERE id = 2").await;
+    assert_eq!(a.rows("SELECT balance FROM accounts ORDER BY id").await, ["90", "60"]);
+    assert_eq!(b.rows("SELECT balance FROM accounts ORDER BY id").await, ["100", "50"]);
+    assert_eq!(a.tag("COMMIT").await, "COMMIT");
+    assert_eq!(b.rows("SELECT balance FROM accounts ORDER BY id").await, ["90", "60"]);
+}
+
+#[tokio::test]
+async fn an_error_ends_a_block_with_rollback() {
+    let (_world, mut client) = with_accounts().await;
+    client.run("BEGIN").await;
+    client.run("DELETE FROM accounts").await;
+    assert!(client.refused("SELECT * FROM nowhere").await.starts_with("42P01"));
+    assert_eq!(client.session.transaction_status(), TransactionStatus::Failed);
+    let refused = client.refused("SELECT 1").await;
+    assert_eq!(refused, "25P02 current transaction is aborted, commands ignored until end of transaction block");
+    assert_eq!(client.tag("COMMIT").await, "ROLLBACK");
+    assert_eq!(client.rows("SELECT count(*) FROM accounts").await, ["2"]);
+}
+
+#[tokio::test]
+async fn control_outside_and_inside_a_block_warns_as_postgresql_does() {
+    let (_world, mut client) = with_accounts().await;
+    client.run("COMMIT").await;
+    assert_eq!(client.notices(), ["WARNING there is no transaction in progress"]);
+    client.run("BEGIN").await;
+    client.run("BEGIN").await;
+    assert_eq!(client.notices(), ["WARNING there is already a transaction in progress"]);
+    client.run("ROLLBACK").await;
+    client.run("SET LOCAL work_mem = '8MB'").await;
+    assert_eq!(client.notices(), ["WARNING SET LOCAL can only be used in transaction blocks"]);
+    assert_eq!(client.rows("SHOW work_mem").await, ["4MB"]);
+}
+
+#[tokio::test]
+async fn statements_of_one_text_stand_and_fall_together() {
+    let (_world, mut client) = with_accounts().await;
+    client.error("INSERT INTO accounts VALUES (3, 1); SELECT * FROM nowhere").await;
+    assert_eq!(client.rows("SELECT count(*) FROM accounts").await, ["2"]);
+    assert_eq!(client.tag("INSERT INTO accounts VALUES (3, 1); DELETE FROM accounts WHERE id = 1").await, "DELETE 1");
+    assert_eq!(client.rows("SELECT id FROM accounts ORDER BY id").await, ["2", "3"]);
+}
+
+#[tokio::test]
+async fn the_first_committer_wins_and_the_other_gets_40001() {
+    let (world, mut a) = with_accounts().await;
+    let mut b = world.client().await;
+    a.run("BEGIN").await;
+    a.run("UPDATE accounts SET balance = 0 WHERE id = 1").await;
+    b.run("UPDATE accounts SET balance = 1 WHERE id = 1").await;
+    assert!(a.refused("COMMIT").await.starts_with("40001"));
+    assert_eq!(a.session.transaction_status(), TransactionStatus::Idle);
+    assert_eq!(a.rows("SELECT balance FROM accounts WHERE id = 1").await, ["1"]);
+}
+
+/// Writers that fight for one row: every one gets through by itself, and none is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_lone_statement_retries_until_it_is_through() {
+    let (world, mut client) = with_accounts().await;
+    let mut writers = Vec::new();
+    for _ in 0..8 {
+        let mut writer = world.client().await;
+        writers.push(tokio::spawn(async move {
+            for _ in 0..10 {
+                writer.answers("UPDATE accounts SET balance = balance + 1 WHERE id = 1").await.unwrap();
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert_eq!(client.rows("SELECT balance FROM accounts WHERE id = 1").await, ["180"]);
+}
+
+#[tokio::test]
+async fn set_is_rolled_back_with_its_transaction() {
+    let (_world, mut client) = with_accounts().await;
+    client.run("BEGIN; SET timezone = 'Asia/Tokyo'; SET LOCAL work_mem = '8MB'").await;
+    assert_eq!(client.rows("SHOW timezone").await, ["Asia/Tokyo"]);
+    client.run("ROLLBACK").await;
+    assert_eq!(client.rows("SHOW timezone").await, ["UTC"]);
+    client.run("BEGIN; SET timezone = 'Asia/Tokyo'; SET LOCAL work_mem = '8MB'; COMMIT").await;
+    assert_eq!(client.rows("SHOW timezone").await, ["Asia/Tokyo"]);
+    assert_eq!(client.rows("SHOW work_mem").await, ["4MB"]);
+}
+
+#[tokio::test]
+async fn modes_are_read_back_and_read_only_is_kept() {
+    let (_world, mut client) = with_accounts().await;
+    client.run("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY").await;
+    assert_eq!(client.rows("SHOW transaction_isolation").await, ["serializable"]);
+    assert_eq!(client.rows("SHOW transaction_read_only").await, ["on"]);
+    let refused = client.refused("INSERT INTO accounts VALUES (9, 9)").await;
+    assert_eq!(refused, "25006 cannot execute INSERT in a read-only transaction");
+    client.run("ROLLBACK").await;
+    assert_eq!(client.rows("SHOW transaction_isolation").await, ["read committed"]);
+    client.run("SET default_transaction_read_only = on").await;
+    assert!(client.refused("DROP TABLE accounts").await.starts_with("25006 cannot execute DROP TABLE"));
+}
+
+#[tokio::test]
+async fn a_snapshot_is_taken_at_the_first_statement_not_at_begin() {
+    let (world, mut a) = with_accounts().await;
+    let mut b = world.client().await;
+    a.run("BEGIN").await;
+    b.run("DELETE FROM accounts WHERE id = 2").await;
+    assert_eq!(a.rows("SELECT count(*) FROM accounts").await, ["1"]);
+    b.run("DELETE FROM accounts WHERE id = 1").await;
+    assert_eq!(a.rows("SELECT count(*) FROM accounts").await, ["1"]);
+}
+
+#[tokio::test]
+async fn chain_begins_the_next_block_with_the_same_modes() {
+    let (_world, mut client) = with_accounts().await;
+    client.run("BEGIN ISOLATION LEVEL REPEATABLE READ; COMMIT AND CHAIN").await;
+    assert_eq!(client.session.transaction_status(), TransactionStatus::InBlock);
+    assert_eq!(client.rows("SHOW transaction_isolation").await, ["repeatable read"]);
+    client.run("ROLLBACK").await;
+    assert!(client.refused("COMMIT AND CHAIN").await.starts_with("25P01"));
+}
+
+#[tokio::test]
+async fn statement_timeout_and_cancel_stop_a_statement() {
+    let (_world, mut client) = with_accounts().await;
+    client.run("SET statement_timeout = '30ms'").await;
+    let slow = "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b";
+    assert_eq!(client.refused(slow).await, "57014 canceling statement due to statement timeout");
+    client.run("RESET statement_timeout").await;
+    let cancel = client.session.canceller();
+    let statement = client.session.split(slow).unwrap().pop().unwrap();
+    tokio::spawn(async move {
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        cancel.cancel(Reason::UserRequest);
+    });
+    let outcome = match client.session.run(statement, true).await {
+        Ok(reply) => collect(reply).await.map(drop),
+        Err(error) => Err(error),
+    };
+    assert_eq!(outcome.unwrap_err().message(), "canceling statement due to user request");
+}
+
+#[tokio::test]
+async fn who_and_why_are_kept_with_the_commit() {
+    let (_world, mut client) = with_accounts().await;
+    client.run("SET chronogate.actor = 'ann'; SET chronogate.context = '{\"a\": 1, \"b\": 1}'").await;
+    client.run("BEGIN; SET LOCAL chronogate.reason = 'audit'").await;
+    client.run("DELETE FROM accounts WHERE id = 1 /*Bemi {\"b\": 2} Bemi*/").await;
+    client.run("COMMIT").await;
+    let newest = client.session.database.snapshot().commit;
+    let log: Vec<_> = client.session.database.commits(newest, newest).try_concat().await.unwrap();
+    let context = &log[0].context;
+    assert_eq!(
+        (context.user.as_str(), context.actor.as_deref(), context.reason.as_deref()),
+        ("chief", Some("ann"), Some("audit"))
+    );
+    assert_eq!(context.context.as_deref(), Some("{\"a\":1,\"b\":2}"));
+}

@@ -1,1 +1,0 @@
-//! The rules of visibility and loading, by example.
