@@ -30,10 +30,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
 pub use self::copy::{CopyInsert, HistoryLoad};
@@ -57,8 +57,12 @@ pub trait Queries: Send + Sync + Debug {
     /// The state that expressions are planned under: functions, planners, analyzer rules of the statement.
     fn state(&self) -> &SessionState;
 
-    /// Plans a query: names resolved, parameters typed as far as the query alone tells, not optimised.
-    async fn plan(&self, query: ast::Query) -> Result<LogicalPlan>;
+    /// Plans a query: names resolved, parameters of these types, others typed as far as the query alone tells,
+    /// not optimised.
+    async fn plan(&self, query: ast::Query, known: &[Option<PgType>]) -> Result<LogicalPlan>;
+
+    /// Plans an expression over columns, parameters likewise.
+    fn expression(&self, expression: ast::Expr, schema: &DFSchema, known: &[Option<PgType>]) -> Result<Expr>;
 
     /// Runs a plan with these parameters to its end, own writes of the transaction included.
     async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>>;

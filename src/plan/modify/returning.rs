@@ -10,6 +10,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::sql::sqlparser::ast;
 
+use super::parameters::Parameters;
 use super::program::RowProgram;
 use super::select::fold;
 use super::target::Target;
@@ -37,6 +38,7 @@ impl Returning {
         items: &[ast::SelectItem],
         schema: &DFSchemaRef,
         visible: &[usize],
+        parameters: &Parameters,
     ) -> Result<Self> {
         let mut expressions = Vec::new();
         let mut names = Vec::new();
@@ -72,7 +74,7 @@ impl Returning {
                 ast::SelectItem::ExprWithAliases { .. } => return Err(SqlError::syntax("syntax error in RETURNING")),
             }
         }
-        let program = RowProgram::plan(queries, &expressions, schema.clone(), "RETURNING")?;
+        let program = RowProgram::plan(queries, &expressions, schema.clone(), parameters, "RETURNING")?;
         let columns: Arc<[ResultColumn]> =
             names.into_iter().enumerate().map(|(n, name)| column(&program, target, n, name)).collect();
         let output = Arc::new(Schema::new(columns.iter().map(|c| c.ty.field(&c.name, true)).collect::<Vec<_>>()));

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast;
@@ -44,9 +44,14 @@ impl Queries for PlainQueries {
         &self.state
     }
 
-    async fn plan(&self, query: ast::Query) -> Result<LogicalPlan> {
+    async fn plan(&self, query: ast::Query, _: &[Option<PgType>]) -> Result<LogicalPlan> {
         let statement = DfStatement::Statement(Box::new(ast::Statement::Query(Box::new(query))));
         self.state.statement_to_plan(statement).await.map_err(|e| self.diagnose(e))
+    }
+
+    fn expression(&self, expression: ast::Expr, schema: &DFSchema, _: &[Option<PgType>]) -> Result<Expr> {
+        let expression = ast::ExprWithAlias { expr: expression, alias: None };
+        self.state.create_logical_expr_from_sql_expr(expression, schema).map_err(|e| self.diagnose(e))
     }
 
     async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {

@@ -13,9 +13,9 @@ use datafusion::sql::sqlparser::ast;
 use super::conflict::old_of;
 use super::existing::{Old, read_items};
 use super::parameters::Parameters;
-use super::program::{RowProgram, type_placeholder};
+use super::program::{RowProgram, rows_where, type_placeholder};
 use super::returning::Returning;
-use super::select::{column_of, fold, map_outputs, named, outputs, select};
+use super::select::{column_of, fold, named, outputs, plan_typed, select};
 use super::set::{self, AssignedValue, Assignment, Incoming};
 use super::target::{Target, find_table};
 use super::write::{Edit, write};
@@ -41,8 +41,9 @@ pub struct Change {
 enum Source {
     /// Gives the target's columns, its version, its key, the expressions assigned, then FROM's columns.
     Query(LogicalPlan),
-    /// One item, by its whole key; `program` has the expressions assigned and, last, the rest of the condition.
-    Item { key: KeyMatch, program: RowProgram, filtered: bool },
+    /// One item, by its whole key, of which the rest of the condition (`filter`) holds; `program` has the
+    /// expressions assigned, evaluated only then.
+    Item { key: KeyMatch, filter: Option<RowProgram>, program: RowProgram },
 }
 
 /// The rows that a source gave.
@@ -138,12 +139,10 @@ impl Parts<'_> {
         }
         let mut from = vec![self.table.clone()];
         from.extend_from_slice(self.from);
-        let plan = queries.plan(select(items, from, self.selection.cloned())?).await?;
-        let columns = wanted_columns(&target, assignments.as_deref().unwrap_or(&[]), assigned)?;
-        let plan = map_outputs(queries, plan, |n, expr| match n.checked_sub(own + 2).and_then(|n| columns.get(n)) {
-            Some(ty) => type_placeholder(expr, *ty, parameters),
-            None => expr,
-        })?;
+        let wanted = wanted_columns(&target, assignments.as_deref().unwrap_or(&[]), assigned)?;
+        let wanted: Vec<(usize, PgType)> = wanted.into_iter().enumerate().map(|(n, ty)| (own + 2 + n, ty)).collect();
+        let query = select(items, from, self.selection.cloned())?;
+        let plan = plan_typed(queries, query, parameters, |_| Ok(wanted.clone())).await?;
         let assignments = match assignments {
             Some(assignments) => {
                 let given = |n: usize| {
@@ -155,13 +154,12 @@ impl Parts<'_> {
             }
             None => None,
         };
-        parameters.of_plan(queries, &plan)?;
         let returning = match self.returning {
             None => None,
             Some(items) => {
                 let schema = returning_schema(&target, &alias, &plan, own + 2 + assigned)?;
                 let visible: Vec<usize> = (0..schema.fields().len()).collect();
-                let returning = Returning::plan(queries, &target, items, &schema, &visible)?;
+                let returning = Returning::plan(queries, &target, items, &schema, &visible, parameters)?;
                 parameters.of_plan(queries, returning.program().logical_plan())?;
                 Some(returning)
             }
@@ -181,21 +179,22 @@ impl Parts<'_> {
     ) -> Result<Option<Change>> {
         let Some(condition) = self.selection.filter(|_| self.from.is_empty()) else { return Ok(None) };
         let Some(key) = KeyMatch::of(target.table(), alias, condition, target.zone) else { return Ok(None) };
-        let mut all = expressions.to_vec();
-        all.extend(key.rest.iter().cloned().reduce(|a, b| ast::Expr::BinaryOp {
+        let rest = key.rest.iter().cloned().reduce(|a, b| ast::Expr::BinaryOp {
             left: Box::new(a),
             op: ast::BinaryOperator::And,
             right: Box::new(b),
-        }));
+        });
         let schema = target.schema(alias)?;
         // What is wrong with an expression is for the general path to say.
-        let Ok(planned) = RowProgram::plan(queries, &all, schema.clone(), "a write") else { return Ok(None) };
         let mut tried = parameters.clone();
         for (n, ty) in key.parameters() {
             tried.wants(n, ty);
         }
+        let program_of = |items: &[ast::Expr]| RowProgram::plan(queries, items, schema.clone(), &tried, "a write");
+        let Ok(planned) = program_of(expressions) else { return Ok(None) };
+        let Ok(mut filter) = rest.map(|rest| program_of(&[rest])).transpose() else { return Ok(None) };
         let wanted = wanted_columns(target, assignments.unwrap_or(&[]), expressions.len())?;
-        let typed = (0..all.len()).filter_map(|n| {
+        let typed = (0..expressions.len()).filter_map(|n| {
             let expr = planned.expression(n).cloned()?;
             Some(match wanted.get(n) {
                 Some(ty) => type_placeholder(expr, *ty, &tried),
@@ -204,15 +203,19 @@ impl Parts<'_> {
         });
         let Ok(mut program) = RowProgram::of(queries, typed.collect(), schema.clone()) else { return Ok(None) };
         tried.of_plan(queries, program.logical_plan())?;
+        if let Some(filter) = &filter {
+            tried.of_plan(queries, filter.logical_plan())?;
+        }
         let mut returning = None;
         if let Some(items) = self.returning {
             let visible: Vec<usize> = (0..schema.fields().len()).collect();
-            let clause = Returning::plan(queries, target, items, &schema, &visible)?;
+            let clause = Returning::plan(queries, target, items, &schema, &visible, &tried)?;
             tried.of_plan(queries, clause.program().logical_plan())?;
             returning = Some(clause);
         }
         let types = tried.clone().finish();
-        if !key.fits(&types) || !program.compile(queries, &types)? {
+        let filter_compiled = filter.as_mut().map_or(Ok(true), |filter| filter.compile(queries, &types))?;
+        if !key.fits(&types) || !filter_compiled || !program.compile(queries, &types)? {
             return Ok(None);
         }
         let assignments = match assignments {
@@ -225,7 +228,7 @@ impl Parts<'_> {
             }
         };
         *parameters = tried;
-        let source = Source::Item { filtered: !key.rest.is_empty(), key, program };
+        let source = Source::Item { key, filter, program };
         Ok(Some(Change { target: target.clone(), source, assignments, returning }))
     }
 
@@ -326,7 +329,10 @@ impl Change {
         }
         all &= match &mut self.source {
             Source::Query(_) => false,
-            Source::Item { program, .. } => program.compile(queries, parameters)?,
+            Source::Item { filter, program, .. } => {
+                let filter = filter.as_mut().map_or(Ok(true), |filter| filter.compile(queries, parameters))?;
+                filter && program.compile(queries, parameters)?
+            }
         };
         Ok(all)
     }
@@ -352,7 +358,7 @@ impl Change {
         let target = target.as_ref();
         let found = match &self.source {
             Source::Query(plan) => self.find(run, target, plan).await?,
-            Source::Item { key, program, filtered } => find_item(run, target, key, program, *filtered).await?,
+            Source::Item { key, filter, program } => find_item(run, target, key, filter.as_ref(), program).await?,
         };
         let Some(Found { old, olds, results, beside }) = found else {
             let returning = self.returning.as_ref().map(Returning::none).transpose()?;
@@ -407,22 +413,25 @@ fn old_items(target: &Target, rows: &RecordBatch, old: &[ArrayRef]) -> Result<Ve
 }
 
 /// The item that the key names, unless there is none or the rest of the condition does not hold of it.
-async fn find_item(run: Run<'_>, target: &Target, key: &KeyMatch, program: &RowProgram, filtered: bool) -> Result<Option<Found>> {
+async fn find_item(
+    run: Run<'_>,
+    target: &Target,
+    key: &KeyMatch,
+    filter: Option<&RowProgram>,
+    program: &RowProgram,
+) -> Result<Option<Found>> {
     let key = key.key(run.parameters).map_err(|_| SqlError::internal("a parameter is not of the type it was prepared with"))?;
     let Some(key) = key else { return Ok(None) };
     let items = read_items(run.ctx, target, &[key]).await?;
     let Some(item) = items.into_iter().next().flatten() else { return Ok(None) };
     let old = target.layout.decode([item.payload.as_ref()])?;
-    let mut results = program.run(run, &target.layout.batch(old.clone(), 1)?)?;
-    if let Some(condition) = results.pop_if(|_| filtered) {
-        let condition = condition.as_boolean_opt().ok_or_else(|| {
-            let message = "argument of WHERE must be type boolean";
-            SqlError::new(SqlState::DATATYPE_MISMATCH, message)
-        })?;
-        if condition.is_null(0) || !condition.value(0) {
-            return Ok(None);
-        }
+    let row = target.layout.batch(old.clone(), 1)?;
+    if let Some(filter) = filter
+        && rows_where(filter, run, &row)?.is_empty()
+    {
+        return Ok(None);
     }
+    let results = program.run(run, &row)?;
     let olds = vec![old_of(target, &item, &old, 0)?];
     Ok(Some(Found { old, olds, results, beside: Vec::new() }))
 }
