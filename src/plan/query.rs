@@ -14,7 +14,6 @@ use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
 use super::{ResultColumn, StatementContext, expand, literals, output, parameters, wildcards};
 use crate::error::{Result, SqlError, SqlState};
-use crate::runtime::SystemEntropy;
 use crate::sql::columns::output_names;
 use crate::types::PgType;
 
