@@ -29,7 +29,7 @@ mod table;
 mod wildcards;
 mod worker;
 
-pub use context::{DefaultScope, Notices, SchemaAt, SettingsAccess, StatementContext};
+pub use context::{Authorities, DefaultScope, Notices, SchemaAt, SettingsAccess, StatementContext};
 pub use diagnose::{diagnose, located};
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
 
