@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use datafusion::common::DFSchema;
-use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
 use super::diagnose::diagnose;
+use super::functions::{Ambient, forms};
 use super::names::{Catalogue, Planning};
+use super::type_planner::PostgresTypes;
 use super::{ResultColumn, StatementContext, expand, literals, output, parameters, wildcards};
 use crate::error::{Result, SqlError, SqlState};
+use crate::runtime::SystemEntropy;
 use crate::sql::columns::output_names;
 use crate::types::PgType;
 
@@ -24,21 +26,12 @@ pub struct PlannedQuery {
     pub columns: Arc<[ResultColumn]>,
 }
 
-/// The functions, operators and types of all statements.
-pub fn with_functions(builder: SessionStateBuilder) -> SessionStateBuilder {
-    builder
-}
-
-fn type_planner() -> Option<Arc<dyn TypePlanner>> {
-    None
-}
-
 /// A copy of the shared configuration that carries one statement.
 pub fn statement_state(base: &SessionState, ctx: &Arc<StatementContext>) -> SessionState {
     let mut state = base.clone();
     let config = state.config_mut();
     config.set_extension(Arc::clone(ctx));
-    config.options_mut().execution.time_zone = Some(ctx.time_zone.clone());
+    config.options_mut().extensions.insert(Ambient(Arc::clone(ctx)));
     state.mark_start_execution();
     state
 }
@@ -52,6 +45,7 @@ pub fn plan(
 ) -> Result<PlannedQuery> {
     let names = output_names(query);
     let mut query = query.clone();
+    forms::rewrite(&mut query);
     wildcards::rename_repeats(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
     let first = planner.plan(query.clone(), declared)?;
@@ -71,20 +65,22 @@ pub fn plan(
 
 /// Plans a query that is part of a write: parameters typed as far as the query tells.
 pub fn plan_inner(ctx: &Arc<StatementContext>, state: &SessionState, mut query: ast::Query) -> Result<LogicalPlan> {
+    forms::rewrite(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
     literals::narrow(planner.plan(query, &[])?).map_err(diagnose)
 }
 
 /// An expression without columns, cast to a type, ready to be evaluated.
-pub fn constant_expr(ctx: &Arc<StatementContext>, state: &SessionState, expression: ast::Expr, ty: PgType) -> Result<Expr> {
+pub fn constant_expr(ctx: &Arc<StatementContext>, state: &SessionState, mut expression: ast::Expr, ty: PgType) -> Result<Expr> {
     let catalogue = Catalogue::new(Arc::new(planning(ctx, state, vec![])));
     let planner = SqlToRel::new_with_options(&catalogue, options(state));
+    forms::rewrite(&mut expression);
     let expr = planner.sql_to_expr(expression, &DFSchema::empty(), &mut PlannerContext::new()).map_err(diagnose)?;
     Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(ty.field("", true)))))
 }
 
 fn planning(ctx: &Arc<StatementContext>, state: &SessionState, exposed: Vec<super::columns::SystemColumn>) -> Planning {
-    Planning { ctx: Arc::clone(ctx), state: state.clone(), types: type_planner(), exposed }
+    Planning { ctx: Arc::clone(ctx), state: state.clone(), types: Arc::new(PostgresTypes), exposed }
 }
 
 fn options(state: &SessionState) -> ParserOptions {
@@ -106,6 +102,7 @@ impl<'a> Planner<'a> {
         let expanded = expand::expand(&planning, query)?;
         check_locks(ctx, query, expanded.clauses)?;
         wildcards::hide(&planning, &expanded.named, query)?;
+        forms::rewrite(query);
         planning.exposed = expanded.named;
         Ok(Self { state, catalogue: Catalogue::new(Arc::new(planning)) })
     }

@@ -8,7 +8,8 @@ use datafusion::common::ScalarValue;
 use super::marker::{ClauseKind, InstantKind, Names};
 use super::{DefaultScope, StatementContext};
 use crate::error::{Result, SqlError, SqlState};
-use crate::types::PgType;
+use crate::types::datetime::parse_timestamptz;
+use crate::types::{PgType, Zone};
 use crate::versions::{CommitNo, Scope, Timestamp};
 
 /// One instant, resolved.
@@ -101,13 +102,8 @@ fn resolve(ctx: &StatementContext, what: InstantKind, value: &ScalarValue) -> Re
 
 /// A text as a timestamptz; without a zone of its own it is in the session's.
 fn read_time(ctx: &StatementContext, text: &str) -> Result<Timestamp> {
-    let _ = ctx;
-    super::payload::read_timestamp(text).map(Timestamp::from_micros).ok_or_else(|| {
-        SqlError::new(
-            SqlState::INVALID_DATETIME_FORMAT,
-            format!("invalid input syntax for type timestamp with time zone: \"{text}\""),
-        )
-    })
+    let zone = Zone::parse(&ctx.time_zone)?;
+    Ok(Timestamp::from_micros(parse_timestamptz(text, zone)?))
 }
 
 fn whole(value: &ScalarValue) -> Option<i64> {

@@ -183,6 +183,7 @@ impl Session {
             statement_time: clock.unwrap_or_else(|| self.database.now()),
             settings: self.settings.clone(),
             notices: self.notices.clone(),
+            sequences: self.sequences.clone(),
             cancel: self.cancel.clone(),
             backend_pid: self.backend_pid,
         })
@@ -233,12 +234,16 @@ fn rows_reply(ctx: &StatementContext, rows: RowStream, tag: String, count_rows: 
     }
 }
 
-/// The schemas of a search path that exist; `$user` is the role's own.
+/// The schemas of a search path that exist; `$user` is the role's own, never a schema of the system: the superuser is
+/// called `chronogate`, and so is one of those.
 fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> Vec<String> {
     let exists =
         |name: &str| catalog.schemas.contains_key(name) || matches!(name, "pg_catalog" | "information_schema" | "chronogate");
-    let resolved = path.iter().map(|name| if name == "$user" { user } else { name.as_str() });
-    resolved.filter(|name| exists(name)).map(str::to_owned).collect()
+    let resolved = path.iter().filter_map(|name| match name.as_str() {
+        "$user" => catalog.schemas.contains_key(user).then_some(user),
+        name => exists(name).then_some(name),
+    });
+    resolved.map(str::to_owned).collect()
 }
 
 /// What PostgreSQL calls the statement when it refuses it in a read-only transaction; `None` when it changes nothing.

@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 use crate::error::{Result, Severity, SqlError, SqlState};
 use crate::history::Database;
-use crate::plan::{Engine, Notices, ResultColumn};
+use crate::plan::{Engine, Notices, ResultColumn, SequenceValues};
 use crate::runtime::{Cancel, Clock, Entropy, cancel::Reason};
 use crate::sql::Parsed;
 use crate::types::{Oid, zone::Zone};
@@ -58,6 +58,8 @@ pub struct Shared {
     pub entropy: Arc<dyn Entropy>,
     /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
     pub turns: Arc<Turns>,
+    /// Settings that every session starts with, before those of its role: the server's configuration.
+    pub defaults: Arc<[(String, String)]>,
 }
 
 /// One client. Methods run one at a time; only [`Session::canceller`]'s result may be used beside them.
@@ -71,6 +73,7 @@ pub struct Session {
     backend_pid: i32,
     settings: Arc<Settings>,
     notices: Notices,
+    sequences: SequenceValues,
     cancel: Cancel,
     timer: Timer,
     transaction: State,

@@ -32,7 +32,7 @@ use crate::history::TableDef;
 use crate::types::PgType;
 use crate::versions::{CommitNo, Timestamp};
 
-pub use changes::hidden_of_changes;
+pub use changes::{hidden_of_changes, normalised};
 
 /// Our own tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
