@@ -45,7 +45,7 @@ pub use self::target::find_relation;
 use self::update::Change;
 use super::{Execution, ResultColumn, StatementContext};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{Authority, TableDef};
+use crate::history::TableDef;
 use crate::types::PgType;
 
 /// What writing needs of the engine: queries planned and run under one statement's context.
@@ -192,11 +192,7 @@ impl Modify {
 
 /// 42501 unless the current role has this privilege on the table.
 pub fn allow(ctx: &StatementContext, table: &TableDef, privilege: &str) -> Result<()> {
-    let authority = Authority { superuser: ctx.superuser, roles: [ctx.current_user.clone()].into() };
-    match authority.may(privilege, &table.grants, &table.owner) {
-        true => Ok(()),
-        false => Err(crate::history::privilege::denied("table", &table.name.name)),
-    }
+    ctx.require(&ctx.authority(), privilege, "table", &table.name, &table.grants, &table.owner)
 }
 
 /// 25006 when the transaction is read-only or reads the past.

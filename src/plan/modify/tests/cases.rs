@@ -13,6 +13,7 @@ pub fn context(database: Arc<Database>) -> StatementContext {
         session_user: "u".into(),
         current_user: "u".into(),
         superuser: true,
+        authorities: Arc::new(crate::history::Authority { superuser: true, ..Default::default() }),
         search_path: vec!["public".into()],
         time_zone: "UTC".into(),
         default_scope: None,
