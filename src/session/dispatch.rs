@@ -233,11 +233,14 @@ fn rows_reply(ctx: &StatementContext, rows: RowStream, tag: String, count_rows: 
     }
 }
 
-/// The schemas of a search path that exist; `$user` is the role's own.
+/// The schemas of a search path that exist; `$user` is the role's own, never a system's that happens to have its name.
 fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> Vec<String> {
     let exists =
         |name: &str| catalog.schemas.contains_key(name) || matches!(name, "pg_catalog" | "information_schema" | "chronogate");
-    let resolved = path.iter().map(|name| if name == "$user" { user } else { name.as_str() });
+    let resolved = path.iter().filter_map(|name| match name.as_str() {
+        "$user" => (!crate::history::is_system_schema(user)).then_some(user),
+        name => Some(name),
+    });
     resolved.filter(|name| exists(name)).map(str::to_owned).collect()
 }
 
