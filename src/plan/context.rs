@@ -1,5 +1,6 @@
 //! What a statement is planned and run under: handed in by the session, the same for every part of it.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -50,6 +51,35 @@ impl Notices {
     }
 }
 
+/// What `currval` and `lastval` answer; one per session, shared by its statements.
+#[derive(Clone, Debug, Default)]
+pub struct SequenceValues(Arc<Mutex<(HashMap<u32, i64>, Option<u32>)>>);
+
+impl SequenceValues {
+    /// Remembers what `nextval` (or `setval`) gave for the sequence of this id.
+    pub fn record(&self, sequence: u32, value: i64) {
+        let mut state = self.0.lock();
+        state.0.insert(sequence, value);
+        state.1 = Some(sequence);
+    }
+
+    /// The session's newest value of the sequence.
+    pub fn current(&self, sequence: u32) -> Option<i64> {
+        self.0.lock().0.get(&sequence).copied()
+    }
+
+    /// The newest value of whichever sequence was used last.
+    pub fn last(&self) -> Option<i64> {
+        let state = self.0.lock();
+        state.1.and_then(|id| state.0.get(&id).copied())
+    }
+
+    /// DISCARD SEQUENCES.
+    pub fn clear(&self) {
+        *self.0.lock() = Default::default();
+    }
+}
+
 /// One statement's surroundings.
 #[derive(Clone, Debug)]
 pub struct StatementContext {
@@ -73,6 +103,7 @@ pub struct StatementContext {
     pub statement_time: Timestamp,
     pub settings: Arc<dyn SettingsAccess>,
     pub notices: Notices,
+    pub sequences: SequenceValues,
     pub cancel: Cancel,
     /// Backend process number, for pg_backend_pid().
     pub backend_pid: i32,

@@ -125,7 +125,8 @@ impl Definitions {
     }
 }
 
-/// Result rows. Batches' columns are in the order of `columns`; their Arrow types are `columns[i].ty.arrow()`.
+/// Result rows. Batches' columns are in the order of `columns`; their Arrow types are `columns[i].ty.arrow()`,
+/// except that a numeric without precision may have any scale.
 pub struct RowStream {
     pub columns: Arc<[ResultColumn]>,
     pub batches: SendableRecordBatchStream,

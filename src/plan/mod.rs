@@ -2,6 +2,7 @@
 //!
 //! Names no concrete store and no socket; reads and writes go through `history`.
 
+pub mod casts;
 mod columns;
 mod constant;
 pub mod context;
@@ -9,6 +10,7 @@ mod diagnose;
 pub mod engine;
 mod expand;
 mod explain;
+pub mod functions;
 pub mod keys;
 mod literals;
 mod marker;
@@ -26,10 +28,11 @@ mod scan;
 mod scope;
 mod system;
 mod table;
+pub mod type_planner;
 mod wildcards;
 mod worker;
 
-pub use context::{DefaultScope, Notices, SchemaAt, SettingsAccess, StatementContext};
+pub use context::{DefaultScope, Notices, SchemaAt, SequenceValues, SettingsAccess, StatementContext};
 pub use diagnose::{diagnose, located};
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
 

@@ -19,7 +19,6 @@ use super::columns::Source;
 use super::diagnose::diagnose;
 use super::scan::external;
 use super::table::ScopedTable;
-use crate::types::pg_type::UNCONSTRAINED_SCALE;
 use crate::types::{Oid, PgType, TypeName};
 
 /// The columns that an analysed plan gives. `names` has a name per select item, none for one that stands for
@@ -67,7 +66,8 @@ pub fn output_type(field: &Field) -> PgType {
     match field.data_type() {
         DataType::UInt64 => PgType::INT8,
         DataType::Null => PgType::TEXT,
-        DataType::Decimal128(38, UNCONSTRAINED_SCALE) => ty,
+        // Full width: computed, with more digits than anybody asked for.
+        DataType::Decimal128(38, _) => ty,
         DataType::Decimal128(p, s) if ty.name == TypeName::Numeric && ty.modifier == -1 && *s >= 0 => {
             ty.with_modifier(((i32::from(*p) << 16) | i32::from(*s)) + 4)
         }
@@ -113,8 +113,23 @@ fn origin(plan: &LogicalPlan, column: &Column) -> Option<(Oid, i16)> {
 
 /// Rows of a plan in the types of its result columns.
 pub fn conformed(columns: &[ResultColumn], batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
-    let fields: Vec<Field> = columns.iter().map(|c| c.ty.field(&c.name, true)).collect();
+    let produced = batches.schema();
+    let fields: Vec<Field> =
+        columns.iter().enumerate().map(|(i, c)| output_field(c, produced.fields().get(i).map(|f| f.data_type()))).collect();
     Box::pin(Conformed { schema: Arc::new(Schema::new(fields)), batches })
+}
+
+/// The column's field; a numeric of any digits keeps those that the plan gives it.
+fn output_field(column: &ResultColumn, produced: Option<&DataType>) -> Field {
+    let field = column.ty.field(&column.name, true);
+    match produced {
+        Some(decimal @ DataType::Decimal128(..))
+            if column.ty.name == TypeName::Numeric && !column.ty.array && column.ty.modifier == -1 =>
+        {
+            field.with_data_type(decimal.clone())
+        }
+        _ => field,
+    }
 }
 
 struct Conformed {

@@ -10,9 +10,12 @@ use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
 use super::diagnose::diagnose;
+use super::functions::{self, Ambient, forms};
 use super::names::{Catalogue, Planning};
+use super::type_planner::PostgresTypes;
 use super::{ResultColumn, StatementContext, expand, literals, output, parameters, wildcards};
 use crate::error::{Result, SqlError, SqlState};
+use crate::runtime::SystemEntropy;
 use crate::sql::columns::output_names;
 use crate::types::PgType;
 
@@ -26,11 +29,11 @@ pub struct PlannedQuery {
 
 /// The functions, operators and types of all statements.
 pub fn with_functions(builder: SessionStateBuilder) -> SessionStateBuilder {
-    builder
+    functions::install(builder, Arc::new(SystemEntropy))
 }
 
 fn type_planner() -> Option<Arc<dyn TypePlanner>> {
-    None
+    Some(Arc::new(PostgresTypes))
 }
 
 /// A copy of the shared configuration that carries one statement.
@@ -38,7 +41,9 @@ pub fn statement_state(base: &SessionState, ctx: &Arc<StatementContext>) -> Sess
     let mut state = base.clone();
     let config = state.config_mut();
     config.set_extension(Arc::clone(ctx));
-    config.options_mut().execution.time_zone = Some(ctx.time_zone.clone());
+    let options = config.options_mut();
+    options.execution.time_zone = Some(ctx.time_zone.clone());
+    options.extensions.insert(Ambient(Arc::clone(ctx)));
     state.mark_start_execution();
     state
 }
@@ -52,6 +57,7 @@ pub fn plan(
 ) -> Result<PlannedQuery> {
     let names = output_names(query);
     let mut query = query.clone();
+    forms::rewrite(&mut query);
     wildcards::rename_repeats(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
     let first = planner.plan(query.clone(), declared)?;
@@ -71,12 +77,14 @@ pub fn plan(
 
 /// Plans a query that is part of a write: parameters typed as far as the query tells.
 pub fn plan_inner(ctx: &Arc<StatementContext>, state: &SessionState, mut query: ast::Query) -> Result<LogicalPlan> {
+    forms::rewrite(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
     literals::narrow(planner.plan(query, &[])?).map_err(diagnose)
 }
 
 /// An expression without columns, cast to a type, ready to be evaluated.
-pub fn constant_expr(ctx: &Arc<StatementContext>, state: &SessionState, expression: ast::Expr, ty: PgType) -> Result<Expr> {
+pub fn constant_expr(ctx: &Arc<StatementContext>, state: &SessionState, mut expression: ast::Expr, ty: PgType) -> Result<Expr> {
+    forms::rewrite(&mut expression);
     let catalogue = Catalogue::new(Arc::new(planning(ctx, state, vec![])));
     let planner = SqlToRel::new_with_options(&catalogue, options(state));
     let expr = planner.sql_to_expr(expression, &DFSchema::empty(), &mut PlannerContext::new()).map_err(diagnose)?;

@@ -110,6 +110,7 @@ impl World {
             statement_time: Timestamp::from_micros(START),
             settings: Arc::new(NoSettings),
             notices: Notices::default(),
+            sequences: Default::default(),
             cancel: Cancel::new(),
             backend_pid: 1,
         };

@@ -183,6 +183,7 @@ impl Session {
             statement_time: clock.unwrap_or_else(|| self.database.now()),
             settings: self.settings.clone(),
             notices: self.notices.clone(),
+            sequences: self.sequences.clone(),
             cancel: self.cancel.clone(),
             backend_pid: self.backend_pid,
         })

@@ -30,7 +30,7 @@ use bytes::Bytes;
 
 use crate::error::{Result, Severity, SqlError, SqlState};
 use crate::history::Database;
-use crate::plan::{Engine, Notices, ResultColumn};
+use crate::plan::{Engine, Notices, ResultColumn, SequenceValues};
 use crate::runtime::{Cancel, Clock, Entropy, cancel::Reason};
 use crate::sql::Parsed;
 use crate::types::{Oid, zone::Zone};
@@ -72,6 +72,7 @@ pub struct Session {
     backend_pid: i32,
     settings: Arc<Settings>,
     notices: Notices,
+    sequences: SequenceValues,
     cancel: Cancel,
     timer: Timer,
     transaction: State,

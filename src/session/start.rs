@@ -32,6 +32,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         backend_pid: start.backend_pid,
         settings,
         notices: Notices::default(),
+        sequences: Default::default(),
         cancel: Cancel::new(),
         timer: Timer::default(),
         transaction: Default::default(),

@@ -122,11 +122,15 @@ impl Session {
                 self.settings.reset_all();
                 self.show_role();
                 self.show_modes();
+                self.sequences.clear();
                 "DISCARD ALL"
             }
-            // Plans follow definitions by themselves, sequences are not cached, temporary tables do not exist.
+            Discard::Sequences => {
+                self.sequences.clear();
+                "DISCARD SEQUENCES"
+            }
+            // Plans follow definitions by themselves, temporary tables do not exist.
             Discard::Plans => "DISCARD PLANS",
-            Discard::Sequences => "DISCARD SEQUENCES",
             Discard::Temp => "DISCARD TEMP",
         };
         Ok(Reply::Command(tag.to_owned()))

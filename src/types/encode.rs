@@ -142,7 +142,9 @@ impl Column {
             TypeName::Numeric => {
                 let values = array.as_primitive::<Decimal128Type>().clone();
                 let scale = values.scale();
-                Self::Numeric { values, scale, trim: ty.numeric_precision().is_none() }
+                // Full width stands for numerics whose digits after the point nobody fixed.
+                let trim = ty.numeric_precision().is_none() && values.precision() == 38;
+                Self::Numeric { values, scale, trim }
             }
             TypeName::Text
             | TypeName::Varchar

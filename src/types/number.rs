@@ -112,7 +112,8 @@ pub fn numeric_field_overflow(p: u8, s: i8) -> SqlError {
         .detail(format!("A field with precision {p}, scale {s} must round to an absolute value less than {bound}."))
 }
 
-fn too_wide() -> SqlError {
+/// 22003: a numeric without precision would need more digits than it holds.
+pub fn too_wide() -> SqlError {
     SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
         .detail("A numeric without precision holds 28 digits before the point and 10 after it.")
         .hint("Declare the column or the cast as numeric(precision, scale).")

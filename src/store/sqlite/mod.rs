@@ -171,7 +171,7 @@ impl IndexStore for SqliteIndex {
         if !at_once {
             return pieces(next);
         }
-        stream::once(async move { next().map(|(batch, _)| batch) }).filter(|batch| is_filled(batch)).boxed()
+        stream::once(async move { next().map(|(batch, _)| batch) }).filter(is_filled).boxed()
     }
 
     async fn unique_holder(&self, index: IndexId, key: &ItemKey) -> Result<Option<ItemKey>, StoreError> {

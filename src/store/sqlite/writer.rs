@@ -8,7 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{Receiver, Sender};
 
 use parking_lot::RwLock;
 use rusqlite::Connection;
@@ -93,10 +93,7 @@ impl Writer {
             if group.len() == GROUP {
                 break;
             }
-            next = match requests.try_recv() {
-                Ok(request) => Some(request),
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-            };
+            next = requests.try_recv().ok();
         }
         if !group.is_empty() {
             self.commit_group(group);

@@ -22,6 +22,7 @@ pub fn context(database: Arc<Database>) -> StatementContext {
         statement_time: Timestamp::from_micros(1),
         settings: Arc::new(NoSettings),
         notices: Notices::default(),
+        sequences: Default::default(),
         cancel: Cancel::new(),
         backend_pid: 1,
     }

@@ -1,0 +1,413 @@
+//! Casts that mean in PostgreSQL what Arrow does not do: text read and printed by PostgreSQL's rules, values
+//! rounded and refused as it does, zones taken from the session.
+//!
+//! An analyzer rule, run after type coercion, replaces such casts, written or implied, by a call of `pg_cast`;
+//! what Arrow does alike stays a plain cast, so that filters are still pushed down.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, TimestampMicrosecondArray, new_null_array,
+};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, TimestampMicrosecondType,
+};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{Cast, InList, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
+use datafusion::optimizer::AnalyzerRule;
+
+use super::functions::ambient::external;
+use super::functions::define::{Call, Function, Returns, Want};
+use crate::error::{Result, SqlError, SqlState};
+use crate::types::calendar::{MICROS_PER_DAY, split};
+use crate::types::complaint::{bad_syntax, out_of_range};
+use crate::types::encode::Column;
+use crate::types::number::{Decimal, numeric_field_overflow, rescale, too_wide};
+use crate::types::pg_type::UNCONSTRAINED_SCALE;
+use crate::types::plain::{Fit, fit_text};
+use crate::types::text::{null_of, scalar_from_text_as};
+use crate::types::{PgType, TypeName, Zone, json};
+
+/// The name of the function that casts are replaced by.
+pub const PG_CAST: &str = "pg_cast";
+
+/// `pg_cast(value, type's internal name, modifier)`.
+pub fn function() -> Function {
+    const WANTS: &[Want] = &[Want::Any, Want::Any, Want::Any];
+    // Stable: text of timestamptz depends on the session's zone.
+    Function::new(PG_CAST, WANTS, Returns::Field(result), run).stable()
+}
+
+/// Digits after the point of numerics that are computed: quotients, averages, floats.
+pub const COMPUTED_SCALE: i8 = 20;
+
+fn result(types: &[PgType], _: &[DataType], values: &[Option<&ScalarValue>]) -> Result<Field> {
+    let to = target(types, values)?;
+    let float = matches!(types, [PgType { name: TypeName::Float4 | TypeName::Float8, array: false, .. }, ..]);
+    if float && to.name == TypeName::Numeric && !to.array && to.modifier == -1 {
+        return Ok(Field::new(PG_CAST, DataType::Decimal128(38, COMPUTED_SCALE), true));
+    }
+    Ok(to.field(PG_CAST, true))
+}
+
+fn target(_: &[PgType], values: &[Option<&ScalarValue>]) -> Result<PgType> {
+    match values {
+        [_, Some(ScalarValue::Utf8(Some(name))), Some(ScalarValue::Int32(Some(modifier)))] => {
+            let ty = PgType::from_internal_name(name).ok_or_else(|| SqlError::internal("a cast to an unknown type"))?;
+            Ok(ty.with_modifier(*modifier))
+        }
+        _ => Err(SqlError::internal("a cast without its type")),
+    }
+}
+
+fn run(call: &Call<'_>) -> Result<ArrayRef> {
+    cast_array(&call.args[0], call.types[0], PgType::of_field(&call.returns), call.zone())
+}
+
+/// Casts in the plan are made PostgreSQL's.
+#[derive(Debug)]
+pub struct PostgresCasts {
+    cast: Arc<ScalarUDF>,
+}
+
+impl Default for PostgresCasts {
+    fn default() -> Self {
+        Self { cast: function().udf() }
+    }
+}
+
+impl AnalyzerRule for PostgresCasts {
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> datafusion::common::Result<LogicalPlan> {
+        plan.transform_up_with_subqueries(|plan| self.rewrite_node(plan)).map(|t| t.data)
+    }
+
+    fn name(&self) -> &str {
+        "postgres_casts"
+    }
+}
+
+impl PostgresCasts {
+    fn rewrite_node(&self, plan: LogicalPlan) -> datafusion::common::Result<Transformed<LogicalPlan>> {
+        let mut schema = merge_schema(&plan.inputs());
+        if let LogicalPlan::TableScan(scan) = &plan {
+            schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+        }
+        let names = NamePreserver::new(&plan);
+        let rewritten = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(|e| self.rewrite_expr(e, &schema))?.update_data(|e| name.restore(e)))
+        })?;
+        if rewritten.transformed { rewritten.map_data(|plan| plan.recompute_schema()) } else { Ok(rewritten) }
+    }
+
+    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> datafusion::common::Result<Transformed<Expr>> {
+        match expr {
+            Expr::Cast(cast) => self.rewrite_cast(cast, schema),
+            Expr::InList(list) => Ok(self.rewrite_list(list, schema)),
+            other => Ok(Transformed::no(other)),
+        }
+    }
+
+    fn rewrite_cast(&self, cast: Cast, schema: &DFSchema) -> datafusion::common::Result<Transformed<Expr>> {
+        let to = PgType::of_field(&cast.field);
+        // Outer columns and untyped parameters have no type here; a later pass over the bound plan sees them.
+        let Ok((_, field)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(Expr::Cast(cast))) };
+        let from = PgType::of_field(&field);
+        if to.arrow() != *cast.field.data_type() || is_arrows(from, to) {
+            return Ok(Transformed::no(Expr::Cast(cast)));
+        }
+        if let (Expr::Literal(ScalarValue::Utf8(Some(text)), None), true) = (cast.expr.as_ref(), is_text(from) && is_constant(to))
+        {
+            let value = scalar_from_text_as(to, text, Zone::UTC, Fit::Cast).map_err(external)?;
+            let metadata = FieldMetadata::from(to.field("", true).metadata().clone());
+            return Ok(Transformed::yes(Expr::Literal(value, Some(metadata))));
+        }
+        Ok(Transformed::yes(self.call(*cast.expr, to)))
+    }
+
+    /// In `uuid_column IN ('A0…')` the texts are uuids, which coercion cannot know.
+    fn rewrite_list(&self, mut list: InList, schema: &DFSchema) -> Transformed<Expr> {
+        let ty = list.expr.to_field(schema).map(|(_, f)| PgType::of_field(&f));
+        let Ok(ty @ PgType { name: TypeName::Uuid | TypeName::Jsonb, array: false, .. }) = ty else {
+            return Transformed::no(Expr::InList(list));
+        };
+        let mut changed = false;
+        for item in &mut list.list {
+            if matches!(item, Expr::Literal(ScalarValue::Utf8(Some(_)), None)) {
+                *item = self.call(std::mem::take(item), ty);
+                changed = true;
+            }
+        }
+        Transformed::new_transformed(Expr::InList(list), changed)
+    }
+
+    fn call(&self, value: Expr, to: PgType) -> Expr {
+        let args = vec![value, lit(to.internal_name()), lit(to.modifier)];
+        Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&self.cast), args))
+    }
+}
+
+/// Whether a text means the same value of the type in every session.
+fn is_constant(to: PgType) -> bool {
+    !matches!(to.name, TypeName::Timestamptz | TypeName::Regclass | TypeName::Regproc | TypeName::Regtype)
+}
+
+fn is_text(ty: PgType) -> bool {
+    !ty.array && matches!(ty.name, TypeName::Text | TypeName::Varchar | TypeName::Name | TypeName::Unknown | TypeName::Bpchar)
+}
+
+/// Whether Arrow's cast is what PostgreSQL would do.
+fn is_arrows(from: PgType, to: PgType) -> bool {
+    use TypeName::{Bool, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Oid, Timestamp, Void};
+    if from.name == Void {
+        return true;
+    }
+    if from.array || to.array {
+        return from.array && to.array && (from.name == to.name && to.modifier == -1 || is_arrows(from.element(), to.element()));
+    }
+    if is_text(to) && to.modifier == -1 && matches!(to.name, TypeName::Text | TypeName::Varchar | TypeName::Unknown) {
+        return matches!(
+            from.name,
+            TypeName::Text
+                | TypeName::Varchar
+                | TypeName::Name
+                | TypeName::Unknown
+                | TypeName::Uuid
+                | TypeName::Json
+                | TypeName::Jsonb
+        ) && !from.array;
+    }
+    if from.name == to.name {
+        let same_digits = to.name != Numeric || from.arrow() == to.arrow();
+        return same_digits && (to.modifier == -1 || to.modifier == from.modifier || to.name == Numeric);
+    }
+    matches!(
+        (from.name, to.name),
+        (Int2, Int4 | Int8 | Float4 | Float8 | Oid)
+            | (Int4, Int8 | Float4 | Float8 | Bool)
+            | (Int8, Float4 | Float8 | Oid)
+            | (Oid, Int8)
+            | (Float4, Float8)
+            | (Bool, Int4)
+            | (Numeric, Float4 | Float8)
+            | (Date, Timestamp)
+            | (Interval, Interval)
+            | (TypeName::Regclass | TypeName::Regtype | TypeName::Regproc, Oid | Int8)
+            | (Oid, TypeName::Regclass | TypeName::Regtype | TypeName::Regproc)
+    )
+}
+
+/// Every value of the array as `to`, by PostgreSQL's rules for an explicit cast. 42846 where there is none.
+pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
+    use TypeName::{Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Time, Timestamp, Timestamptz};
+    if from.name == TypeName::Void || array.null_count() == array.len() {
+        return Ok(new_null_array(&to.arrow(), array.len()));
+    }
+    if is_text(from) || (from.array && to.array) || is_text(to) {
+        return through_text(array, from, to, zone);
+    }
+    if from.array || to.array {
+        return Err(no_cast(from, to));
+    }
+    match (from.name, to.name) {
+        (Float4 | Float8, Int2 | Int4 | Int8) => float_to_int(array, from, to),
+        (Numeric, Int2 | Int4 | Int8) => integers(array, to, |i| {
+            let values = array.as_primitive::<Decimal128Type>();
+            rescale(values.value(i), -i32::from(values.scale()))
+        }),
+        (Int2 | Int4 | Int8, Int2 | Int4 | Int8) => narrow(array, to),
+        (Numeric, Numeric) => rescaled(array, to),
+        (Float4 | Float8, Numeric) => float_to_numeric(array, from, to),
+        (Int2 | Int4 | Int8, Numeric) => through_text(array, from, to, zone),
+        (Timestamptz, Timestamp) => timestamps(array, None, |t| zone.local(t)),
+        (Timestamp, Timestamptz) => timestamps(array, Some("UTC"), |t| zone.instant(t)),
+        (Date, Timestamptz) => {
+            let days = array.as_primitive::<Date32Type>();
+            let instants = days.iter().map(|d| d.and_then(|d| zone.instant(i64::from(d) * MICROS_PER_DAY)));
+            Ok(Arc::new(instants.collect::<TimestampMicrosecondArray>().with_timezone("UTC")))
+        }
+        (Timestamp | Timestamptz, Date) => {
+            let zone = if from.name == Timestamp { Zone::UTC } else { zone };
+            let times = array.as_primitive::<TimestampMicrosecondType>();
+            let days = times.iter().map(|t| t.and_then(|t| zone.local(t)).map(|t| split(t).0 as i32));
+            Ok(Arc::new(days.collect::<Date32Array>()))
+        }
+        (Timestamp | Timestamptz, Time) => {
+            let zone = if from.name == Timestamp { Zone::UTC } else { zone };
+            let times = array.as_primitive::<TimestampMicrosecondType>();
+            let times = times.iter().map(|t| t.and_then(|t| zone.local(t)).map(|t| split(t).1));
+            Ok(Arc::new(times.collect::<datafusion::arrow::array::Time64MicrosecondArray>()))
+        }
+        (Jsonb, TypeName::Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric) => from_jsonb(array, to, zone),
+        (Json | Jsonb, Json | Jsonb) => through_text(array, from, to, zone),
+        (a, b) if a == b => through_text(array, from, to, zone),
+        (TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc, _)
+        | (_, TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc)
+            if from.arrow().is_integer() && to.arrow().is_integer() =>
+        {
+            narrow(array, to)
+        }
+        (TypeName::Bool, Int4)
+        | (Int4, TypeName::Bool)
+        | (Date, Timestamp)
+        | (TypeName::Interval, Time)
+        | (Time, TypeName::Interval) => datafusion::arrow::compute::cast(array, &to.arrow()).map_err(|_| no_cast(from, to)),
+        _ if is_arrows(from, to) => datafusion::arrow::compute::cast(array, &to.arrow()).map_err(|_| no_cast(from, to)),
+        _ => Err(no_cast(from, to)),
+    }
+}
+
+fn no_cast(from: PgType, to: PgType) -> SqlError {
+    let message = format!("cannot cast type {} to {}", from.sql_name(), to.with_modifier(-1).sql_name());
+    SqlError::new(SqlState::CANNOT_COERCE, message)
+}
+
+/// Prints each value and reads it again as the other type.
+fn through_text(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
+    let column = Column::new(from, array, zone)?;
+    let plain_text = is_text(to) && !to.array;
+    let mut text = String::new();
+    let mut texts = datafusion::arrow::array::StringBuilder::new();
+    let mut values = Vec::new();
+    for row in 0..array.len() {
+        let null = column.is_null(row);
+        text.clear();
+        if !null {
+            column.write_text(row, &mut text);
+            if from.name == TypeName::Bool && !from.array && plain_text {
+                text = if text == "t" { "true".to_owned() } else { "false".to_owned() };
+            }
+            if from.name == TypeName::Bpchar && !from.array && to.name != TypeName::Bpchar {
+                text.truncate(text.trim_end_matches(' ').len());
+            }
+        }
+        match (plain_text, null) {
+            (true, true) => texts.append_null(),
+            (true, false) => texts.append_value(fit_text(to, &text, Fit::Cast)?),
+            (false, true) => values.push(null_of(to)?),
+            (false, false) => values.push(scalar_from_text_as(to, &text, zone, Fit::Cast)?),
+        }
+    }
+    if plain_text {
+        return Ok(Arc::new(texts.finish()));
+    }
+    ScalarValue::iter_to_array(values).map_err(|_| SqlError::internal("values of a cast are of several types"))
+}
+
+fn float_to_int(array: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayRef> {
+    let float = |i: usize| match from.name {
+        TypeName::Float4 => f64::from(array.as_primitive::<Float32Type>().value(i)),
+        _ => array.as_primitive::<Float64Type>().value(i),
+    };
+    integers(array, to, |i| {
+        let rounded = float(i).round_ties_even();
+        // Within ±2^63 the conversion is exact; NaN fails the comparison.
+        (rounded.abs() <= 9_223_372_036_854_775_808.0).then_some(rounded as i128)
+    })
+}
+
+/// To 15 significant digits (6 of a real), as PostgreSQL does.
+fn float_to_numeric(array: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayRef> {
+    let (p, s) = to.numeric_precision().unwrap_or((38, COMPUTED_SCALE));
+    let digits = |i: usize| match from.name {
+        TypeName::Float4 => format!("{:.5e}", array.as_primitive::<Float32Type>().value(i)),
+        _ => format!("{:.14e}", array.as_primitive::<Float64Type>().value(i)),
+    };
+    let one = |i: usize| -> Result<Option<i128>> {
+        if array.is_null(i) {
+            return Ok(None);
+        }
+        Decimal::parse(&digits(i))?.rounded(p, s).map(Some).ok_or_else(|| numeric_field_overflow(p, s))
+    };
+    let values = (0..array.len()).map(one).collect::<Result<Vec<_>>>()?;
+    let array = values.into_iter().collect::<Decimal128Array>().with_precision_and_scale(p, s);
+    Ok(Arc::new(array.map_err(|_| numeric_field_overflow(p, s))?))
+}
+
+fn narrow(array: &ArrayRef, to: PgType) -> Result<ArrayRef> {
+    let wide =
+        datafusion::arrow::compute::cast(array, &DataType::Int64).map_err(|_| SqlError::internal("an integer that is none"))?;
+    let wide = wide.as_primitive::<datafusion::arrow::datatypes::Int64Type>().clone();
+    integers(array, to, |i| Some(i128::from(wide.value(i))))
+}
+
+/// Builds integers of `to`; 22003 for those that do not fit.
+fn integers(array: &ArrayRef, to: PgType, value: impl Fn(usize) -> Option<i128>) -> Result<ArrayRef> {
+    let name = PgType::new(to.name).sql_name();
+    let fit = |i: usize, min: i128, max: i128| -> Result<Option<i64>> {
+        if array.is_null(i) {
+            return Ok(None);
+        }
+        let n = value(i).filter(|n| (min..=max).contains(n)).ok_or_else(|| out_of_range(&name))?;
+        Ok(Some(n as i64))
+    };
+    let all = |min: i128, max: i128| (0..array.len()).map(|i| fit(i, min, max)).collect::<Result<Vec<Option<i64>>>>();
+    Ok(match to.name {
+        TypeName::Int2 => {
+            let values = all(i16::MIN.into(), i16::MAX.into())?;
+            Arc::new(values.into_iter().map(|n| n.map(|n| n as i16)).collect::<datafusion::arrow::array::Int16Array>())
+        }
+        TypeName::Int4 => {
+            let values = all(i32::MIN.into(), i32::MAX.into())?;
+            Arc::new(values.into_iter().map(|n| n.map(|n| n as i32)).collect::<datafusion::arrow::array::Int32Array>())
+        }
+        _ => Arc::new(all(i64::MIN.into(), i64::MAX.into())?.into_iter().collect::<datafusion::arrow::array::Int64Array>()),
+    })
+}
+
+/// Rounds half away from zero to the scale; 22003 beyond the precision.
+fn rescaled(array: &ArrayRef, to: PgType) -> Result<ArrayRef> {
+    let values = array.as_primitive::<Decimal128Type>();
+    let (p, s) = to.numeric_precision().unwrap_or((38, UNCONSTRAINED_SCALE));
+    let limit = crate::types::number::power_of_ten(u32::from(p.min(38)));
+    let shift = i32::from(s) - i32::from(values.scale());
+    let unconstrained = to.numeric_precision().is_none();
+    let one = |value: i128| {
+        let rescaled = rescale(value, shift).filter(|v| v.abs() < limit);
+        let kept = rescaled.filter(|v| !unconstrained || shift >= 0 || rescale(*v, -shift) == Some(value));
+        kept.ok_or_else(|| if unconstrained { too_wide() } else { numeric_field_overflow(p, s) })
+    };
+    let rounded = values.iter().map(|v| v.map(one).transpose()).collect::<Result<Vec<_>>>()?;
+    let array = rounded.into_iter().collect::<Decimal128Array>().with_precision_and_scale(p, s);
+    Ok(Arc::new(array.map_err(|_| numeric_field_overflow(p, s))?))
+}
+
+fn timestamps(array: &ArrayRef, zone: Option<&str>, shift: impl Fn(i64) -> Option<i64>) -> Result<ArrayRef> {
+    let values = array.as_primitive::<TimestampMicrosecondType>();
+    let out_of_range = || SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
+    let one = |t: i64| shift(t).ok_or_else(out_of_range);
+    let shifted = values.iter().map(|t| t.map(one).transpose()).collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(shifted.into_iter().collect::<TimestampMicrosecondArray>().with_timezone_opt(zone)))
+}
+
+fn from_jsonb(array: &ArrayRef, to: PgType, zone: Zone) -> Result<ArrayRef> {
+    let texts = array.as_string::<i32>();
+    let values = (0..texts.len()).map(|row| {
+        if texts.is_null(row) {
+            return null_of(to);
+        }
+        let text = texts.value(row);
+        let kind = json::kind(text);
+        let wanted = if to.name == TypeName::Bool { json::Kind::Bool } else { json::Kind::Number };
+        if kind != wanted {
+            let message = format!("cannot cast jsonb {} to type {}", kind.name(), PgType::new(to.name).sql_name());
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+        }
+        match to.name {
+            TypeName::Int2 | TypeName::Int4 | TypeName::Int8 => {
+                let name = PgType::new(to.name).sql_name();
+                let whole = Decimal::parse(text)?.rounded(38, 0).ok_or_else(|| out_of_range(&name))?;
+                scalar_from_text_as(to, &whole.to_string(), zone, Fit::Cast).map_err(|_| out_of_range(&name))
+            }
+            _ => scalar_from_text_as(to, text, zone, Fit::Cast),
+        }
+    });
+    let values = values.collect::<Result<Vec<_>>>()?;
+    ScalarValue::iter_to_array(values).map_err(|_| bad_syntax("jsonb", "…"))
+}

@@ -1,0 +1,310 @@
+//! How the functions of this folder are written down: a name, what each argument is wanted as, the result's
+//! type, and a body over whole columns.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+};
+
+use super::ambient::{external, zone};
+use crate::error::{Result, SqlError, SqlState};
+use crate::types::{PgType, TypeName, Zone, json};
+
+/// What an argument is cast to before the body sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// As it comes; text for an untyped NULL.
+    Any,
+    Type(TypeName),
+    /// `text[]`.
+    Texts,
+}
+
+pub const TEXT: Want = Want::Type(TypeName::Text);
+pub const INT4: Want = Want::Type(TypeName::Int4);
+pub const INT8: Want = Want::Type(TypeName::Int8);
+/// jsonb or json; plain text is taken for either and checked.
+pub const JSON: Want = Want::Type(TypeName::Jsonb);
+
+#[derive(Clone, Copy)]
+pub enum Returns {
+    Fixed(PgType),
+    /// From the arguments' types and, where they are constant, their values.
+    Computed(fn(&[PgType], &[Option<&ScalarValue>]) -> Result<PgType>),
+    /// An Arrow type that the arguments' Arrow types decide.
+    Arrow(fn(&[DataType]) -> Result<DataType>),
+    /// A whole field.
+    Field(fn(&[PgType], &[DataType], &[Option<&ScalarValue>]) -> Result<Field>),
+}
+
+impl Returns {
+    pub const fn of(name: TypeName) -> Self {
+        Self::Fixed(PgType::new(name))
+    }
+}
+
+pub type Body = fn(&Call<'_>) -> Result<ArrayRef>;
+
+/// One function.
+#[derive(Clone)]
+pub struct Function {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub wants: &'static [Want],
+    /// Arguments at the end of `wants` that may be left out.
+    pub optional: usize,
+    /// The last of `wants` may be repeated.
+    pub variadic: bool,
+    pub returns: Returns,
+    pub volatility: Volatility,
+    pub body: Body,
+}
+
+impl Function {
+    pub const fn new(name: &'static str, wants: &'static [Want], returns: Returns, body: Body) -> Self {
+        let volatility = Volatility::Immutable;
+        Self { name, aliases: &[], wants, optional: 0, variadic: false, returns, volatility, body }
+    }
+
+    /// Depends on the statement: session settings, zone, time.
+    pub const fn stable(mut self) -> Self {
+        self.volatility = Volatility::Stable;
+        self
+    }
+
+    /// Evaluated once for every row.
+    pub const fn volatile(mut self) -> Self {
+        self.volatility = Volatility::Volatile;
+        self
+    }
+
+    pub const fn optional(mut self, count: usize) -> Self {
+        self.optional = count;
+        self
+    }
+
+    pub const fn variadic(mut self) -> Self {
+        self.variadic = true;
+        self
+    }
+
+    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    pub fn udf(self) -> Arc<ScalarUDF> {
+        Arc::new(ScalarUDF::new_from_impl(Defined::new(self)))
+    }
+}
+
+/// A call of a function on one batch. Arguments are arrays of one length.
+pub struct Call<'a> {
+    pub args: Vec<ArrayRef>,
+    pub types: Vec<PgType>,
+    pub rows: usize,
+    pub returns: FieldRef,
+    pub options: &'a ConfigOptions,
+}
+
+impl Call<'_> {
+    pub fn zone(&self) -> Zone {
+        zone(self.options)
+    }
+
+    /// Text of an argument; `None` for NULL and for an argument that is not there.
+    pub fn text(&self, arg: usize, row: usize) -> Option<&str> {
+        let array = self.args.get(arg)?.as_string_opt::<i32>()?;
+        array.is_valid(row).then(|| array.value(row))
+    }
+
+    pub fn int8(&self, arg: usize, row: usize) -> Option<i64> {
+        let array = self.args.get(arg)?.as_primitive_opt::<datafusion::arrow::datatypes::Int64Type>()?;
+        array.is_valid(row).then(|| array.value(row))
+    }
+
+    pub fn int4(&self, arg: usize, row: usize) -> Option<i32> {
+        let array = self.args.get(arg)?.as_primitive_opt::<datafusion::arrow::datatypes::Int32Type>()?;
+        array.is_valid(row).then(|| array.value(row))
+    }
+
+    pub fn bool(&self, arg: usize, row: usize) -> Option<bool> {
+        let array = self.args.get(arg)?.as_boolean_opt()?;
+        array.is_valid(row).then(|| array.value(row))
+    }
+
+    /// An argument's JSON: as it is when its type says it is JSON, else read and brought to normal form.
+    pub fn json(&self, arg: usize, row: usize) -> Result<Option<std::borrow::Cow<'_, str>>> {
+        let Some(text) = self.text(arg, row) else { return Ok(None) };
+        match self.types.get(arg).map(|t| t.name) {
+            Some(TypeName::Jsonb | TypeName::Json) => Ok(Some(text.into())),
+            _ => json::normalise(text).map(|t| Some(t.into())),
+        }
+    }
+
+    /// Texts, one row at a time.
+    pub fn map_text<'t, S: AsRef<str> + 't>(&'t self, row: impl Fn(usize) -> Result<Option<S>>) -> Result<ArrayRef> {
+        let mut out = StringBuilder::with_capacity(self.rows, self.rows * 16);
+        for i in 0..self.rows {
+            out.append_option(row(i)?);
+        }
+        Ok(Arc::new(out.finish()))
+    }
+
+    /// Values of a primitive or boolean array, one row at a time.
+    pub fn map<T, A: FromIterator<Option<T>> + Array + 'static>(
+        &self,
+        row: impl FnMut(usize) -> Result<Option<T>>,
+    ) -> Result<ArrayRef> {
+        let values = (0..self.rows).map(row).collect::<Result<Vec<Option<T>>>>()?;
+        Ok(Arc::new(values.into_iter().collect::<A>()))
+    }
+}
+
+struct Defined {
+    function: Function,
+    aliases: Vec<String>,
+    signature: Signature,
+}
+
+impl Defined {
+    fn new(function: Function) -> Self {
+        let kind = if function.wants.is_empty() { TypeSignature::Nullary } else { TypeSignature::UserDefined };
+        let signature = Signature::new(kind, function.volatility);
+        let aliases = function.aliases.iter().map(|a| (*a).to_owned()).collect();
+        Self { function, aliases, signature }
+    }
+
+    fn undefined(&self, args: &[DataType]) -> SqlError {
+        let types: Vec<String> = args.iter().map(|t| PgType::of_arrow(t).sql_name()).collect();
+        SqlError::new(
+            SqlState::UNDEFINED_FUNCTION,
+            format!("function {}({}) does not exist", self.function.name, types.join(", ")),
+        )
+        .hint("No function matches the given name and argument types. You might need to add explicit type casts.")
+    }
+}
+
+impl std::fmt::Debug for Defined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.function.name)
+    }
+}
+
+impl PartialEq for Defined {
+    fn eq(&self, other: &Self) -> bool {
+        self.function.name == other.function.name
+    }
+}
+
+impl Eq for Defined {}
+
+impl Hash for Defined {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Defined {
+    fn name(&self) -> &str {
+        self.function.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, args: &[DataType]) -> datafusion::common::Result<Vec<DataType>> {
+        let wants = self.function.wants;
+        let least = wants.len() - self.function.optional;
+        if args.len() < least || (args.len() > wants.len() && !self.function.variadic) {
+            return Err(external(self.undefined(args)));
+        }
+        let wanted = |(i, have): (usize, &DataType)| match wants.get(i).or(wants.last()) {
+            Some(Want::Type(name)) => PgType::new(*name).arrow(),
+            Some(Want::Texts) => PgType::TEXT.array_of().arrow(),
+            _ if *have == DataType::Null => DataType::Utf8,
+            _ => have.clone(),
+        };
+        let coerced: Vec<DataType> = args.iter().enumerate().map(wanted).collect();
+        let fits = args.iter().zip(&coerced).all(|(from, to)| implicit(from, to));
+        if fits { Ok(coerced) } else { Err(external(self.undefined(args))) }
+    }
+
+    fn return_type(&self, args: &[DataType]) -> datafusion::common::Result<DataType> {
+        match self.function.returns {
+            Returns::Fixed(ty) => Ok(ty.arrow()),
+            Returns::Arrow(arrow) => arrow(args).map_err(external),
+            Returns::Computed(_) | Returns::Field(_) => {
+                Err(DataFusionError::Internal("the result's type depends on the arguments' fields".into()))
+            }
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> datafusion::common::Result<FieldRef> {
+        let field = match self.function.returns {
+            Returns::Fixed(ty) => ty.field(self.function.name, true),
+            Returns::Computed(compute) => {
+                let types: Vec<PgType> = args.arg_fields.iter().map(|f| PgType::of_field(f)).collect();
+                compute(&types, args.scalar_arguments).map_err(external)?.field(self.function.name, true)
+            }
+            Returns::Arrow(arrow) => {
+                let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
+                Field::new(self.function.name, arrow(&types).map_err(external)?, true)
+            }
+            Returns::Field(compute) => {
+                let types: Vec<PgType> = args.arg_fields.iter().map(|f| PgType::of_field(f)).collect();
+                let arrow: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
+                compute(&types, &arrow, args.scalar_arguments).map_err(external)?
+            }
+        };
+        Ok(Arc::new(field))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
+        let volatile = self.function.volatility == Volatility::Volatile;
+        let constant = !volatile && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let rows = if constant { 1 } else { args.number_rows };
+        let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>, _>>()?;
+        let types = args.arg_fields.iter().map(|f| PgType::of_field(f)).collect();
+        let call = Call { args: arrays, types, rows, returns: args.return_field, options: &args.config_options };
+        let result = (self.function.body)(&call).map_err(external)?;
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        }
+        Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// Whether PostgreSQL would cast an argument so by itself: text literals to anything, numbers upwards.
+fn implicit(from: &DataType, to: &DataType) -> bool {
+    let rank = |t: &DataType| match t {
+        DataType::Int16 => Some(1),
+        DataType::Int32 => Some(2),
+        DataType::Int64 => Some(3),
+        DataType::Decimal128(..) => Some(4),
+        DataType::Float32 => Some(5),
+        DataType::Float64 => Some(6),
+        _ => None,
+    };
+    if from == to || matches!(from, DataType::Null | DataType::Utf8) {
+        return true;
+    }
+    match (from, to) {
+        // Literals come as int8 where the planner had no better idea; the cast checks the range.
+        (DataType::Int64, DataType::Int32) => true,
+        (DataType::Date32, DataType::Timestamp(..)) | (DataType::Timestamp(..), DataType::Timestamp(..)) => true,
+        (DataType::List(_), DataType::List(_)) => true,
+        (from, to) => matches!((rank(from), rank(to)), (Some(a), Some(b)) if a <= b),
+    }
+}

@@ -1,0 +1,104 @@
+//! PostgreSQL's functions, operators, casts and types, put into a DataFusion state by one call, the same on
+//! every node that plans or runs statements.
+//!
+//! A function of DataFusion that bears a PostgreSQL name and answers otherwise is replaced here, or refused.
+
+mod aggregate;
+pub mod ambient;
+mod arithmetic;
+mod datetime;
+pub mod define;
+pub mod forms;
+mod jsonb;
+mod numeric;
+mod operators;
+mod patterns;
+pub mod session;
+mod strings;
+mod temporal;
+
+use std::sync::Arc;
+
+use datafusion::execution::SessionStateDefaults;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use datafusion::optimizer::Analyzer;
+use datafusion::prelude::SessionConfig;
+
+pub use ambient::{Ambient, client_error, external};
+pub use session::SERVER_VERSION;
+
+use super::casts::{self, PostgresCasts};
+use super::type_planner::PostgresTypes;
+use crate::runtime::Entropy;
+
+/// Options under which SQL means what PostgreSQL means by it.
+pub fn configure(config: SessionConfig) -> SessionConfig {
+    config
+        .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
+        .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
+        .set_str("datafusion.sql_parser.dialect", "postgresql")
+        .set_str("datafusion.sql_parser.default_null_ordering", "nulls_max")
+}
+
+/// DataFusion's functions, planners and analyzer rules with PostgreSQL's over them.
+pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> SessionStateBuilder {
+    let scalar = scalar_functions(entropy);
+    let mut functions = SessionStateDefaults::default_scalar_functions();
+    functions.extend(scalar.iter().cloned());
+    let mut aggregates = SessionStateDefaults::default_aggregate_functions();
+    aggregates.extend(aggregate_functions());
+    let operators = operators::PostgresOperators::new(operator_functions(&functions));
+    let mut planners: Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> = vec![Arc::new(operators)];
+    planners.extend(SessionStateDefaults::default_expr_planners());
+    let casts = Arc::new(PostgresCasts::default());
+    // Before coercion for casts that were written, after it for those it adds.
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, casts.clone());
+    rules.push(casts);
+    builder
+        .with_scalar_functions(functions)
+        .with_aggregate_functions(aggregates)
+        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_expr_planners(planners)
+        .with_type_planner(Arc::new(PostgresTypes))
+        .with_analyzer_rules(rules)
+}
+
+/// Our scalar functions; each takes the place of DataFusion's of the same name.
+pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
+    let tables = [
+        arithmetic::FUNCTIONS,
+        temporal::FUNCTIONS,
+        datetime::FUNCTIONS,
+        session::FUNCTIONS,
+        jsonb::FUNCTIONS,
+        strings::FUNCTIONS,
+        numeric::FUNCTIONS,
+    ];
+    let mut functions: Vec<Arc<ScalarUDF>> = tables.into_iter().flatten().map(|f| f.clone().udf()).collect();
+    functions.push(casts::function().udf());
+    functions.push(strings::random_uuid(entropy));
+    functions
+}
+
+/// Our aggregates; each takes the place of DataFusion's of the same name.
+pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    aggregate::functions()
+}
+
+/// Every function that an operator may become, by its name.
+fn operator_functions(functions: &[Arc<ScalarUDF>]) -> Vec<(&'static str, Arc<ScalarUDF>)> {
+    const NAMES: &[&str] = &["extract", "pg_unpad", "pg_interval_order", "array_cat", "array_append", "array_prepend"];
+    let own = [arithmetic::FUNCTIONS, temporal::FUNCTIONS, jsonb::FUNCTIONS].into_iter().flatten().map(|f| f.name);
+    own.chain(NAMES.iter().copied())
+        .filter_map(|name| {
+            let named = |f: &&Arc<ScalarUDF>| f.name() == name || f.aliases().iter().any(|a| a == name);
+            functions.iter().rev().find(named).map(|f| (name, Arc::clone(f)))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

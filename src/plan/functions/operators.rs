@@ -1,0 +1,257 @@
+//! Operators by the types of their operands, decided while SQL is planned: what an untyped literal or
+//! parameter stands for, arithmetic of numbers and of times, jsonb.
+//!
+//! What DataFusion's operators already do as PostgreSQL does is left to them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+use super::ambient::external;
+use super::{arithmetic, temporal};
+use crate::error::{SqlError, SqlState};
+use crate::types::{PgType, TypeName};
+
+#[derive(Debug)]
+pub struct PostgresOperators {
+    functions: HashMap<&'static str, Arc<ScalarUDF>>,
+}
+
+/// What is known of an operand's type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Operand {
+    /// A quoted literal, NULL or a parameter that nobody typed: takes the type the other side gives it.
+    Untyped,
+    Typed(PgType),
+}
+
+type Planned = datafusion::common::Result<PlannerResult<RawBinaryExpr>>;
+
+impl PostgresOperators {
+    pub fn new(functions: impl IntoIterator<Item = (&'static str, Arc<ScalarUDF>)>) -> Self {
+        Self { functions: functions.into_iter().collect() }
+    }
+
+    fn call(&self, name: &'static str, args: Vec<Expr>) -> datafusion::common::Result<Expr> {
+        let function = self.functions.get(name);
+        let function = function.ok_or_else(|| external(SqlError::internal(format!("function {name} is not registered"))))?;
+        Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)))
+    }
+
+    fn planned(&self, name: &'static str, args: Vec<Expr>) -> Planned {
+        Ok(PlannerResult::Planned(self.call(name, args)?))
+    }
+
+    fn arithmetic(&self, raw: RawBinaryExpr, left: Operand, right: Operand, schema: &DFSchema) -> Planned {
+        let name = match raw.op {
+            BinaryOperator::Plus => arithmetic::ADD,
+            BinaryOperator::Minus => arithmetic::SUBTRACT,
+            BinaryOperator::Multiply => arithmetic::MULTIPLY,
+            BinaryOperator::Divide => arithmetic::DIVIDE,
+            _ => arithmetic::MODULO,
+        };
+        let (left_type, right_type) = match (left, right) {
+            (Operand::Typed(l), Operand::Typed(r)) => (l, r),
+            (Operand::Typed(l), Operand::Untyped) => (l, temporal::other_side(&raw.op, l)),
+            (Operand::Untyped, Operand::Typed(r)) => (temporal::other_side(&raw.op, r), r),
+            (Operand::Untyped, Operand::Untyped) => return Ok(PlannerResult::Original(raw)),
+        };
+        let (l, r) = (typed(raw.left, left, left_type), typed(raw.right, right, right_type));
+        let arrow = |e: &Expr, ty: PgType| e.get_type(schema).unwrap_or_else(|_| ty.arrow());
+        let (left_arrow, right_arrow) = (arrow(&l, left_type), arrow(&r, right_type));
+        if let Some((left_to, right_to)) = arithmetic::common_type(&left_arrow, &right_arrow) {
+            return self.planned(name, vec![cast_arrow(l, &left_arrow, left_to), cast_arrow(r, &right_arrow, right_to)]);
+        }
+        match temporal::operator(&raw.op, left_type, right_type) {
+            Some((function, false)) => self.planned(function, vec![l, r]),
+            Some((function, true)) => self.planned(function, vec![r, l]),
+            None => Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left: l, right: r })),
+        }
+    }
+
+    fn json(&self, raw: RawBinaryExpr, left: PgType, right: Operand) -> Planned {
+        let jsonb = left.name == TypeName::Jsonb;
+        let (text, ints, texts) = (PgType::TEXT, PgType::INT8, PgType::TEXT.array_of());
+        let by_place =
+            matches!(right, Operand::Typed(t) if matches!(t.name, TypeName::Int2 | TypeName::Int4 | TypeName::Int8) && !t.array);
+        let (name, wanted) = match (&raw.op, by_place) {
+            (BinaryOperator::Arrow, true) => ("jsonb_element", ints),
+            (BinaryOperator::Arrow, false) => ("jsonb_field", text),
+            (BinaryOperator::LongArrow, true) => ("jsonb_element_text", ints),
+            (BinaryOperator::LongArrow, false) => ("jsonb_field_text", text),
+            (BinaryOperator::HashArrow, _) => ("jsonb_path", texts),
+            (BinaryOperator::HashLongArrow, _) => ("jsonb_path_text", texts),
+            (BinaryOperator::AtArrow, _) if jsonb => ("jsonb_contains", PgType::JSONB),
+            (BinaryOperator::ArrowAt, _) if jsonb => ("jsonb_contained", PgType::JSONB),
+            (BinaryOperator::Question, _) if jsonb => ("jsonb_exists", text),
+            (BinaryOperator::QuestionPipe, _) if jsonb => ("jsonb_exists_any", texts),
+            (BinaryOperator::QuestionAnd, _) if jsonb => ("jsonb_exists_all", texts),
+            (BinaryOperator::HashMinus, _) if jsonb => ("jsonb_delete_path", texts),
+            (BinaryOperator::StringConcat, _) if jsonb => ("jsonb_concat", PgType::JSONB),
+            (BinaryOperator::Minus, true) if jsonb => ("jsonb_delete_element", ints),
+            (BinaryOperator::Minus, false) if jsonb && matches!(right, Operand::Typed(t) if t.array) => {
+                ("jsonb_delete_keys", texts)
+            }
+            (BinaryOperator::Minus, false) if jsonb => ("jsonb_delete_key", text),
+            _ => return Ok(PlannerResult::Original(raw)),
+        };
+        let right = typed(raw.right, right, wanted);
+        self.planned(name, vec![raw.left, right])
+    }
+
+    fn concatenation(&self, raw: RawBinaryExpr, left: Operand, right: Operand) -> Planned {
+        let array = |o: Operand| matches!(o, Operand::Typed(t) if t.array);
+        match (left, right) {
+            (Operand::Typed(l), _) if l.array => {
+                let name = if array(right) || right == Operand::Untyped { "array_cat" } else { "array_append" };
+                let r = if right == Operand::Untyped { typed(raw.right, right, l) } else { raw.right };
+                self.planned(name, vec![raw.left, r])
+            }
+            (_, Operand::Typed(r)) if r.array => {
+                let name = if left == Operand::Untyped { "array_cat" } else { "array_prepend" };
+                let l = if left == Operand::Untyped { typed(raw.left, left, r) } else { raw.left };
+                self.planned(name, vec![l, raw.right])
+            }
+            _ => {
+                let text = |e: Expr, o: Operand| match o {
+                    Operand::Typed(PgType { name: TypeName::Text | TypeName::Varchar, .. }) => e,
+                    Operand::Untyped => typed(e, o, PgType::TEXT),
+                    Operand::Typed(_) => cast_to(e, PgType::TEXT),
+                };
+                let (l, r) = (text(raw.left, left), text(raw.right, right));
+                Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left: l, right: r }))
+            }
+        }
+    }
+
+    fn comparison(&self, raw: RawBinaryExpr, left: Operand, right: Operand) -> Planned {
+        let (l, r) = match (left, right) {
+            (Operand::Typed(ty), Operand::Untyped) => (raw.left, typed(raw.right, right, compared_as(ty))),
+            (Operand::Untyped, Operand::Typed(ty)) => (typed(raw.left, left, compared_as(ty)), raw.right),
+            _ => (raw.left, raw.right),
+        };
+        let json = |o| matches!(o, Operand::Typed(PgType { name: TypeName::Json, array: false, .. }));
+        if json(left) || json(right) {
+            let message = format!("operator does not exist: json {} json", raw.op);
+            return Err(external(SqlError::new(SqlState::UNDEFINED_FUNCTION, message).hint("Cast json to jsonb to compare it.")));
+        }
+        let span = |o| matches!(o, Operand::Typed(PgType { name: TypeName::Interval, array: false, .. }));
+        if span(left) || span(right) {
+            let (l, r) = (self.call("pg_interval_order", vec![l])?, self.call("pg_interval_order", vec![r])?);
+            return Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left: l, right: r }));
+        }
+        let padded = |o| matches!(o, Operand::Typed(PgType { name: TypeName::Bpchar, array: false, .. }));
+        let (l, r) = if padded(left) || padded(right) {
+            // Blanks at the end of char(n) mean nothing.
+            (self.call("pg_unpad", vec![l])?, self.call("pg_unpad", vec![r])?)
+        } else {
+            (l, r)
+        };
+        Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left: l, right: r }))
+    }
+}
+
+impl ExprPlanner for PostgresOperators {
+    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Planned {
+        let raw = RawBinaryExpr { op: raw.op, left: narrowed(raw.left), right: narrowed(raw.right) };
+        let (left, right) = (operand(&raw.left, schema), operand(&raw.right, schema));
+        let is_json = |o: Operand| match o {
+            Operand::Typed(t @ PgType { name: TypeName::Jsonb | TypeName::Json, array: false, .. }) => Some(t),
+            _ => None,
+        };
+        use BinaryOperator as Op;
+        match raw.op {
+            Op::Arrow
+            | Op::LongArrow
+            | Op::HashArrow
+            | Op::HashLongArrow
+            | Op::AtArrow
+            | Op::ArrowAt
+            | Op::Question
+            | Op::QuestionPipe
+            | Op::QuestionAnd
+            | Op::HashMinus => match (is_json(left), is_json(right)) {
+                (Some(ty), _) => self.json(raw, ty, right),
+                (None, Some(_)) if left == Operand::Untyped => {
+                    let raw = RawBinaryExpr { left: typed(raw.left, left, PgType::JSONB), ..raw };
+                    self.json(raw, PgType::JSONB, right)
+                }
+                _ => Ok(PlannerResult::Original(raw)),
+            },
+            Op::Minus if is_json(left).is_some() => self.json(raw, PgType::JSONB, right),
+            Op::StringConcat
+                if is_json(left).is_some_and(|t| t.name == TypeName::Jsonb)
+                    && (is_json(right).is_some() || right == Operand::Untyped) =>
+            {
+                self.json(raw, PgType::JSONB, right)
+            }
+            Op::StringConcat => self.concatenation(raw, left, right),
+            Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => self.arithmetic(raw, left, right, schema),
+            Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => self.comparison(raw, left, right),
+            _ => Ok(PlannerResult::Original(raw)),
+        }
+    }
+
+    fn plan_extract(&self, args: Vec<Expr>) -> datafusion::common::Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(self.call("extract", args)?))
+    }
+}
+
+/// A whole literal is an integer where it fits.
+fn narrowed(expr: Expr) -> Expr {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => {
+            let value = i32::try_from(n).map_or(ScalarValue::Int64(Some(n)), |n| ScalarValue::Int32(Some(n)));
+            Expr::Literal(value, metadata)
+        }
+        other => other,
+    }
+}
+
+fn operand(expr: &Expr, schema: &DFSchema) -> Operand {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Null, None) => Operand::Untyped,
+        Expr::Placeholder(Placeholder { field: None, .. }) => Operand::Untyped,
+        // A column that cannot be resolved here is one of an outer query; DataFusion's rules see it.
+        expr => expr
+            .to_field(schema)
+            .map_or(Operand::Typed(PgType::new(TypeName::Void)), |(_, f)| Operand::Typed(PgType::of_field(&f))),
+    }
+}
+
+/// The operand with the type that it was found to have, where it had none.
+fn typed(expr: Expr, operand: Operand, ty: PgType) -> Expr {
+    if operand != Operand::Untyped || ty.name == TypeName::Void {
+        return expr;
+    }
+    match expr {
+        Expr::Placeholder(parameter) => {
+            let field = FieldRef::new(ty.field("", true));
+            Expr::Placeholder(Placeholder::new_with_field(parameter.id, Some(field)))
+        }
+        literal if matches!(ty.name, TypeName::Text | TypeName::Varchar | TypeName::Unknown) && !ty.array => literal,
+        literal => cast_to(literal, ty),
+    }
+}
+
+fn cast_to(expr: Expr, ty: PgType) -> Expr {
+    Expr::Cast(Cast::new_from_field(Box::new(expr), FieldRef::new(ty.field("", true))))
+}
+
+fn cast_arrow(expr: Expr, have: &DataType, want: DataType) -> Expr {
+    if *have == want { expr } else { Expr::Cast(Cast::new(Box::new(expr), want)) }
+}
+
+/// The type of a literal that is compared with a value of `ty`: lengths and digits do not bind it.
+fn compared_as(ty: PgType) -> PgType {
+    match ty.name {
+        TypeName::Bpchar | TypeName::Varchar | TypeName::Name => PgType { name: TypeName::Text, ..ty.with_modifier(-1) },
+        _ => ty.with_modifier(-1),
+    }
+}

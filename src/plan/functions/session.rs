@@ -1,0 +1,322 @@
+//! Functions that speak of the session: who, where, which settings, sequences, and the catalogue's small ones.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, StringArray};
+use datafusion::common::ScalarValue;
+
+use super::ambient::statement;
+use super::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::SequenceDef;
+use crate::plan::StatementContext;
+use crate::types::text::type_by_name;
+use crate::types::{PgType, Qualified, TypeName};
+
+const TEXT_RESULT: Returns = Returns::Fixed(PgType::TEXT);
+const NAME: Returns = Returns::of(TypeName::Name);
+const BOOL: Returns = Returns::Fixed(PgType::BOOL);
+const INT8_RESULT: Returns = Returns::Fixed(PgType::INT8);
+
+/// What `version()` and `server_version` tell clients that ask for PostgreSQL.
+pub const SERVER_VERSION: &str = "15.0";
+
+pub const FUNCTIONS: &[Function] = &[
+    Function::new("version", &[], TEXT_RESULT, |c| {
+        let version = format!("PostgreSQL {SERVER_VERSION} (Chronogate {})", env!("CARGO_PKG_VERSION"));
+        constant(c, |_| Ok(Some(version.clone())))
+    }),
+    Function::new("current_setting", &[TEXT, Want::Type(TypeName::Bool)], TEXT_RESULT, current_setting).optional(1).stable(),
+    Function::new("set_config", &[TEXT, TEXT, Want::Type(TypeName::Bool)], TEXT_RESULT, set_config).volatile(),
+    Function::new("current_schema", &[], NAME, |c| constant(c, |s| Ok(s.search_path.first().cloned()))).stable(),
+    Function::new(
+        "current_schemas",
+        &[Want::Type(TypeName::Bool)],
+        Returns::Fixed(PgType::new(TypeName::Name).array_of()),
+        schemas,
+    )
+    .stable(),
+    Function::new("current_database", &[], NAME, |c| constant(c, |s| Ok(Some(s.database.name().to_owned()))))
+        .stable()
+        .aliases(&["current_catalog"]),
+    Function::new("session_user", &[], NAME, |c| constant(c, |s| Ok(Some(s.session_user.clone())))).stable(),
+    Function::new("current_user", &[], NAME, |c| constant(c, |s| Ok(Some(s.current_user.clone()))))
+        .stable()
+        .aliases(&["user", "current_role"]),
+    Function::new("pg_backend_pid", &[], Returns::Fixed(PgType::INT4), |c| {
+        Ok(Arc::new(Int32Array::from_value(statement(c.options)?.backend_pid, c.rows)))
+    })
+    .stable(),
+    Function::new("nextval", &[TEXT], INT8_RESULT, nextval).volatile(),
+    Function::new("currval", &[TEXT], INT8_RESULT, currval).volatile(),
+    Function::new("lastval", &[], INT8_RESULT, lastval).volatile(),
+    Function::new("setval", &[TEXT, INT8, Want::Type(TypeName::Bool)], INT8_RESULT, setval).optional(1).volatile(),
+    Function::new("format_type", &[INT8, INT4], TEXT_RESULT, format_type),
+    Function::new("to_regtype", &[TEXT], Returns::of(TypeName::Regtype), |c| {
+        c.map::<i64, Int64Array>(|row| Ok(c.text(0, row).and_then(type_by_name).map(|t| i64::from(t.oid()))))
+    }),
+    Function::new("pg_typeof", &[Want::Any], Returns::of(TypeName::Regtype), |c| {
+        Ok(Arc::new(Int64Array::from_value(i64::from(c.types[0].oid()), c.rows)))
+    }),
+    Function::new("quote_ident", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_ident)))),
+    Function::new("quote_literal", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_literal)))),
+    Function::new("quote_nullable", &[TEXT], TEXT_RESULT, |c| {
+        c.map_text(|row| Ok(Some(c.text(0, row).map_or_else(|| "NULL".to_owned(), quote_literal))))
+    }),
+    Function::new("obj_description", &[INT8, TEXT], TEXT_RESULT, no_text).optional(1).stable(),
+    Function::new("col_description", &[INT8, INT4], TEXT_RESULT, no_text).stable(),
+    Function::new("shobj_description", &[INT8, TEXT], TEXT_RESULT, no_text).stable(),
+    Function::new("pg_table_is_visible", &[INT8], BOOL, always).stable(),
+    Function::new("pg_type_is_visible", &[INT8], BOOL, always).stable(),
+    Function::new("pg_function_is_visible", &[INT8], BOOL, always).stable(),
+    Function::new("pg_is_in_recovery", &[], BOOL, |c| Ok(Arc::new(BooleanArray::from(vec![false; c.rows])))).stable(),
+    Function::new("pg_encoding_to_char", &[INT4], NAME, |c| {
+        c.map_text(|row| Ok(c.int4(0, row).map(|n| if n == 6 { "UTF8" } else { "" })))
+    }),
+    Function::new("pg_client_encoding", &[], NAME, |c| constant(c, |_| Ok(Some("UTF8".to_owned())))),
+    Function::new("txid_current", &[], INT8_RESULT, transaction_number).stable().aliases(&["pg_current_xact_id"]),
+    Function::new("pg_advisory_unlock_all", &[], Returns::of(TypeName::Text), |c| constant(c, |_| Ok(Some(String::new()))))
+        .volatile(),
+];
+
+/// One text of the statement, for every row.
+fn constant(call: &Call<'_>, text: impl Fn(&StatementContext) -> Result<Option<String>>) -> Result<ArrayRef> {
+    let value = match statement(call.options) {
+        Ok(statement) => text(statement)?,
+        Err(error) => return Err(error),
+    };
+    Ok(Arc::new(StringArray::from(vec![value; call.rows])))
+}
+
+fn no_text(call: &Call<'_>) -> Result<ArrayRef> {
+    Ok(Arc::new(StringArray::new_null(call.rows)))
+}
+
+fn always(call: &Call<'_>) -> Result<ArrayRef> {
+    Ok(Arc::new(BooleanArray::from(vec![true; call.rows])))
+}
+
+fn current_setting(call: &Call<'_>) -> Result<ArrayRef> {
+    let settings = &statement(call.options)?.settings;
+    call.map_text(|row| {
+        let Some(name) = call.text(0, row) else { return Ok(None) };
+        match settings.get(name) {
+            Some(value) => Ok(Some(value)),
+            None if call.bool(1, row) == Some(true) => Ok(None),
+            None => Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))),
+        }
+    })
+}
+
+fn set_config(call: &Call<'_>) -> Result<ArrayRef> {
+    let settings = &statement(call.options)?.settings;
+    call.map_text(|row| {
+        let Some(name) = call.text(0, row) else {
+            return Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "SET requires parameter name"));
+        };
+        settings.set(name, call.text(1, row).unwrap_or_default(), call.bool(2, row).unwrap_or(false))?;
+        Ok(settings.get(name))
+    })
+}
+
+fn schemas(call: &Call<'_>) -> Result<ArrayRef> {
+    let path = &statement(call.options)?.search_path;
+    let lists = (0..call.rows).map(|row| {
+        let implicit = (call.bool(0, row) == Some(true)).then_some("pg_catalog");
+        let names = implicit.into_iter().chain(path.iter().map(String::as_str));
+        let values = names.map(|n| ScalarValue::Utf8(Some(n.to_owned()))).collect();
+        crate::types::text::list_of(PgType::new(TypeName::Name).array_of(), values)
+    });
+    let lists = lists.collect::<Result<Vec<_>>>()?;
+    ScalarValue::iter_to_array(lists).map_err(|_| SqlError::internal("schemas without an array form"))
+}
+
+/// The sequence of a name as `nextval` takes it: quoted or not, with its schema or by the search path.
+fn sequence(statement: &StatementContext, name: &str) -> Result<Arc<SequenceDef>> {
+    let (schema, bare) = split_name(name);
+    let catalog = Arc::clone(&statement.transaction.lock().catalog);
+    let schemas = schema.map_or_else(|| statement.search_path.clone(), |s| vec![s]);
+    let found = schemas.iter().find_map(|schema| catalog.sequences.get(&Qualified::new(schema.as_str(), bare.as_str())));
+    found.cloned().ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))
+}
+
+/// Schema and name, folded to lower case where they are not quoted.
+fn split_name(text: &str) -> (Option<String>, String) {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    for c in text.trim().chars() {
+        match c {
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(String::new()),
+            c => {
+                if let Some(last) = parts.last_mut() {
+                    last.extend(if quoted { vec![c] } else { c.to_lowercase().collect() });
+                }
+            }
+        }
+    }
+    let name = parts.pop().unwrap_or_default();
+    (parts.pop(), name)
+}
+
+fn nextval(call: &Call<'_>) -> Result<ArrayRef> {
+    let statement = statement(call.options)?;
+    if statement.read_only {
+        return Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot execute nextval() in a read-only transaction"));
+    }
+    call.map::<i64, Int64Array>(|row| {
+        let Some(name) = call.text(0, row) else { return Ok(None) };
+        statement.cancel.check()?;
+        let sequence = sequence(statement, name)?;
+        // The answer comes from the store's own thread, so that waiting here cannot hold it up.
+        let value = futures::executor::block_on(statement.database.next_value(&sequence))?;
+        statement.sequences.record(sequence.id, value);
+        Ok(Some(value))
+    })
+}
+
+fn currval(call: &Call<'_>) -> Result<ArrayRef> {
+    let statement = statement(call.options)?;
+    call.map::<i64, Int64Array>(|row| {
+        let Some(name) = call.text(0, row) else { return Ok(None) };
+        let sequence = sequence(statement, name)?;
+        let value = statement.sequences.current(sequence.id);
+        let missing = || {
+            let message = format!("currval of sequence \"{}\" is not yet defined in this session", sequence.name.name);
+            SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+        };
+        value.ok_or_else(missing).map(Some)
+    })
+}
+
+fn lastval(call: &Call<'_>) -> Result<ArrayRef> {
+    let missing = || SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "lastval is not yet defined in this session");
+    let value = statement(call.options)?.sequences.last().ok_or_else(missing)?;
+    Ok(Arc::new(Int64Array::from_value(value, call.rows)))
+}
+
+fn setval(call: &Call<'_>) -> Result<ArrayRef> {
+    let statement = statement(call.options)?;
+    if statement.read_only {
+        return Err(SqlError::new(SqlState::READ_ONLY_SQL_TRANSACTION, "cannot execute setval() in a read-only transaction"));
+    }
+    call.map::<i64, Int64Array>(|row| {
+        let (Some(name), Some(value)) = (call.text(0, row), call.int8(1, row)) else { return Ok(None) };
+        let called = if call.args.len() == 3 { call.bool(2, row) } else { Some(true) };
+        let Some(called) = called else { return Ok(None) };
+        let sequence = sequence(statement, name)?;
+        if !(sequence.min..=sequence.max).contains(&value) {
+            let (name, min, max) = (&sequence.name.name, sequence.min, sequence.max);
+            let message = format!("setval: value {value} is out of bounds for sequence \"{name}\" ({min}..{max})");
+            return Err(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
+        }
+        futures::executor::block_on(statement.database.set_value(&sequence, value, called))?;
+        if called {
+            statement.sequences.record(sequence.id, value);
+        }
+        Ok(Some(value))
+    })
+}
+
+fn transaction_number(call: &Call<'_>) -> Result<ArrayRef> {
+    let next = statement(call.options)?.transaction.lock().snapshot.commit.next();
+    Ok(Arc::new(Int64Array::from_value(next.0 as i64, call.rows)))
+}
+
+fn format_type(call: &Call<'_>) -> Result<ArrayRef> {
+    call.map_text(|row| {
+        let Some(oid) = call.int8(0, row) else { return Ok(None) };
+        let ty = u32::try_from(oid).ok().and_then(PgType::from_oid);
+        let modifier = call.int4(1, row).unwrap_or(-1);
+        Ok(Some(match ty {
+            Some(ty) => ty.with_modifier(modifier).sql_name(),
+            None if oid == 0 => "-".to_owned(),
+            None => "???".to_owned(),
+        }))
+    })
+}
+
+/// Words that must be quoted to be names; the ones that occur as names in practice.
+const RESERVED: &[&str] = &[
+    "all",
+    "analyse",
+    "analyze",
+    "and",
+    "any",
+    "array",
+    "as",
+    "asc",
+    "both",
+    "case",
+    "cast",
+    "check",
+    "collate",
+    "column",
+    "constraint",
+    "create",
+    "default",
+    "deferrable",
+    "desc",
+    "distinct",
+    "do",
+    "else",
+    "end",
+    "except",
+    "false",
+    "fetch",
+    "for",
+    "foreign",
+    "from",
+    "grant",
+    "group",
+    "having",
+    "in",
+    "initially",
+    "intersect",
+    "into",
+    "join",
+    "lateral",
+    "leading",
+    "left",
+    "like",
+    "limit",
+    "natural",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "only",
+    "or",
+    "order",
+    "primary",
+    "references",
+    "returning",
+    "right",
+    "select",
+    "some",
+    "table",
+    "then",
+    "to",
+    "trailing",
+    "true",
+    "union",
+    "unique",
+    "user",
+    "using",
+    "when",
+    "where",
+    "window",
+    "with",
+];
+
+pub fn quote_ident(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$')
+        && !RESERVED.contains(&name);
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+pub fn quote_literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}

@@ -1,0 +1,197 @@
+//! String functions that DataFusion lacks or answers otherwise, uuid and encoding.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, StringArray};
+use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use super::define::{Call, Function, INT4, Returns, TEXT, Want};
+use crate::error::{Result, SqlError, SqlState};
+use crate::runtime::Entropy;
+use crate::types::encode::Column;
+use crate::types::plain::write_uuid;
+use crate::types::{PgType, TypeName};
+
+const TEXT_RESULT: Returns = Returns::Fixed(PgType::TEXT);
+const INT4_RESULT: Returns = Returns::Fixed(PgType::INT4);
+/// Longest text that a function may make, in bytes.
+const LONGEST: usize = 256 << 20;
+
+pub const FUNCTIONS: &[Function] = &[
+    Function::new("pg_unpad", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(|t| t.trim_end_matches(' '))))),
+    Function::new("length", &[Want::Any], INT4_RESULT, length).aliases(&["char_length", "character_length"]),
+    Function::new("octet_length", &[Want::Any], INT4_RESULT, octet_length),
+    Function::new("concat", &[Want::Any], TEXT_RESULT, |c| concat(c, 0)).variadic().stable(),
+    Function::new("concat_ws", &[TEXT, Want::Any], TEXT_RESULT, |c| concat(c, 1)).variadic().stable(),
+    Function::new("strpos", &[TEXT, TEXT], INT4_RESULT, position).aliases(&["instr", "position"]),
+    Function::new("left", &[TEXT, INT4], TEXT_RESULT, |c| cut(c, |_, n| (0, n))),
+    Function::new("right", &[TEXT, INT4], TEXT_RESULT, |c| cut(c, |len, n| (len - n, len))),
+    Function::new("repeat", &[TEXT, INT4], TEXT_RESULT, repeat),
+    Function::new("split_part", &[TEXT, TEXT, INT4], TEXT_RESULT, split_part),
+    Function::new("starts_with", &[TEXT, TEXT], Returns::Fixed(PgType::BOOL), |c| {
+        c.map::<bool, BooleanArray>(|row| Ok(c.text(0, row).zip(c.text(1, row)).map(|(t, p)| t.starts_with(p))))
+    }),
+    Function::new("to_number", &[TEXT, TEXT], Returns::of(TypeName::Numeric), |_| {
+        Err(SqlError::unsupported("to_number with a pattern is not supported", "Cast the text to numeric."))
+    }),
+];
+
+fn length(call: &Call<'_>) -> Result<ArrayRef> {
+    use datafusion::arrow::array::AsArray;
+    if let Some(bytes) = call.args[0].as_binary_opt::<i32>() {
+        return call.map::<i32, Int32Array>(|row| Ok(bytes.is_valid(row).then(|| bytes.value(row).len() as i32)));
+    }
+    let padded = call.types[0].name == TypeName::Bpchar;
+    call.map::<i32, Int32Array>(|row| {
+        let text = call.text(0, row).map(|t| if padded { t.trim_end_matches(' ') } else { t });
+        Ok(text.map(|t| t.chars().count() as i32))
+    })
+}
+
+fn octet_length(call: &Call<'_>) -> Result<ArrayRef> {
+    use datafusion::arrow::array::AsArray;
+    if let Some(bytes) = call.args[0].as_binary_opt::<i32>() {
+        return call.map::<i32, Int32Array>(|row| Ok(bytes.is_valid(row).then(|| bytes.value(row).len() as i32)));
+    }
+    call.map::<i32, Int32Array>(|row| Ok(call.text(0, row).map(|t| t.len() as i32)))
+}
+
+/// Texts of the arguments after each other; NULLs are left out. `first` is 1 when the first one separates.
+fn concat(call: &Call<'_>, first: usize) -> Result<ArrayRef> {
+    let zone = call.zone();
+    let columns = call.args.iter().zip(&call.types).map(|(array, ty)| Column::new(*ty, array, zone));
+    let columns = columns.collect::<Result<Vec<_>>>()?;
+    call.map_text(|row| {
+        let separator = if first == 1 { call.text(0, row) } else { Some("") };
+        let Some(separator) = separator else { return Ok(None) };
+        let mut out = String::new();
+        let mut any = false;
+        for (column, array) in columns[first..].iter().zip(&call.args[first..]) {
+            if array.is_null(row) || *array.data_type() == DataType::Null {
+                continue;
+            }
+            if any {
+                out.push_str(separator);
+            }
+            column.write_text(row, &mut out);
+            any = true;
+        }
+        Ok(Some(out))
+    })
+}
+
+/// The first place of the second text in the first, in characters from 1; 0 when it is not there.
+fn position(call: &Call<'_>) -> Result<ArrayRef> {
+    call.map::<i32, Int32Array>(|row| {
+        let (Some(text), Some(part)) = (call.text(0, row), call.text(1, row)) else { return Ok(None) };
+        Ok(Some(text.find(part).map_or(0, |at| text[..at].chars().count() as i32 + 1)))
+    })
+}
+
+/// Characters between two places; a negative count leaves out so many at the other end.
+fn cut(call: &Call<'_>, bounds: fn(i64, i64) -> (i64, i64)) -> Result<ArrayRef> {
+    call.map_text(|row| {
+        let (Some(text), Some(count)) = (call.text(0, row), call.int4(1, row)) else { return Ok(None) };
+        let len = text.chars().count() as i64;
+        let count = i64::from(count);
+        let count = if count < 0 { (len + count).max(0) } else { count.min(len) };
+        let (from, to) = bounds(len, count);
+        Ok(Some(text.chars().skip(from as usize).take((to - from) as usize).collect::<String>()))
+    })
+}
+
+fn repeat(call: &Call<'_>) -> Result<ArrayRef> {
+    call.map_text(|row| {
+        let (Some(text), Some(count)) = (call.text(0, row), call.int4(1, row)) else { return Ok(None) };
+        let count = usize::try_from(count).unwrap_or(0);
+        if text.len().saturating_mul(count) > LONGEST {
+            return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "requested length too large"));
+        }
+        Ok(Some(text.repeat(count)))
+    })
+}
+
+fn split_part(call: &Call<'_>) -> Result<ArrayRef> {
+    call.map_text(|row| {
+        let (Some(text), Some(delimiter), Some(n)) = (call.text(0, row), call.text(1, row), call.int4(2, row)) else {
+            return Ok(None);
+        };
+        let parts: Vec<&str> = if delimiter.is_empty() { vec![text] } else { text.split(delimiter).collect() };
+        let at = match n {
+            0 => return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "field position must not be zero")),
+            n if n > 0 => Some(n as usize - 1),
+            n => parts.len().checked_sub(n.unsigned_abs() as usize),
+        };
+        Ok(Some(at.and_then(|at| parts.get(at)).copied().unwrap_or("").to_owned()))
+    })
+}
+
+/// `gen_random_uuid()`: version 4, a new one for each row.
+pub fn random_uuid(entropy: Arc<dyn Entropy>) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(RandomUuid {
+        entropy,
+        signature: Signature::nullary(Volatility::Volatile),
+        aliases: vec!["uuid_generate_v4".to_owned(), "uuid".to_owned()],
+    }))
+}
+
+#[derive(Debug)]
+struct RandomUuid {
+    entropy: Arc<dyn Entropy>,
+    signature: Signature,
+    aliases: Vec<String>,
+}
+
+impl PartialEq for RandomUuid {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for RandomUuid {}
+
+impl Hash for RandomUuid {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+impl ScalarUDFImpl for RandomUuid {
+    fn name(&self) -> &str {
+        "gen_random_uuid"
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> datafusion::common::Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn return_field_from_args(&self, _: ReturnFieldArgs) -> datafusion::common::Result<FieldRef> {
+        Ok(FieldRef::new(PgType::new(TypeName::Uuid).field(self.name(), false)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
+        let one = |_| {
+            let mut bytes = [0u8; 16];
+            self.entropy.fill(&mut bytes);
+            bytes[6] = bytes[6] & 0x0f | 0x40;
+            bytes[8] = bytes[8] & 0x3f | 0x80;
+            let mut text = String::with_capacity(36);
+            write_uuid(&mut text, &bytes);
+            text
+        };
+        let uuids = StringArray::from_iter_values((0..args.number_rows).map(one));
+        Ok(ColumnarValue::Array(Arc::new(uuids)))
+    }
+}

@@ -1,0 +1,130 @@
+//! SQL's type names, as the planner meets them in casts: PostgreSQL's types with their modifiers kept in
+//! field metadata.
+//!
+//! Refuses types that we do not have with 42704, and dimensions beyond one with 0A000.
+
+use datafusion::arrow::datatypes::FieldRef;
+use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType as SqlType, ExactNumberInfo, TimezoneInfo};
+
+use super::functions::ambient::external;
+use crate::error::{Result, SqlError, SqlState};
+use crate::types::text::type_by_name;
+use crate::types::{PgType, TypeName};
+
+#[derive(Debug, Default)]
+pub struct PostgresTypes;
+
+impl TypePlanner for PostgresTypes {
+    fn plan_type_field(&self, sql_type: &SqlType) -> datafusion::common::Result<Option<FieldRef>> {
+        let ty = pg_type(sql_type).map_err(external)?;
+        Ok(Some(FieldRef::new(ty.field("", true))))
+    }
+}
+
+/// The type that SQL names. 42704 when there is none of that name.
+pub fn pg_type(sql_type: &SqlType) -> Result<PgType> {
+    let plain = |name| Ok(PgType::new(name));
+    match sql_type {
+        SqlType::Boolean | SqlType::Bool => plain(TypeName::Bool),
+        SqlType::SmallInt(_) | SqlType::Int2(_) => plain(TypeName::Int2),
+        SqlType::Int(_) | SqlType::Integer(_) | SqlType::Int4(_) => plain(TypeName::Int4),
+        SqlType::BigInt(_) | SqlType::Int8(_) => plain(TypeName::Int8),
+        SqlType::Real | SqlType::Float4 => plain(TypeName::Float4),
+        SqlType::DoublePrecision | SqlType::Double(_) | SqlType::Float8 => plain(TypeName::Float8),
+        SqlType::Float(info) => float(info),
+        SqlType::Numeric(info) | SqlType::Decimal(info) | SqlType::Dec(info) => numeric(info),
+        SqlType::Text => plain(TypeName::Text),
+        SqlType::Varchar(length) | SqlType::CharacterVarying(length) | SqlType::CharVarying(length) => {
+            Ok(sized(TypeName::Varchar, character_length(length.as_ref())?))
+        }
+        SqlType::Char(length) | SqlType::Character(length) => {
+            Ok(sized(TypeName::Bpchar, character_length(length.as_ref())?.or(Some(1))))
+        }
+        SqlType::Bytea => plain(TypeName::Bytea),
+        SqlType::Date => plain(TypeName::Date),
+        SqlType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => plain(TypeName::Time),
+        SqlType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => plain(TypeName::Timestamp),
+        SqlType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => plain(TypeName::Timestamptz),
+        SqlType::Interval { .. } => plain(TypeName::Interval),
+        SqlType::Uuid => plain(TypeName::Uuid),
+        SqlType::JSON => plain(TypeName::Json),
+        SqlType::JSONB => plain(TypeName::Jsonb),
+        SqlType::Regclass => plain(TypeName::Regclass),
+        SqlType::Array(
+            ArrayElemTypeDef::SquareBracket(element, _)
+            | ArrayElemTypeDef::AngleBracket(element)
+            | ArrayElemTypeDef::Parenthesis(element),
+        ) => {
+            let element = pg_type(element)?;
+            if element.array {
+                return Err(SqlError::unsupported("multidimensional arrays are not supported", "Use jsonb for nested lists."));
+            }
+            Ok(element.array_of())
+        }
+        SqlType::Custom(name, arguments) => custom(&name.to_string(), arguments),
+        other => Err(no_such_type(&other.to_string().to_lowercase())),
+    }
+}
+
+fn no_such_type(name: &str) -> SqlError {
+    SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
+}
+
+fn custom(name: &str, arguments: &[String]) -> Result<PgType> {
+    let lower = name.replace('"', "").to_lowercase();
+    let bare = lower.strip_prefix("pg_catalog.").unwrap_or(&lower);
+    if bare == "char" {
+        return Ok(PgType::new(TypeName::Char));
+    }
+    let ty = type_by_name(bare).ok_or_else(|| no_such_type(bare))?;
+    match (ty.name, arguments) {
+        (TypeName::Bpchar | TypeName::Varchar, [length]) => {
+            let length = length.parse().map_err(|_| SqlError::syntax("invalid type modifier"))?;
+            Ok(sized(ty.name, Some(length)))
+        }
+        _ => Ok(ty),
+    }
+}
+
+fn sized(name: TypeName, length: Option<i32>) -> PgType {
+    PgType::new(name).with_modifier(length.map_or(-1, |n| n.saturating_add(4)))
+}
+
+fn character_length(length: Option<&CharacterLength>) -> Result<Option<i32>> {
+    let Some(CharacterLength::IntegerLength { length, .. }) = length else { return Ok(None) };
+    let bad = |message: &str| SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
+    match i32::try_from(*length) {
+        Ok(0) => Err(bad("length for type character varying must be at least 1")),
+        Ok(n) if n <= 10_485_760 => Ok(Some(n)),
+        _ => Err(bad("length for type character varying cannot exceed 10485760")),
+    }
+}
+
+fn float(info: &ExactNumberInfo) -> Result<PgType> {
+    match info {
+        ExactNumberInfo::None => Ok(PgType::new(TypeName::Float8)),
+        ExactNumberInfo::Precision(1..=24) => Ok(PgType::new(TypeName::Float4)),
+        ExactNumberInfo::Precision(25..=53) => Ok(PgType::new(TypeName::Float8)),
+        _ => Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "precision for type float must be between 1 and 53 bits")),
+    }
+}
+
+fn numeric(info: &ExactNumberInfo) -> Result<PgType> {
+    let (precision, scale) = match info {
+        ExactNumberInfo::None => return Ok(PgType::new(TypeName::Numeric)),
+        ExactNumberInfo::Precision(p) => (*p, 0),
+        ExactNumberInfo::PrecisionAndScale(p, s) => (*p, *s),
+    };
+    if !(1..=1000).contains(&precision) {
+        let message = format!("NUMERIC precision {precision} must be between 1 and 1000");
+        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    }
+    if precision > 38 || scale < 0 || scale > precision as i64 {
+        return Err(SqlError::unsupported(
+            format!("numeric({precision},{scale}) is not supported"),
+            "Use at most 38 digits, and a scale from 0 to the precision.",
+        ));
+    }
+    Ok(PgType::new(TypeName::Numeric).with_modifier((((precision as i32) << 16) | scale as i32) + 4))
+}
