@@ -20,14 +20,14 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 
 use super::diagnose::diagnose;
-use super::literals::CheckedIntegers;
 use super::modify::{self, Modify, Queries};
 use super::query::{self, PlannedQuery};
 use super::scan::BATCH_ROWS;
 use super::worker::Worker;
-use super::{DefaultScope, SchemaAt, StatementContext, constant, explain, output};
+use super::{DefaultScope, SchemaAt, StatementContext, constant, explain, functions, output};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
+use crate::runtime::SystemEntropy;
 use crate::sql::Statement;
 use crate::types::{Oid, PgType};
 
@@ -150,18 +150,16 @@ impl Engine {
             .with_disk_manager_builder(disk)
             .build_arc()
             .map_err(diagnose)?;
-        let mut session = SessionConfig::new()
+        let session = SessionConfig::new()
             .with_target_partitions(config.partitions.max(1))
             .with_batch_size(BATCH_ROWS)
             .with_create_default_catalog_and_schema(false)
             .with_information_schema(false);
-        let options = session.options_mut();
-        // One Arrow type for text, and numbers with a point are numeric.
-        options.sql_parser.map_string_types_to_utf8view = false;
-        options.sql_parser.parse_float_as_decimal = true;
-        options.execution.parquet.schema_force_view_types = false;
-        let builder = SessionStateBuilder::new().with_config(session).with_runtime_env(runtime).with_default_features();
-        let builder = query::with_functions(builder).with_analyzer_rule(Arc::new(CheckedIntegers));
+        let builder = SessionStateBuilder::new()
+            .with_config(functions::configure(session))
+            .with_runtime_env(runtime)
+            .with_default_features();
+        let builder = functions::install(builder, Arc::new(SystemEntropy));
         Ok(Arc::new(Self { base: builder.build(), worker: Worker::new(config.partitions)? }))
     }
 

@@ -25,7 +25,7 @@ pub fn rows(plan: &Arc<dyn ExecutionPlan>, analysed: bool, verbose: bool) -> Res
     };
     let text = shown.indent(verbose).to_string();
     let schema = Arc::new(Schema::new(vec![PgType::TEXT.field("QUERY PLAN", true)]));
-    let lines = Arc::new(StringArray::from_iter_values(text.lines()));
+    let lines = Arc::new(StringArray::from(text.lines().collect::<Vec<_>>()));
     let batch = RecordBatch::try_new(Arc::clone(&schema), vec![lines]).map_err(|e| diagnose(e.into()))?;
     let batches = MemoryStream::try_new(vec![batch], schema, None).map_err(diagnose)?;
     Ok(RowStream { columns: columns(), batches: Box::pin(batches) })

@@ -66,7 +66,7 @@ const FUNCTIONS: [(&str, HistoryFunction); 4] = [
 pub struct Planning {
     pub ctx: Arc<StatementContext>,
     pub state: SessionState,
-    pub types: Option<Arc<dyn TypePlanner>>,
+    pub types: Arc<dyn TypePlanner>,
     /// System columns that the statement names, so that its relations have to show them.
     pub exposed: Vec<SystemColumn>,
 }
@@ -206,8 +206,9 @@ impl Planning {
 
     fn missing_value(&self, column: &ColumnDef, text: &str) -> Result<String> {
         let broken = || SqlError::internal(format!("default of column \"{}\" cannot be evaluated", column.name));
-        let parsed =
+        let mut parsed =
             Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut p| p.parse_expr()).map_err(|_| broken())?;
+        super::functions::forms::rewrite(&mut parsed);
         let parsed = datafusion::sql::sqlparser::ast::ExprWithAlias { expr: parsed, alias: None };
         let planned = self.state.create_logical_expr_from_sql_expr(parsed, &DFSchema::empty());
         let planned = planned.map_err(super::diagnose::diagnose)?;
@@ -298,7 +299,7 @@ impl ContextProvider for Catalogue {
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        self.planning.types.clone()
+        Some(Arc::clone(&self.planning.types))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
@@ -329,9 +330,9 @@ impl ContextProvider for Catalogue {
         Err(plan_datafusion_err!("files cannot be named in a statement"))
     }
 
-    // Names of functions would only serve suggestions in error messages.
+    // Names of functions only serve suggestions in error messages, which want to have one.
     fn udf_names(&self) -> Vec<String> {
-        Vec::new()
+        vec!["now".to_owned()]
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {

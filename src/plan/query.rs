@@ -3,37 +3,26 @@
 use std::sync::Arc;
 
 use datafusion::common::DFSchema;
-use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::planner::TypePlanner;
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
 use super::diagnose::diagnose;
-use super::functions::{self, Ambient, forms};
+use super::functions::{Ambient, forms};
 use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
 use super::{ResultColumn, StatementContext, expand, literals, output, parameters, wildcards};
 use crate::error::{Result, SqlError, SqlState};
-use crate::runtime::SystemEntropy;
 use crate::sql::columns::output_names;
 use crate::types::PgType;
 
 /// A query that has been analysed.
 pub struct PlannedQuery {
     /// Parameters typed, not optimised.
-    pub plan: LogicalPlan,
+    pub plan: Box<LogicalPlan>,
     pub parameters: Vec<PgType>,
     pub columns: Arc<[ResultColumn]>,
-}
-
-/// The functions, operators and types of all statements.
-pub fn with_functions(builder: SessionStateBuilder) -> SessionStateBuilder {
-    functions::install(builder, Arc::new(SystemEntropy))
-}
-
-fn type_planner() -> Option<Arc<dyn TypePlanner>> {
-    Some(Arc::new(PostgresTypes))
 }
 
 /// A copy of the shared configuration that carries one statement.
@@ -41,9 +30,7 @@ pub fn statement_state(base: &SessionState, ctx: &Arc<StatementContext>) -> Sess
     let mut state = base.clone();
     let config = state.config_mut();
     config.set_extension(Arc::clone(ctx));
-    let options = config.options_mut();
-    options.execution.time_zone = Some(ctx.time_zone.clone());
-    options.extensions.insert(Ambient(Arc::clone(ctx)));
+    config.options_mut().extensions.insert(Ambient(Arc::clone(ctx)));
     state.mark_start_execution();
     state
 }
@@ -72,7 +59,7 @@ pub fn plan(
     let plan = literals::narrow(plan).map_err(diagnose)?;
     let analysed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {}).map_err(diagnose)?;
     let columns = output::columns_of(&analysed, &names);
-    Ok(PlannedQuery { plan, parameters: types, columns })
+    Ok(PlannedQuery { plan: Box::new(plan), parameters: types, columns })
 }
 
 /// Plans a query that is part of a write: parameters typed as far as the query tells.
@@ -84,15 +71,15 @@ pub fn plan_inner(ctx: &Arc<StatementContext>, state: &SessionState, mut query: 
 
 /// An expression without columns, cast to a type, ready to be evaluated.
 pub fn constant_expr(ctx: &Arc<StatementContext>, state: &SessionState, mut expression: ast::Expr, ty: PgType) -> Result<Expr> {
-    forms::rewrite(&mut expression);
     let catalogue = Catalogue::new(Arc::new(planning(ctx, state, vec![])));
     let planner = SqlToRel::new_with_options(&catalogue, options(state));
+    forms::rewrite(&mut expression);
     let expr = planner.sql_to_expr(expression, &DFSchema::empty(), &mut PlannerContext::new()).map_err(diagnose)?;
     Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(ty.field("", true)))))
 }
 
 fn planning(ctx: &Arc<StatementContext>, state: &SessionState, exposed: Vec<super::columns::SystemColumn>) -> Planning {
-    Planning { ctx: Arc::clone(ctx), state: state.clone(), types: type_planner(), exposed }
+    Planning { ctx: Arc::clone(ctx), state: state.clone(), types: Arc::new(PostgresTypes), exposed }
 }
 
 fn options(state: &SessionState) -> ParserOptions {
@@ -114,6 +101,7 @@ impl<'a> Planner<'a> {
         let expanded = expand::expand(&planning, query)?;
         check_locks(ctx, query, expanded.clauses)?;
         wildcards::hide(&planning, &expanded.named, query)?;
+        forms::rewrite(query);
         planning.exposed = expanded.named;
         Ok(Self { state, catalogue: Catalogue::new(Arc::new(planning)) })
     }

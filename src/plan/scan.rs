@@ -23,9 +23,9 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::StatementContext;
 use super::columns::SystemColumn;
 use super::payload::{PayloadColumn, PayloadDecoder};
+use super::{StatementContext, system};
 use crate::error::SqlError;
 use crate::history::{HistoryError, RowBatch, RowScan, StateRow};
 use crate::store::{IndexCandidates, ScanRequest};
@@ -425,7 +425,12 @@ fn system_array(
         SystemColumn::EndOp => texts(versions().map(|v| v.and_then(end).map(|end| end.op.name()))),
         SystemColumn::Actor => texts(rows.iter().map(|row| context(row)?.actor.as_deref())),
         SystemColumn::Reason => texts(rows.iter().map(|row| context(row)?.reason.as_deref())),
-        SystemColumn::Context => texts(rows.iter().map(|row| context(row)?.context.as_deref())),
+        SystemColumn::Context => {
+            let mut builder = StringBuilder::new();
+            let contexts = rows.iter().map(|row| context(row)?.context.as_deref().map(system::normalised));
+            contexts.for_each(|context| builder.append_option(context));
+            Arc::new(builder.finish())
+        }
     }
 }
 

@@ -9,9 +9,8 @@ use super::context::GRACE;
 use super::marker::{ClauseKind, InstantKind, Names};
 use super::{DefaultScope, StatementContext};
 use crate::error::{Result, SqlError, SqlState};
-use crate::types::PgType;
 use crate::types::datetime::parse_timestamptz;
-use crate::types::zone::Zone;
+use crate::types::{PgType, Zone};
 use crate::versions::{CommitNo, Scope, Timestamp};
 
 /// One instant, resolved.
@@ -119,7 +118,8 @@ fn resolve(ctx: &StatementContext, what: InstantKind, value: &ScalarValue) -> Re
 
 /// A text as a timestamptz; without a zone of its own it is in the session's.
 fn read_time(ctx: &StatementContext, text: &str) -> Result<Timestamp> {
-    parse_timestamptz(text, Zone::parse(&ctx.time_zone)?).map(Timestamp::from_micros)
+    let zone = Zone::parse(&ctx.time_zone)?;
+    Ok(Timestamp::from_micros(parse_timestamptz(text, zone)?))
 }
 
 fn whole(value: &ScalarValue) -> Option<i64> {

@@ -108,8 +108,14 @@ impl Opened {
         )
         .await
         .map_err(StartError::Databases)?;
-        let sessions =
-            Shared { engine, tenancy, clock: settings.clock.clone(), entropy: settings.entropy.clone(), turns: Arc::default() };
+        let sessions = Shared {
+            engine,
+            tenancy,
+            clock: settings.clock.clone(),
+            entropy: settings.entropy.clone(),
+            turns: Arc::default(),
+            defaults: Arc::new([("statement_timeout".to_owned(), settings.limits.statement_timeout_ms.to_string())]),
+        };
         Ok(Self { sessions, directory })
     }
 

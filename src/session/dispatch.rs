@@ -234,15 +234,16 @@ fn rows_reply(ctx: &StatementContext, rows: RowStream, tag: String, count_rows: 
     }
 }
 
-/// The schemas of a search path that exist; `$user` is the role's own, never a system's that happens to have its name.
+/// The schemas of a search path that exist; `$user` is the role's own, never a schema of the system: the superuser is
+/// called `chronogate`, and so is one of those.
 fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> Vec<String> {
     let exists =
         |name: &str| catalog.schemas.contains_key(name) || matches!(name, "pg_catalog" | "information_schema" | "chronogate");
     let resolved = path.iter().filter_map(|name| match name.as_str() {
-        "$user" => (!crate::history::is_system_schema(user)).then_some(user),
-        name => Some(name),
+        "$user" => catalog.schemas.contains_key(user).then_some(user),
+        name => exists(name).then_some(name),
     });
-    resolved.filter(|name| exists(name)).map(str::to_owned).collect()
+    resolved.map(str::to_owned).collect()
 }
 
 /// What PostgreSQL calls the statement when it refuses it in a read-only transaction; `None` when it changes nothing.

@@ -59,6 +59,8 @@ pub struct Shared {
     pub entropy: Arc<dyn Entropy>,
     /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
     pub turns: Arc<Turns>,
+    /// Settings that every session starts with, before those of its role: the server's configuration.
+    pub defaults: Arc<[(String, String)]>,
 }
 
 /// One client. Methods run one at a time; only [`Session::canceller`]'s result may be used beside them.

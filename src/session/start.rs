@@ -44,11 +44,14 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
 }
 
 impl Session {
-    /// Role, database name, startup packet: later ones win. The pinned time comes last of all, since how it is
+    /// The server's defaults, role, database name, startup packet: later ones win. The pinned time comes last of all, since how it is
     /// read depends on TimeZone.
     fn apply(&self, role: &RoleDef, pinned: Option<&str>, startup: &[(String, String)]) -> Result<()> {
         let is_time =
             |name: &str| name.eq_ignore_ascii_case("chronogate.as_of") || name.eq_ignore_ascii_case("system_versioning_asof");
+        for (name, value) in self.shared.defaults.iter() {
+            self.settings.assign(name, value, Source::Start)?;
+        }
         for (name, value) in role.settings.iter().filter(|(name, _)| !is_time(name)) {
             if let Err(error) = self.settings.assign(name, value, Source::Start) {
                 self.warn(error.code(), error.message());

@@ -159,7 +159,8 @@ impl Connection {
         self.fail(error).await?;
         if is_extended(tag) {
             self.skipping = true;
-            return Ok(());
+            // A client may wait for this before it sends Sync, with a Flush that is skipped now.
+            return self.channel.flush().await;
         }
         self.ready().await
     }

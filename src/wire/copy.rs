@@ -80,7 +80,7 @@ pub async fn send(
             next = guarded(async { chunks.next().await.transpose() }) => next?,
         };
         let Some((data, count)) = next else { break };
-        backend::copy_data(&mut channel.out, &data);
+        put_rows(channel, &data, count);
         rows += count;
         if channel.out.len() >= FLUSH_AT {
             flush(channel, cancel).await?;
@@ -88,6 +88,16 @@ pub async fn send(
     }
     channel.out.extend_from_slice(&backend::COPY_DONE);
     Ok(format!("COPY {rows}"))
+}
+
+/// A message per row, which some clients rely on. A chunk that has line breaks within its rows goes as one.
+fn put_rows(channel: &mut Channel, data: &[u8], rows: u64) {
+    let lines = data.iter().filter(|b| **b == b'\n').count() as u64;
+    if lines == rows && data.ends_with(b"\n") {
+        data.split_inclusive(|b| *b == b'\n').for_each(|row| backend::copy_data(&mut channel.out, row));
+    } else {
+        backend::copy_data(&mut channel.out, data);
+    }
 }
 
 /// Writes everything out, unless the statement is cancelled first: the rest then stays in the buffer.

@@ -123,12 +123,19 @@ impl Server {
     }
 
     async fn connection(self: Arc<Self>, socket: TcpStream, peer: SocketAddr, crowded: bool) {
-        let starting = tokio::time::timeout(self.options.authentication_timeout, start(&self, socket, peer, crowded));
-        match starting.await {
-            Ok(Started::Open(connection)) => connection.run().await,
-            Ok(Started::Refused(channel, ended)) => farewell(channel, ended).await,
-            Ok(Started::Closed) => {}
-            Err(_) => tracing::debug!("authentication timed out"),
+        let started = tokio::select! {
+            biased;
+            started = start(&self, socket, peer, crowded) => started,
+            () = self.shutdown.draining() => Started::Closed,
+            () = tokio::time::sleep(self.options.authentication_timeout) => {
+                tracing::debug!("authentication timed out");
+                Started::Closed
+            }
+        };
+        match started {
+            Started::Open(connection) => connection.run().await,
+            Started::Refused(channel, ended) => farewell(channel, ended).await,
+            Started::Closed => {}
         }
     }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use datafusion::arrow::record_batch::RecordBatch;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
@@ -18,7 +17,7 @@ use super::connection::Stopped;
 use super::copy::flush;
 use super::guard::{guarded, guarded_now};
 use crate::error::{Result, SqlError, SqlState};
-use crate::plan::ResultColumn;
+use crate::plan::{ResultColumn, diagnose};
 use crate::runtime::Cancel;
 use crate::session::Reply;
 use crate::types::{RowEncoder, Zone};
@@ -84,7 +83,7 @@ impl Rows {
         tokio::select! {
             biased;
             () = self.cancel.cancelled() => Err(self.cancel.error().into()),
-            next = guarded(async { batches.next().await.transpose().map_err(stream_error) }) => Ok(next?),
+            next = guarded(async { batches.next().await.transpose().map_err(diagnose) }) => Ok(next?),
         }
     }
 
@@ -100,24 +99,6 @@ impl Rows {
         };
         Reply::Rows { columns, formats, batches, tag, count_rows, cancel, time_zone }
     }
-}
-
-/// A stream's error is a client's error that travelled through DataFusion, or DataFusion's own.
-fn stream_error(error: DataFusionError) -> SqlError {
-    match error.find_root() {
-        DataFusionError::External(cause) => match cause.downcast_ref::<SqlError>() {
-            Some(error) => error.clone(),
-            None => internal(&error),
-        },
-        DataFusionError::ResourcesExhausted(_) => SqlError::new(SqlState::OUT_OF_MEMORY, "out of memory")
-            .detail("The statement needs more memory than limits.memory_limit_bytes leaves it."),
-        _ => internal(&error),
-    }
-}
-
-fn internal(error: &DataFusionError) -> SqlError {
-    tracing::error!(%error, "a row stream failed");
-    SqlError::internal("the statement ended in an internal error").hint("The server's log has the cause.")
 }
 
 /// Encodes rows from `row` until `until` or until the buffer is full; returns the first that was not. What a failed

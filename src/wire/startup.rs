@@ -101,9 +101,6 @@ async fn greet(
 ) -> Result<Option<(Session, Registration)>, Ended> {
     let Some(packet) = startup_packet(server, channel).await? else { return Ok(None) };
     let hello = Hello::read(&packet)?;
-    if server.shutdown.is_draining() {
-        return Err(fatal(SqlState::CANNOT_CONNECT_NOW, "the database system is shutting down"));
-    }
     if crowded {
         return Err(fatal(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already"));
     }

@@ -272,6 +272,24 @@ fn a_statement_timeout_reaches_rows_that_are_being_sent() {
 }
 
 #[test]
+fn the_servers_time_limit_is_a_default_that_a_role_and_a_session_may_change() {
+    run(async {
+        let server = TestServer::start_with(|settings| settings.limits.statement_timeout_ms = 7000).await;
+        let mut raw = Raw::connect(server.address(), "chronogate").await.expect("connects");
+        let shown = async |raw: &mut Raw| raw.rows("SHOW statement_timeout").await.expect("rows")[0][0].clone();
+        assert_eq!(shown(&mut raw).await.as_deref(), Some("7s"));
+        raw.simple("SET statement_timeout = '3s'").await;
+        assert_eq!(shown(&mut raw).await.as_deref(), Some("3s"));
+        raw.simple("RESET statement_timeout").await;
+        assert_eq!(shown(&mut raw).await.as_deref(), Some("7s"));
+        raw.simple("ALTER ROLE chronogate SET statement_timeout = '5s'").await;
+        let mut another = Raw::connect(server.address(), "chronogate").await.expect("connects");
+        assert_eq!(shown(&mut another).await.as_deref(), Some("5s"));
+        server.stop().await;
+    });
+}
+
+#[test]
 fn a_client_that_does_not_read_does_not_fill_the_server() {
     run(async {
         let server = TestServer::start().await;

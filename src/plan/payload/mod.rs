@@ -11,7 +11,6 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub use calendar::read_timestamp;
 pub use decode::{PayloadColumn, PayloadDecoder};
 pub use encode::{PayloadEncoder, value_json};
 

@@ -93,12 +93,12 @@ async fn a_clause_on_a_view_reaches_its_relations() {
     let mut world = World::with_orders().await;
     let query = "SELECT o.id, o.state FROM orders o UNION ALL \
                  SELECT -id, state FROM orders FOR SYSTEM_TIME AS OF '2025-01-02'";
-    world.create_view("both", "chronogate", query, &[("key", PgType::INT4), ("state", PgType::TEXT)]).await;
-    world.check("SELECT key, state FROM both ORDER BY key", &["-1|new", "2|new"]).await;
-    let sql = "SELECT b.key, b.state FROM both FOR SYSTEM_TIME AS OF '2025-01-03' b ORDER BY key";
+    world.create_view("mixed", "chronogate", query, &[("key", PgType::INT4), ("state", PgType::TEXT)]).await;
+    world.check("SELECT key, state FROM mixed ORDER BY key", &["-1|new", "2|new"]).await;
+    let sql = "SELECT b.key, b.state FROM mixed FOR SYSTEM_TIME AS OF '2025-01-03' b ORDER BY key";
     world.check(sql, &["-1|new", "1|paid", "2|new"]).await;
     // A WITH query of the statement does not take the place of the view's table.
-    world.check("WITH orders AS (SELECT 5 AS id) SELECT count(*) FROM both, orders", &["2"]).await;
+    world.check("WITH orders AS (SELECT 5 AS id) SELECT count(*) FROM mixed, orders", &["2"]).await;
 }
 
 #[tokio::test]
