@@ -13,6 +13,9 @@ use crate::runtime::Cancel;
 use crate::types::Qualified;
 use crate::versions::{CommitNo, Timestamp};
 
+/// How far ahead of our clock a pinned time may lie, for clients whose clock runs fast. Microseconds.
+pub const GRACE: i64 = 2_000_000;
+
 /// The scope of relations that have no clause of their own (`chronogate.as_of` in all its forms).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultScope {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datafusion::arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use datafusion::arrow::datatypes::SchemaRef;
+use futures::stream::Fuse;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Batches, Horizon};
@@ -112,7 +113,8 @@ struct Event {
 struct Events {
     ctx: Arc<StatementContext>,
     horizon: Horizon,
-    states: RowScan,
+    /// Asked again after its end.
+    states: Fuse<RowScan>,
     /// The state before, of the same item or the one before it.
     last: Option<StateRow>,
 }
@@ -130,7 +132,7 @@ impl Events {
             payloads: true,
             limit: None,
         });
-        Self { ctx, horizon, states, last: None }
+        Self { ctx, horizon, states: states.fuse(), last: None }
     }
 
     /// Events of some states; none at the end.
