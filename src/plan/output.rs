@@ -142,7 +142,7 @@ impl Stream for Conformed {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.batches.poll_next_unpin(cx);
-        next.map(|batch| Some(batch?.and_then(|batch| conform(&self.schema, &batch).map_err(|e| external(diagnose(e))))).into())
+        next.map(|batch| Some(batch?.and_then(|batch| conform(&self.schema, &batch).map_err(|e| external(diagnose(e))))))
     }
 }
 

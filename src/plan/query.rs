@@ -14,14 +14,13 @@ use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
 use super::{ResultColumn, StatementContext, expand, literals, output, parameters, wildcards};
 use crate::error::{Result, SqlError, SqlState};
-use crate::runtime::SystemEntropy;
 use crate::sql::columns::output_names;
 use crate::types::PgType;
 
 /// A query that has been analysed.
 pub struct PlannedQuery {
     /// Parameters typed, not optimised.
-    pub plan: LogicalPlan,
+    pub plan: Box<LogicalPlan>,
     pub parameters: Vec<PgType>,
     pub columns: Arc<[ResultColumn]>,
 }
@@ -60,7 +59,7 @@ pub fn plan(
     let plan = literals::narrow(plan).map_err(diagnose)?;
     let analysed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {}).map_err(diagnose)?;
     let columns = output::columns_of(&analysed, &names);
-    Ok(PlannedQuery { plan, parameters: types, columns })
+    Ok(PlannedQuery { plan: Box::new(plan), parameters: types, columns })
 }
 
 /// Plans a query that is part of a write: parameters typed as far as the query tells.

@@ -373,7 +373,6 @@ pub fn batches(ctx: Arc<StatementContext>, table: Arc<ChangedTable>, schema: Sch
 }
 
 pub fn bemi_batches(ctx: Arc<StatementContext>, tables: Arc<[ChangedTable]>, schema: SchemaRef) -> Batches {
-    let each =
-        tables.to_vec().into_iter().map(move |table| table_batches(Arc::clone(&ctx), table, Arc::clone(&schema), Some("{}")));
+    let each = tables.iter().cloned().map(move |table| table_batches(Arc::clone(&ctx), table, Arc::clone(&schema), Some("{}")));
     stream::iter(each.collect::<Vec<_>>()).flatten().boxed()
 }

@@ -54,10 +54,10 @@ impl SystemTable {
 
     pub fn provider(self, planning: &Planning) -> SqlResult<Arc<dyn TableProvider>> {
         Ok(match self {
-            Self::Commits => SystemRelation::new("commits", commits::columns(), Contents::Commits),
+            Self::Commits => SystemRelation::provider("commits", commits::columns(), Contents::Commits),
             Self::Changes => {
                 let tables = changes::readable_tables(planning)?;
-                SystemRelation::new("changes", changes::bemi_columns(), Contents::AllChanges(tables.into()))
+                SystemRelation::provider("changes", changes::bemi_columns(), Contents::AllChanges(tables.into()))
             }
         })
     }
@@ -67,7 +67,7 @@ impl SystemTable {
 pub fn changes_of(planning: &Planning, table: &Arc<TableDef>) -> SqlResult<Arc<dyn TableProvider>> {
     let columns = changes::columns(&planning.exposed);
     let changed = changes::changed_table(planning, table)?;
-    Ok(SystemRelation::new(&format!("{}__changes", table.name.name), columns, Contents::Changes(Arc::new(changed))))
+    Ok(SystemRelation::provider(&format!("{}__changes", table.name.name), columns, Contents::Changes(Arc::new(changed))))
 }
 
 /// What a relation is made from: plain data.
@@ -111,7 +111,7 @@ struct SystemRelation {
 }
 
 impl SystemRelation {
-    fn new(name: &str, columns: Vec<(&'static str, PgType)>, contents: Contents) -> Arc<dyn TableProvider> {
+    fn provider(name: &str, columns: Vec<(&'static str, PgType)>, contents: Contents) -> Arc<dyn TableProvider> {
         let fields: Vec<Field> = columns.into_iter().map(|(name, ty)| ty.field(name, true)).collect();
         Arc::new(Self { name: name.to_owned(), schema: Arc::new(Schema::new(fields)), contents })
     }
