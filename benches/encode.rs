@@ -1,5 +1,7 @@
 //! Fields per second that the wire's row encoder writes.
 
+#![expect(clippy::expect_used, reason = "a bench that cannot set itself up must stop")]
+
 use std::hint::black_box;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //!
 //! A relation with a clause is `Filter(__system_time(_system_from, clause, kind, instant …))` over a scan of all
 //! states: an expression like any other, so that parameters reach it, and folded or moved by no rule, since it
-//! names a column. The scan takes it in exactly; run as a filter it fails, so that it can never be lost.
+//! names a column. ALL is a filter too, so that no rule takes the scan for one of the present. The scan takes it in exactly; run as a filter it fails, so that it can never be lost.
 
 use std::sync::{Arc, LazyLock};
 
@@ -20,9 +20,11 @@ static MARKER: LazyLock<Arc<ScalarUDF>> =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClauseKind {
     AsOf,
+    Pinned,
     FromTo,
     Between,
     ContainedIn,
+    All,
 }
 
 /// What an instant's value means, see `sql::temporal::InstantExpr`.
@@ -48,11 +50,13 @@ pub struct Clause {
     pub instants: Vec<(InstantKind, Expr)>,
 }
 
-const CLAUSES: [(ClauseKind, &str); 4] = [
+const CLAUSES: [(ClauseKind, &str); 6] = [
     (ClauseKind::AsOf, "as of"),
+    (ClauseKind::Pinned, "pinned"),
     (ClauseKind::FromTo, "from to"),
     (ClauseKind::Between, "between"),
     (ClauseKind::ContainedIn, "contained in"),
+    (ClauseKind::All, "all"),
 ];
 const NAMES: [(Names, &str); 3] = [(Names::Time, "time"), (Names::Commit, "commit"), (Names::Either, "either")];
 

@@ -113,16 +113,17 @@ impl Relations {
         context: &mut dyn RelationPlannerContext,
     ) -> Result<LogicalPlan> {
         let (kind, instants) = match clause {
-            ScopeClause::AsOf(at) => (Some(ClauseKind::AsOf), vec![at]),
-            ScopeClause::FromTo { from, to } => (Some(ClauseKind::FromTo), vec![from, to]),
-            ScopeClause::Between { from, to } => (Some(ClauseKind::Between), vec![from, to]),
-            ScopeClause::ContainedIn { from, to } => (Some(ClauseKind::ContainedIn), vec![from, to]),
-            ScopeClause::All => (None, vec![]),
+            ScopeClause::AsOf(at) => (ClauseKind::AsOf, vec![at]),
+            ScopeClause::Pinned(at) => (ClauseKind::Pinned, vec![at]),
+            ScopeClause::FromTo { from, to } => (ClauseKind::FromTo, vec![from, to]),
+            ScopeClause::Between { from, to } => (ClauseKind::Between, vec![from, to]),
+            ScopeClause::ContainedIn { from, to } => (ClauseKind::ContainedIn, vec![from, to]),
+            ScopeClause::All => (ClauseKind::All, vec![]),
         };
         let instants = instants.into_iter().map(|at| self.instant(at, context)).collect::<Result<Vec<_>>>()?;
-        let clause = kind.map(|kind| Clause { kind, instants });
+        let clause = Clause { kind, instants };
         let (schema, name) = split(&self.planning, &reference).map_err(external)?;
-        let then = self.scope_at_planning(clause.as_ref()).map_err(external)?;
+        let then = self.scope_at_planning(&clause).map_err(external)?;
         match self.planning.relation_in(schema, name, then).map_err(external)? {
             Relation::Table(table) => self.past_plan(reference.clone(), &table, clause),
             Relation::View(_) => Err(external(no_relation(schema, name))),
@@ -131,20 +132,16 @@ impl Relations {
     }
 
     /// The table's states in the clause's scope: its own columns, and the system columns that the statement names.
-    fn past_plan(&self, reference: TableReference, table: &Arc<TableDef>, clause: Option<Clause>) -> Result<LogicalPlan> {
+    fn past_plan(&self, reference: TableReference, table: &Arc<TableDef>, clause: Clause) -> Result<LogicalPlan> {
         let provider = self.planning.clause_table(table).map_err(external)?;
         let shown = provider.shown.clone();
         let scan = LogicalPlanBuilder::scan(reference.clone(), provider_as_source(Arc::new(provider)), None)?;
         let column = |name: &str| Expr::Column(Column::new(Some(reference.clone()), name));
-        let any_system = shown.columns.iter().find(|c| matches!(c.source, Source::System(_)));
-        let scan = match (clause, any_system) {
-            (None, _) => scan,
-            (Some(clause), Some(system)) => scan.filter(clause.filter(column(&system.name)))?,
-            (Some(_), None) => {
-                let message = "a table whose columns hide every system column cannot be read in the past";
-                return Err(external(SqlError::unsupported(message, "Rename one of its columns.")));
-            }
+        let Some(system) = shown.columns.iter().find(|c| matches!(c.source, Source::System(_))) else {
+            let message = "a table whose columns hide every system column cannot be read in the past";
+            return Err(external(SqlError::unsupported(message, "Rename one of its columns.")));
         };
+        let scan = scan.filter(clause.filter(column(&system.name)))?;
         let visible = shown.columns.iter().filter(|c| match &c.source {
             Source::Column(_) => true,
             Source::System(system) => self.planning.exposed.contains(system),
@@ -166,9 +163,9 @@ impl Relations {
     }
 
     /// The scope to look names up in. An instant that is a parameter is not known yet: then any will do.
-    fn scope_at_planning(&self, clause: Option<&Clause>) -> Result<Scope, SqlError> {
-        let Some(Clause { kind: ClauseKind::AsOf, instants }) = clause else { return Ok(Scope::All) };
-        let Some((kind, expr)) = instants.first() else { return Ok(Scope::All) };
+    fn scope_at_planning(&self, clause: &Clause) -> Result<Scope, SqlError> {
+        let one = matches!(clause.kind, ClauseKind::AsOf | ClauseKind::Pinned);
+        let Some((kind, expr)) = clause.instants.first().filter(|_| one) else { return Ok(Scope::All) };
         if has_parameter(expr) {
             return Ok(Scope::All);
         }
@@ -196,11 +193,11 @@ impl Relations {
             return Err(external(wrong_arguments(name)));
         }
         let reference = TableReference::bare(name);
-        let clause = |kind, instants| Some(Clause { kind, instants });
+        let clause = |kind, instants| Clause { kind, instants };
         let at = |instant: &(InstantKind, Expr)| clause(ClauseKind::AsOf, vec![instant.clone()]);
         let plan = match function {
             HistoryFunction::AsOf => {
-                let then = self.scope_at_planning(at(&instants[0]).as_ref()).map_err(external)?;
+                let then = self.scope_at_planning(&at(&instants[0])).map_err(external)?;
                 let base = &name[..name.len() - "__as_of".len()];
                 match self.planning.relation_in(schema, base, then).map_err(external)? {
                     Relation::Table(table) => self.past_plan(reference, &table, at(&instants[0]))?,
@@ -219,8 +216,8 @@ impl Relations {
         &self,
         reference: TableReference,
         table: &Arc<TableDef>,
-        from: Option<Clause>,
-        to: Option<Clause>,
+        from: Clause,
+        to: Clause,
     ) -> Result<LogicalPlan> {
         let (from, names) = self.diff_side("from_", table, from)?;
         let (to, _) = self.diff_side("to_", table, to)?;
@@ -241,7 +238,7 @@ impl Relations {
     }
 
     /// The state at one instant, its columns under `prefix`, the item's key as the bare prefix.
-    fn diff_side(&self, prefix: &str, table: &Arc<TableDef>, clause: Option<Clause>) -> Result<(LogicalPlan, Vec<String>)> {
+    fn diff_side(&self, prefix: &str, table: &Arc<TableDef>, clause: Clause) -> Result<(LogicalPlan, Vec<String>)> {
         let provider = self.planning.clause_table(table).map_err(external)?;
         let shown = provider.shown.clone();
         let name = |column: SystemColumn| shown.position_of(column).map(|_| column.name());
@@ -254,10 +251,7 @@ impl Relations {
         let reference = TableReference::bare(format!("__{prefix}"));
         let scan = LogicalPlanBuilder::scan(reference.clone(), provider_as_source(Arc::new(provider)), None)?;
         let column = |name: &str| Expr::Column(Column::new(Some(reference.clone()), name));
-        let scan = match clause {
-            Some(clause) => scan.filter(clause.filter(column(key)))?,
-            None => scan,
-        };
+        let scan = scan.filter(clause.filter(column(key)))?;
         let own = shown.columns.iter().filter(|c| matches!(c.source, Source::Column(_)));
         let names: Vec<String> = own.map(|c| c.name.clone()).collect();
         let mut exprs = vec![column(key).alias(prefix)];

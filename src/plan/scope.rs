@@ -5,6 +5,7 @@
 
 use datafusion::common::ScalarValue;
 
+use super::context::GRACE;
 use super::marker::{ClauseKind, InstantKind, Names};
 use super::{DefaultScope, StatementContext};
 use crate::error::{Result, SqlError, SqlState};
@@ -36,13 +37,15 @@ pub async fn clause_scope(ctx: &StatementContext, kind: ClauseKind, instants: &[
     }
     match (kind, &resolved[..]) {
         (ClauseKind::AsOf, [at]) => Ok(as_of(ctx, *at)),
+        (ClauseKind::Pinned, [at]) => pinned(ctx, *at),
+        (ClauseKind::All, []) => Ok(Scope::All),
         (_, [from, until]) => {
             let (from, until) = (time_of(ctx, *from).await?, time_of(ctx, *until).await?);
             if from > until {
                 ctx.notices.push(SqlError::notice("the range of system time ends before it begins; it has no rows"));
             }
             Ok(match kind {
-                ClauseKind::AsOf | ClauseKind::FromTo => Scope::FromTo { from, until },
+                ClauseKind::FromTo | ClauseKind::AsOf | ClauseKind::Pinned | ClauseKind::All => Scope::FromTo { from, until },
                 ClauseKind::Between => Scope::Between { from, until },
                 ClauseKind::ContainedIn => Scope::ContainedIn { from, until },
             })
@@ -57,6 +60,19 @@ pub fn as_of_scope(ctx: &StatementContext, what: InstantKind, value: &ScalarValu
         Instant::Commit(commit) => Scope::AsOfCommit(commit),
         Instant::Time(at) => Scope::AsOf(at),
     })
+}
+
+/// The scope of a clause that pins a whole statement: 22023 where the answer could not be repeated.
+fn pinned(ctx: &StatementContext, at: Instant) -> Result<Scope> {
+    match at {
+        Instant::Time(at) if at.micros() > ctx.database.now().max(ctx.statement_time).micros().saturating_add(GRACE) => {
+            let message = "AS OF SYSTEM TIME: cannot read the future";
+            let hint = "FOR SYSTEM_TIME AS OF reads the present in place of a future instant.";
+            Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).hint(hint))
+        }
+        Instant::Time(at) => Ok(Scope::AsOf(at)),
+        Instant::Commit(commit) => Ok(Scope::AsOfCommit(commit)),
+    }
 }
 
 fn as_of(ctx: &StatementContext, at: Instant) -> Scope {

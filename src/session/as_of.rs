@@ -7,14 +7,12 @@ use datafusion::arrow::datatypes::IntervalMonthDayNano;
 
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::DefaultScope;
+use crate::plan::context::GRACE;
 use crate::types::calendar::write_timestamptz;
 use crate::types::datetime::parse_timestamptz;
 use crate::types::interval::parse_interval;
 use crate::types::zone::Zone;
 use crate::versions::{CommitNo, Timestamp};
-
-/// How far ahead of our clock a pinned time may lie, for clients whose clock runs fast. Microseconds.
-pub const GRACE: i64 = 2_000_000;
 
 /// A pinned time as it was given.
 #[derive(Clone, Copy, Debug, PartialEq)]

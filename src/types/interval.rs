@@ -56,7 +56,7 @@ fn unit(word: &str) -> Option<Unit> {
 /// 22007 for what is no interval, 22015 for a field that is too large.
 pub fn parse_interval(text: &str) -> Result<IntervalMonthDayNano> {
     let body = text.trim();
-    let parsed = if body.starts_with('P') { iso_8601(&body[1..]) } else { verbose(body) };
+    let parsed = body.strip_prefix('P').map_or_else(|| verbose(body), iso_8601);
     parsed.and_then(Parts::finish).map_err(|trouble| match trouble {
         Trouble::Syntax => bad_datetime("interval", text),
         Trouble::Range => {

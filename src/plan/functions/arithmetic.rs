@@ -257,7 +257,7 @@ fn leading_group(mantissa: i128, scale: i32) -> (i32, i128, i32) {
         if below >= 0 { magnitude / 10u128.pow(below.as_usize() as u32) } else { magnitude * 10u128.pow((-below) as u32) };
     let mut shown = scale;
     let mut rest = magnitude;
-    while shown > 0 && rest % 10 == 0 {
+    while shown > 0 && rest.is_multiple_of(10) {
         rest /= 10;
         shown -= 1;
     }

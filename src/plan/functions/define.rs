@@ -41,7 +41,7 @@ pub enum Returns {
     /// An Arrow type that the arguments' Arrow types decide.
     Arrow(fn(&[DataType]) -> Result<DataType>),
     /// A whole field.
-    Field(fn(&[PgType], &[DataType], &[Option<&ScalarValue>]) -> Result<Field>),
+    Field(FieldOf),
 }
 
 impl Returns {
@@ -49,6 +49,9 @@ impl Returns {
         Self::Fixed(PgType::new(name))
     }
 }
+
+/// A result's field from the arguments' types, their Arrow types and, where they are constant, their values.
+pub type FieldOf = fn(&[PgType], &[DataType], &[Option<&ScalarValue>]) -> Result<Field>;
 
 pub type Body = fn(&Call<'_>) -> Result<ArrayRef>;
 

@@ -24,6 +24,7 @@ impl VisitorMut for Forms {
                 let args = [time_zone, timestamp].map(|arg| std::mem::replace(arg.as_mut(), Expr::value(Value::Null)));
                 *expr = call("timezone", args);
             }
+            Expr::Function(function) => plain_sequence_name(function),
             Expr::Interval(interval) => {
                 if let Some(cast) = interval_cast(interval) {
                     *expr = cast;
@@ -32,6 +33,19 @@ impl VisitorMut for Forms {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// `nextval('s'::regclass)` names the sequence by its text, as `nextval('s')` does.
+fn plain_sequence_name(function: &mut Function) {
+    let name = function.name.to_string().to_ascii_lowercase();
+    if !matches!(name.as_str(), "nextval" | "currval" | "setval") {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = list.args.first_mut() else { return };
+    if let Expr::Cast { expr, data_type: DataType::Regclass, .. } = first {
+        *first = std::mem::replace(expr.as_mut(), Expr::value(Value::Null));
     }
 }
 

@@ -477,7 +477,7 @@ fn convert(call: &Call<'_>, jsonb: bool) -> Result<ArrayRef> {
 }
 
 fn build_object(call: &Call<'_>, jsonb: bool) -> Result<ArrayRef> {
-    if call.args.len() % 2 != 0 {
+    if !call.args.len().is_multiple_of(2) {
         let message = "argument list must have even number of elements";
         return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
             .hint("The arguments of jsonb_build_object() must consist of alternating keys and values."));

@@ -35,7 +35,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("pg_interval_add", &[SPAN, SPAN], Returns::Fixed(INTERVAL), |c| intervals(c, 1)),
     Function::new("pg_interval_subtract", &[SPAN, SPAN], Returns::Fixed(INTERVAL), |c| intervals(c, -1)),
     Function::new("pg_interval_order", &[SPAN], Returns::Arrow(|_| Ok(DataType::Decimal128(38, 0))), order),
-    Function::new("pg_interval_multiply", &[SPAN, FLOAT8], Returns::Fixed(INTERVAL), |c| scaled(c, |f| Ok(f))),
+    Function::new("pg_interval_multiply", &[SPAN, FLOAT8], Returns::Fixed(INTERVAL), |c| scaled(c, Ok)),
     Function::new("pg_interval_divide", &[SPAN, FLOAT8], Returns::Fixed(INTERVAL), |c| {
         scaled(c, |f| if f == 0.0 { Err(division_by_zero()) } else { Ok(1.0 / f) })
     }),

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datafusion::arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder, TimestampMicrosecondBuilder};
 use datafusion::arrow::datatypes::SchemaRef;
+use futures::stream::Fuse;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Batches, Horizon};
 use crate::error::{Result, SqlError};
-use crate::history::privilege::Authority;
 use crate::history::{RowScan, StateRow, TableDef};
 use crate::plan::StatementContext;
 use crate::plan::columns::SystemColumn;
@@ -92,7 +92,7 @@ pub fn changed_table(planning: &Planning, table: &Arc<TableDef>) -> Result<Chang
 /// The tables of the present whose changes the client may read.
 pub fn readable_tables(planning: &Planning) -> Result<Vec<ChangedTable>> {
     let ctx = &planning.ctx;
-    let authority = Authority { superuser: ctx.superuser, roles: [ctx.current_user.clone()].into() };
+    let authority = ctx.authority();
     let catalog = Arc::clone(&ctx.transaction.lock().catalog);
     let readable = catalog.tables.values().filter(|t| authority.may("SELECT", &t.grants, &t.owner));
     readable.map(|table| changed_table(planning, table)).collect()
@@ -113,7 +113,8 @@ struct Event {
 struct Events {
     ctx: Arc<StatementContext>,
     horizon: Horizon,
-    states: RowScan,
+    /// Asked again after its end.
+    states: Fuse<RowScan>,
     /// The state before, of the same item or the one before it.
     last: Option<StateRow>,
 }
@@ -131,7 +132,7 @@ impl Events {
             payloads: true,
             limit: None,
         });
-        Self { ctx, horizon, states, last: None }
+        Self { ctx, horizon, states: states.fuse(), last: None }
     }
 
     /// Events of some states; none at the end.

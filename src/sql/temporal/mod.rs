@@ -21,8 +21,10 @@ use crate::error::{Result, SqlError};
 /// The part of history that one relation reads.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ScopeClause {
-    /// The state at an instant.
+    /// The state at an instant; one in the future is the present.
     AsOf(InstantExpr),
+    /// The state at an instant that must have come, as a whole statement or transaction is pinned to it.
+    Pinned(InstantExpr),
     /// Every state visible at some instant of `[from, to)`.
     FromTo { from: InstantExpr, to: InstantExpr },
     /// Every state visible at some instant of `[from, to]`: one that begins at `to` belongs to it.
@@ -52,6 +54,7 @@ pub enum InstantExpr {
 }
 
 const AS_OF: &str = "__scope_as_of";
+const PINNED: &str = "__scope_pinned";
 const FROM_TO: &str = "__scope_from_to";
 const BETWEEN: &str = "__scope_between";
 const CONTAINED_IN: &str = "__scope_contained_in";
@@ -69,6 +72,7 @@ const BEFORE_EITHER: &str = "__instant_before_either";
 pub fn version_of(scope: &ScopeClause) -> ast::TableVersion {
     let (name, instants) = match scope {
         ScopeClause::AsOf(at) => (AS_OF, vec![at]),
+        ScopeClause::Pinned(at) => (PINNED, vec![at]),
         ScopeClause::FromTo { from, to } => (FROM_TO, vec![from, to]),
         ScopeClause::Between { from, to } => (BETWEEN, vec![from, to]),
         ScopeClause::ContainedIn { from, to } => (CONTAINED_IN, vec![from, to]),
@@ -87,6 +91,7 @@ pub fn scope_of(version: &ast::TableVersion) -> Result<ScopeClause> {
     let mut instants = instants.into_iter();
     let scope = match (name, instants.next(), instants.next()) {
         (AS_OF, Some(at), None) => ScopeClause::AsOf(at),
+        (PINNED, Some(at), None) => ScopeClause::Pinned(at),
         (FROM_TO, Some(from), Some(to)) => ScopeClause::FromTo { from, to },
         (BETWEEN, Some(from), Some(to)) => ScopeClause::Between { from, to },
         (CONTAINED_IN, Some(from), Some(to)) => ScopeClause::ContainedIn { from, to },

@@ -61,8 +61,8 @@ pub fn transaction_as_of(cursor: &mut Cursor<'_>) -> Result<Option<AsOfValue>> {
     let Some(clause) = clause(cursor)? else { return Ok(None) };
     let (Clause::Relation(scope) | Clause::Statement(scope)) = clause;
     match scope {
-        ScopeClause::AsOf(InstantExpr::Time(e)) => Ok(Some(AsOfValue::Time(e))),
-        ScopeClause::AsOf(InstantExpr::Commit(e)) => Ok(Some(AsOfValue::Commit(e))),
+        ScopeClause::AsOf(InstantExpr::Time(e)) | ScopeClause::Pinned(InstantExpr::Time(e)) => Ok(Some(AsOfValue::Time(e))),
+        ScopeClause::AsOf(InstantExpr::Commit(e)) | ScopeClause::Pinned(InstantExpr::Commit(e)) => Ok(Some(AsOfValue::Commit(e))),
         _ => {
             let message = "a transaction reads one instant";
             Err(SqlError::unsupported(message, "Write BEGIN AS OF SYSTEM TIME '…'.").at(position))
@@ -131,7 +131,8 @@ fn as_of(cursor: &mut Cursor<'_>) -> Result<Option<Clause>> {
         return Ok(None);
     }
     if cursor.accept_all(&["SYSTEM", "TIME"]) {
-        return as_of_instant(cursor, Expected::SystemTime).map(|scope| Some(Clause::Statement(scope)));
+        let at = whole(cursor, Expected::SystemTime)?;
+        return Ok(Some(Clause::Statement(ScopeClause::Pinned(at))));
     }
     // TIMESTAMP '…' alone is a typed literal; with the literal's zone honoured both readings are one.
     let expected = if cursor.accept("TIMESTAMP") {

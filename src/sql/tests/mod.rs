@@ -59,6 +59,7 @@ fn shown(scope: &temporal::ScopeClause) -> String {
     use temporal::ScopeClause as S;
     match scope {
         S::AsOf(at) => format!("as of {}", instant(at)),
+        S::Pinned(at) => format!("pinned to {}", instant(at)),
         S::FromTo { from, to } => format!("from {} to {}", instant(from), instant(to)),
         S::Between { from, to } => format!("between {} and {}", instant(from), instant(to)),
         S::ContainedIn { from, to } => format!("contained in {}, {}", instant(from), instant(to)),

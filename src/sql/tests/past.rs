@@ -74,51 +74,51 @@ fn spellings_of_other_systems() {
 
 #[test]
 fn a_statement_wide_clause_reaches_every_relation_without_one() {
-    check("SELECT * FROM a, b AS OF SYSTEM TIME '2020-01-01'", &["a: as of time '2020-01-01'", "b: as of time '2020-01-01'"]);
+    check("SELECT * FROM a, b AS OF SYSTEM TIME '2020-01-01'", &["a: pinned to time '2020-01-01'", "b: pinned to time '2020-01-01'"]);
     check(
         "SELECT * FROM a x JOIN b ON x.i = b.i AS OF SYSTEM TIME 'v3' WHERE x.i > 1",
-        &["a x: as of commit 3", "b: as of commit 3"],
+        &["a x: pinned to commit 3", "b: pinned to commit 3"],
     );
-    check("SELECT * FROM a JOIN b USING (i) AS OF SYSTEM TIME 'v3' ORDER BY 1", &["a: as of commit 3", "b: as of commit 3"]);
+    check("SELECT * FROM a JOIN b USING (i) AS OF SYSTEM TIME 'v3' ORDER BY 1", &["a: pinned to commit 3", "b: pinned to commit 3"]);
     check(
         "SELECT * FROM a AS OF SYSTEM TIME '-4h'",
-        &["a: as of time now() + INTERVAL '0 months 0 days -14400000000 microseconds'"],
+        &["a: pinned to time now() + INTERVAL '0 months 0 days -14400000000 microseconds'"],
     );
     check(
         "SELECT * FROM a AS OF SYSTEM TIME INTERVAL '-1 day'",
-        &["a: as of time now() + INTERVAL '0 months -1 days 0 microseconds'"],
+        &["a: pinned to time now() + INTERVAL '0 months -1 days 0 microseconds'"],
     );
-    check("SELECT * FROM a AS OF SYSTEM TIME 1700000000123456789", &["a: as of time '2023-11-14 22:13:20.123456+00'"]);
+    check("SELECT * FROM a AS OF SYSTEM TIME 1700000000123456789", &["a: pinned to time '2023-11-14 22:13:20.123456+00'"]);
     check(
         "SELECT * FROM a AS OF SYSTEM TIME '1700000000123456789.0000000001'",
-        &["a: as of time '2023-11-14 22:13:20.123456+00'"],
+        &["a: pinned to time '2023-11-14 22:13:20.123456+00'"],
     );
-    check("SELECT * FROM a AS OF SYSTEM TIME $1", &["a: as of either $1"]);
-    check("SELECT * FROM a FOR SYSTEM_TIME AS OF 'v1', b AS OF SYSTEM TIME 'v2'", &["a: as of commit 1", "b: as of commit 2"]);
+    check("SELECT * FROM a AS OF SYSTEM TIME $1", &["a: pinned to either $1"]);
+    check("SELECT * FROM a FOR SYSTEM_TIME AS OF 'v1', b AS OF SYSTEM TIME 'v2'", &["a: as of commit 1", "b: pinned to commit 2"]);
     check(
         "SELECT * FROM a AS OF SYSTEM TIME 'v2' WHERE x IN (SELECT y FROM c) UNION SELECT * FROM d",
-        &["a: as of commit 2", "c: as of commit 2", "d: as of commit 2"],
+        &["a: pinned to commit 2", "c: pinned to commit 2", "d: pinned to commit 2"],
     );
-    check("SELECT * FROM (SELECT * FROM a AS OF SYSTEM TIME 'v2') x, b", &["a: as of commit 2", "b"]);
+    check("SELECT * FROM (SELECT * FROM a AS OF SYSTEM TIME 'v2') x, b", &["a: pinned to commit 2", "b"]);
     check(
         "SELECT * FROM (SELECT * FROM a AS OF SYSTEM TIME 'v1') x, b AS OF SYSTEM TIME 'v2'",
-        &["a: as of commit 1", "b: as of commit 2"],
+        &["a: pinned to commit 1", "b: pinned to commit 2"],
     );
-    check("SELECT * FROM f(1), a AS OF SYSTEM TIME 'v2'", &["f", "a: as of commit 2"]);
-    check("INSERT INTO t SELECT * FROM s AS OF SYSTEM TIME 'v2'", &["s: as of commit 2"]);
+    check("SELECT * FROM f(1), a AS OF SYSTEM TIME 'v2'", &["f", "a: pinned to commit 2"]);
+    check("INSERT INTO t SELECT * FROM s AS OF SYSTEM TIME 'v2'", &["s: pinned to commit 2"]);
 }
 
 #[test]
 fn a_with_query_is_not_a_table() {
     check(
         "WITH c AS (SELECT * FROM a) SELECT * FROM c, b AS OF SYSTEM TIME 'v2'",
-        &["a: as of commit 2", "c", "b: as of commit 2"],
+        &["a: pinned to commit 2", "c", "b: pinned to commit 2"],
     );
     // Outside WITH RECURSIVE a query's own name is the table's.
-    check("WITH a AS (SELECT * FROM a) SELECT * FROM a AS OF SYSTEM TIME 'v2'", &["a: as of commit 2", "a"]);
+    check("WITH a AS (SELECT * FROM a) SELECT * FROM a AS OF SYSTEM TIME 'v2'", &["a: pinned to commit 2", "a"]);
     check(
         "WITH RECURSIVE a AS (SELECT * FROM z UNION SELECT * FROM a) SELECT * FROM a AS OF SYSTEM TIME 'v2'",
-        &["z: as of commit 2", "a", "a"],
+        &["z: pinned to commit 2", "a", "a"],
     );
     check(
         "WITH c AS (SELECT * FROM a FOR SYSTEM_TIME AS OF 'v1') SELECT * FROM c JOIN a ON true",
