@@ -181,7 +181,7 @@ impl Database {
     pub fn scan(&self, request: ScanRequest) -> RowScan {
         let payloads = request.payloads.then(|| Arc::clone(&self.inner.payloads));
         let batches = self.inner.index.scan(request).map_err(HistoryError::from);
-        batches.and_then(move |batch| resolve(payloads.clone(), batch)).boxed()
+        batches.and_then(move |batch| resolve(payloads.clone(), batch)).fuse().boxed()
     }
 
     /// The state of each item in a scope that picks at most one, in order.

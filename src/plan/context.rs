@@ -7,8 +7,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::{Result, SqlError};
-use crate::history::{Database, Transaction};
+use crate::history::privilege::denied;
+use crate::history::{Authority, Database, Grants, Transaction};
 use crate::runtime::Cancel;
+use crate::types::Qualified;
 use crate::versions::{CommitNo, Timestamp};
 
 /// How far ahead of our clock a pinned time may lie, for clients whose clock runs fast. Microseconds.
@@ -38,6 +40,18 @@ pub trait SettingsAccess: Send + Sync + Debug {
     /// `None` when there is no such setting.
     fn get(&self, name: &str) -> Option<String>;
     fn set(&self, name: &str, value: &str, local: bool) -> Result<()>;
+}
+
+/// What each role may do, with all it inherits.
+pub trait Authorities: Send + Sync + Debug {
+    fn of(&self, role: &str) -> Authority;
+}
+
+/// Everybody is this one.
+impl Authorities for Authority {
+    fn of(&self, _: &str) -> Authority {
+        self.clone()
+    }
 }
 
 /// NOTICEs and WARNINGs that a statement gave rise to, drained by the session.
@@ -93,6 +107,7 @@ pub struct StatementContext {
     pub session_user: String,
     pub current_user: String,
     pub superuser: bool,
+    pub authorities: Arc<dyn Authorities>,
     /// Schemas searched for unqualified names; `pg_catalog` is searched first without being in it.
     pub search_path: Vec<String>,
     /// The session's TimeZone, an IANA name or a fixed offset as PostgreSQL writes it.
@@ -110,4 +125,33 @@ pub struct StatementContext {
     pub cancel: Cancel,
     /// Backend process number, for pg_backend_pid().
     pub backend_pid: i32,
+}
+
+impl StatementContext {
+    /// What the current role may do.
+    pub fn authority(&self) -> Authority {
+        self.authorities.of(&self.current_user)
+    }
+
+    /// 42501 unless `authority` may use this privilege on a relation of `kind`, and its schema at all.
+    pub fn require(
+        &self,
+        authority: &Authority,
+        privilege: &str,
+        kind: &str,
+        name: &Qualified,
+        grants: &Grants,
+        owner: &str,
+    ) -> Result<()> {
+        if authority.superuser {
+            return Ok(());
+        }
+        let catalog = Arc::clone(&self.transaction.lock().catalog);
+        if let Some(schema) = catalog.schemas.get(&name.schema)
+            && !authority.may("USAGE", &schema.grants, &schema.owner)
+        {
+            return Err(denied("schema", &name.schema));
+        }
+        if authority.may(privilege, grants, owner) { Ok(()) } else { Err(denied(kind, &name.name)) }
+    }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 
 use super::diagnose::diagnose;
 use super::modify::{self, Modify, Queries};
+use super::point::PointRead;
 use super::query::{self, PlannedQuery};
 use super::scan::BATCH_ROWS;
 use super::worker::Worker;
@@ -92,6 +93,7 @@ struct Analysed {
 
 enum Work {
     Query(PlannedQuery),
+    Point(PointRead),
     Modify(Modify),
     Explain { analyze: bool, verbose: bool, query: PlannedQuery },
 }
@@ -170,8 +172,11 @@ impl Engine {
         statement: &Statement,
         declared: &[Option<PgType>],
     ) -> Result<Prepared> {
+        let analysed = match point(ctx, statement, declared) {
+            Some(analysed) => analysed,
+            None => self.analyse(ctx, Arc::new(statement.clone()), declared.to_vec()).await?,
+        };
         let statement = Arc::new(statement.clone());
-        let analysed = self.analyse(ctx, Arc::clone(&statement), declared.to_vec()).await?;
         Ok(Prepared {
             parameters: analysed.parameters().to_vec(),
             columns: analysed.columns(),
@@ -204,11 +209,20 @@ impl Engine {
         {
             return here(modify.execute(modify::Run::compiled(ctx, &parameters, diagnose))).await;
         }
+        let mut analysed = analysed;
+        if let Work::Point(read) = &analysed.work {
+            if let Some(rows) = here(read.execute(ctx, &parameters)).await? {
+                return Ok(Execution::Rows(rows));
+            }
+            let declared = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
+            analysed = Arc::new(self.analyse(ctx, Arc::clone(&prepared.statement), declared).await?);
+        }
         let run = self.run_of(ctx);
         let engine = Arc::clone(self);
         self.worker
             .run(&ctx.cancel, async move {
                 match &analysed.work {
+                    Work::Point(_) => Err(SqlError::internal("a lookup was planned twice")),
                     Work::Query(query) => {
                         let plan = run.physical(&query.plan, parameters).await?;
                         let rows = engine.worker.stream(run.ctx.cancel.clone(), plan, run.state.task_ctx())?;
@@ -239,8 +253,12 @@ impl Engine {
         if analysed.under.are_those_of(ctx) {
             return Ok(analysed);
         }
-        let declared = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-        let fresh = Arc::new(self.analyse(ctx, Arc::clone(&prepared.statement), declared).await?);
+        let declared: Vec<Option<PgType>> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
+        let fresh = match point(ctx, &prepared.statement, &declared) {
+            Some(fresh) => fresh,
+            None => self.analyse(ctx, Arc::clone(&prepared.statement), declared).await?,
+        };
+        let fresh = Arc::new(fresh);
         let types = |columns: &Option<Arc<[ResultColumn]>>| {
             columns.as_ref().map(|c| c.iter().map(|c| (c.name.clone(), c.ty)).collect::<Vec<_>>())
         };
@@ -283,11 +301,19 @@ async fn here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     }
 }
 
+/// The analysis of a statement that reads one item by its key.
+fn point(ctx: &StatementContext, statement: &Statement, declared: &[Option<PgType>]) -> Option<Analysed> {
+    let Statement::Query(query) = statement else { return None };
+    let read = PointRead::recognise(ctx, query, declared)?;
+    Some(Analysed { under: Definitions::of(ctx), work: Work::Point(read) })
+}
+
 impl Analysed {
     fn parameters(&self) -> &[PgType] {
         match &self.work {
             Work::Query(query) | Work::Explain { query, .. } => &query.parameters,
             Work::Modify(modify) => modify.parameters(),
+            Work::Point(read) => &read.parameters,
         }
     }
 
@@ -295,6 +321,7 @@ impl Analysed {
         match &self.work {
             Work::Query(query) => Some(Arc::clone(&query.columns)),
             Work::Modify(modify) => modify.columns(),
+            Work::Point(read) => Some(Arc::clone(&read.columns)),
             Work::Explain { .. } => Some(explain::columns()),
         }
     }
@@ -351,8 +378,12 @@ impl Queries for Run {
         &self.state
     }
 
-    async fn plan(&self, query: ast::Query) -> Result<LogicalPlan> {
-        query::plan_inner(&self.ctx, &self.state, query)
+    async fn plan(&self, query: ast::Query, known: &[Option<PgType>]) -> Result<LogicalPlan> {
+        query::plan_inner(&self.ctx, &self.state, query, known)
+    }
+
+    fn expression(&self, expression: ast::Expr, schema: &DFSchema, known: &[Option<PgType>]) -> Result<Expr> {
+        query::row_expr(&self.ctx, &self.state, expression, schema, known)
     }
 
     async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Ident, ObjectName, Query, Tabl
 use super::columns::SystemColumn;
 use super::names::{Planning, Relation};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::privilege::{Authority, Grants, denied};
+use crate::history::privilege::{Authority, Grants};
 use crate::history::{TableDef, ViewDef};
 use crate::sql::Statement;
 use crate::types::Qualified;
@@ -33,7 +33,7 @@ pub struct Expanded {
 /// Expands views, checks SELECT privileges and collects the system columns named. 42P01 for a relation that
 /// is not there, 42501 for one that may not be read, 0A000 for a clause on a WITH query.
 pub fn expand(planning: &Planning, query: &mut Query) -> Result<Expanded> {
-    let authority = Authority { superuser: planning.ctx.superuser, roles: BTreeSet::from([planning.ctx.current_user.clone()]) };
+    let authority = planning.ctx.authority();
     let mut expander = Expander {
         planning,
         authority,
@@ -164,7 +164,7 @@ impl Expander<'_> {
     }
 
     fn may_read(&self, kind: &str, name: &Qualified, grants: &Grants, owner: &str) -> Result<()> {
-        if self.authority.may("SELECT", grants, owner) { Ok(()) } else { Err(denied(kind, &name.name)) }
+        self.planning.ctx.require(&self.authority, "SELECT", kind, name, grants, owner)
     }
 
     fn expand_view(
@@ -181,14 +181,9 @@ impl Expander<'_> {
         let broken = || SqlError::internal(format!("definition of view \"{}\" cannot be read", view.name.name));
         let mut parsed = crate::sql::parse(&view.query)?.into_iter();
         let Some(Statement::Query(mut query)) = parsed.next().map(|p| p.statement) else { return Err(broken()) };
-        // The owner's rights: as a superuser's view it reads what the superuser may.
-        let owner_is_me = view.owner == self.planning.ctx.current_user && self.authority.superuser;
         let mut inner = Expander {
             planning: self.planning,
-            authority: Authority {
-                superuser: owner_is_me || self.authority.superuser,
-                roles: BTreeSet::from([view.owner.clone()]),
-            },
+            authority: self.planning.ctx.authorities.of(&view.owner),
             view: Some(Inside { view, clause }),
             depth: self.depth + 1,
             ctes: Vec::new(),

@@ -32,7 +32,7 @@ pub mod type_planner;
 mod wildcards;
 mod worker;
 
-pub use context::{DefaultScope, Notices, SchemaAt, SequenceValues, SettingsAccess, StatementContext};
+pub use context::{Authorities, DefaultScope, Notices, SchemaAt, SequenceValues, SettingsAccess, StatementContext};
 pub use diagnose::{diagnose, located};
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
 

@@ -16,18 +16,24 @@ pub fn fields(types: &[Option<PgType>]) -> Vec<Option<FieldRef>> {
     types.iter().map(|ty| ty.map(|ty| Arc::new(ty.field("", true)))).collect()
 }
 
-/// The types of all parameters of a plan that was made with `declared`.
-pub fn infer(plan: &LogicalPlan, declared: &[Option<PgType>]) -> Result<Vec<PgType>> {
+/// The types that a plan tells of its parameters, and the greatest number that occurs.
+pub fn found(plan: &LogicalPlan) -> Result<(BTreeMap<usize, PgType>, usize)> {
     let mut found = Found::default();
     plan.apply_with_subqueries(|plan| {
         found.of_node(plan)?;
         Ok(TreeNodeRecursion::Continue)
     })?;
-    let count = found.last.max(declared.len());
+    Ok((found.types, found.last))
+}
+
+/// The types of all parameters of a plan that was made with `declared`.
+pub fn infer(plan: &LogicalPlan, declared: &[Option<PgType>]) -> Result<Vec<PgType>> {
+    let (types, last) = found(plan)?;
+    let count = last.max(declared.len());
     Ok((1..=count)
         .map(|n| {
             let declared = declared.get(n - 1).copied().flatten().filter(|ty| ty.name != TypeName::Unknown);
-            declared.or_else(|| found.types.get(&n).copied()).unwrap_or(PgType::TEXT)
+            declared.or_else(|| types.get(&n).copied()).unwrap_or(PgType::TEXT)
         })
         .collect())
 }

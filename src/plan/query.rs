@@ -62,11 +62,31 @@ pub fn plan(
     Ok(PlannedQuery { plan: Box::new(plan), parameters: types, columns })
 }
 
-/// Plans a query that is part of a write: parameters typed as far as the query tells.
-pub fn plan_inner(ctx: &Arc<StatementContext>, state: &SessionState, mut query: ast::Query) -> Result<LogicalPlan> {
+/// Plans a query that is part of a write: parameters of the types known, others as far as the query tells.
+pub fn plan_inner(
+    ctx: &Arc<StatementContext>,
+    state: &SessionState,
+    mut query: ast::Query,
+    known: &[Option<PgType>],
+) -> Result<LogicalPlan> {
     forms::rewrite(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
-    literals::narrow(planner.plan(query, &[])?).map_err(diagnose)
+    literals::narrow(planner.plan(query, known)?).map_err(diagnose)
+}
+
+/// Plans an expression over the columns of a row.
+pub fn row_expr(
+    ctx: &Arc<StatementContext>,
+    state: &SessionState,
+    mut expression: ast::Expr,
+    schema: &DFSchema,
+    known: &[Option<PgType>],
+) -> Result<Expr> {
+    forms::rewrite(&mut expression);
+    let catalogue = Catalogue::new(Arc::new(planning(ctx, state, vec![])));
+    let planner = SqlToRel::new_with_options(&catalogue, options(state));
+    let mut context = PlannerContext::new().with_prepare_param_data_types(parameters::fields(known));
+    planner.sql_to_expr(expression, schema, &mut context).map_err(diagnose)
 }
 
 /// An expression without columns, cast to a type, ready to be evaluated.

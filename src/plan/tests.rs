@@ -102,6 +102,7 @@ impl World {
             session_user: "chronogate".into(),
             current_user: "chronogate".into(),
             superuser: true,
+            authorities: Arc::new(crate::history::Authority { superuser: true, ..Default::default() }),
             search_path: vec!["public".into()],
             time_zone: "UTC".into(),
             default_scope: None,

@@ -9,7 +9,7 @@ use datafusion::common::ScalarValue;
 
 use super::prepared::PreparedStatement;
 use super::transaction::{Block, aborted};
-use super::{Reply, Session, access};
+use super::{Reply, Session, roles::Roles};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{DefaultScope, Execution, Prepared, RowStream, StatementContext};
 use crate::sql::{CopyDirection, Ddl, ObjectKind, Parsed, Statement, TransactionStatement};
@@ -107,7 +107,6 @@ impl Session {
         let ctx = self.context().await?;
         match work {
             Work::Text(_) => {
-                access::check_statement(&self.shared.tenancy, &ctx, statement)?;
                 let engine = Arc::clone(&self.shared.engine);
                 let prepared = cancellable(&ctx, engine.prepare(&ctx, statement, &[])).await?;
                 if !prepared.parameters.is_empty() {
@@ -174,6 +173,7 @@ impl Session {
             session_user: self.user.clone(),
             current_user,
             superuser,
+            authorities: Arc::new(Roles { tenancy: Arc::clone(&self.shared.tenancy), database: Arc::clone(&self.database) }),
             search_path,
             time_zone: effective.time_zone.clone(),
             default_scope,

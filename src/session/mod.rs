@@ -2,7 +2,6 @@
 //!
 //! Opens no socket and touches no store: plans run through `plan`, commits through `history`.
 
-mod access;
 mod as_of;
 mod copy;
 mod ddl;

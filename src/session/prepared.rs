@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::dispatch::{Work, cancellable};
 use super::transaction::{Block, aborted};
-use super::{Reply, Session, StatementDescription, access};
+use super::{Reply, Session, StatementDescription};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
 use crate::plan::{DefaultScope, Prepared, ResultColumn, StatementContext};
@@ -157,7 +157,6 @@ impl Session {
         {
             return Ok(Arc::clone(&planned.prepared));
         }
-        access::check_statement(&self.shared.tenancy, ctx, &parsed.statement)?;
         let declared: Vec<Option<PgType>> = match planned {
             Some(_) => kept.parameters.iter().copied().map(Some).collect(),
             None => kept.declared.clone(),

@@ -1,7 +1,23 @@
 //! Who a role is with all it inherits, for the checks of this module.
 
-use crate::history::Authority;
+use std::sync::Arc;
+
+use crate::history::{Authority, Database};
+use crate::plan::Authorities;
 use crate::tenancy::Tenancy;
+
+/// The roles of the server as one database sees them.
+#[derive(Debug)]
+pub(super) struct Roles {
+    pub tenancy: Arc<Tenancy>,
+    pub database: Arc<Database>,
+}
+
+impl Authorities for Roles {
+    fn of(&self, role: &str) -> Authority {
+        authority(&self.tenancy, self.database.name(), role)
+    }
+}
 
 /// The role in one database, whose owner may do more there.
 pub(super) fn authority(tenancy: &Tenancy, database: &str, role: &str) -> Authority {

@@ -5,6 +5,7 @@
 mod admission;
 mod crash;
 mod demo;
+mod examples;
 mod harness;
 mod layers;
 mod lifecycle;

@@ -8,6 +8,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DataFusionError, ScalarValue};
+use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
@@ -272,6 +273,21 @@ impl ScalarUDFImpl for Defined {
             }
         };
         Ok(Arc::new(field))
+    }
+
+    /// Without bounds, but of the result's type: a function around this one that compares its bounds with zero
+    /// (`abs`) fails on the default, an interval of no type, and with it the order it is sorted by.
+    fn evaluate_bounds(&self, inputs: &[&Interval]) -> datafusion::common::Result<Interval> {
+        let arrow: Vec<DataType> = inputs.iter().map(|input| input.data_type()).collect();
+        let types: Vec<PgType> = arrow.iter().map(PgType::of_arrow).collect();
+        let constants = vec![None; types.len()];
+        let result = match self.function.returns {
+            Returns::Fixed(ty) => Ok(ty.arrow()),
+            Returns::Arrow(of) => of(&arrow),
+            Returns::Computed(of) => of(&types, &constants).map(PgType::arrow),
+            Returns::Field(of) => of(&types, &arrow, &constants).map(|field| field.data_type().clone()),
+        };
+        Interval::make_unbounded(&result.unwrap_or(DataType::Null))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {

@@ -11,8 +11,8 @@ use datafusion::sql::sqlparser::ast;
 
 use super::assign::{assign, assignable, not_assignable};
 use super::parameters::{Parameters, number};
-use super::program::{RowProgram, has_subquery, type_placeholder};
-use super::select::{map_outputs, named, outputs, select};
+use super::program::{RowProgram, has_subquery};
+use super::select::{named, outputs, plan_typed, select};
 use super::set::{self, Incoming, is_default};
 use super::target::{Target, repeat};
 use super::values::read_literal;
@@ -262,16 +262,12 @@ async fn plan_expressions(
     let (expressions, positions): (Vec<_>, Vec<_>) = others.into_iter().unzip();
     let wanted = positions.iter().map(|p| Ok(target.column(*p)?.ty)).collect::<Result<Vec<_>>>()?;
     if !expressions.iter().any(has_subquery) {
-        let program = RowProgram::plan(queries, &expressions, Arc::new(DFSchema::empty()), "VALUES")?;
+        let program = RowProgram::plan(queries, &expressions, Arc::new(DFSchema::empty()), parameters, "VALUES")?;
         parameters.of_plan(queries, program.logical_plan())?;
         return Ok(Expressions::Program(program));
     }
     let items = expressions.into_iter().enumerate().map(|(n, e)| named(e, &format!("__{n}"))).collect();
-    let plan = queries.plan(select(items, Vec::new(), None)?).await?;
-    let plan = map_outputs(queries, plan, |n, expr| match wanted.get(n) {
-        Some(ty) => type_placeholder(expr, *ty, parameters),
-        None => expr,
-    })?;
-    parameters.of_plan(queries, &plan)?;
+    let wanted: Vec<(usize, PgType)> = wanted.into_iter().enumerate().collect();
+    let plan = plan_typed(queries, select(items, Vec::new(), None)?, parameters, |_| Ok(wanted.clone())).await?;
     Ok(Expressions::Plan(plan))
 }

@@ -3,14 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt32Array};
+use datafusion::arrow::array::{ArrayRef, UInt32Array};
 use datafusion::arrow::compute::{concat, take};
 use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
 use datafusion::sql::sqlparser::ast;
 
 use super::existing::{Existing, Old, read_items};
 use super::parameters::Parameters;
-use super::program::{RowProgram, type_placeholder};
+use super::program::{RowProgram, rows_where, type_placeholder};
 use super::select::fold;
 use super::set::{self, AssignedValue, Assignment, Incoming};
 use super::target::Target;
@@ -39,13 +39,13 @@ enum Arbiter {
 }
 
 /// DO UPDATE. Its expressions see the item (under the target's alias) and the row that was not inserted
-/// (`excluded`); the last one is the WHERE clause, where there is one.
+/// (`excluded`); `program` is evaluated only where `filter`, the WHERE clause, holds.
 #[derive(Clone, Debug)]
 struct Update {
     assignments: Vec<Assignment>,
     incoming: Vec<Incoming>,
+    filter: Option<RowProgram>,
     program: RowProgram,
-    filtered: bool,
     schema: DFSchemaRef,
 }
 
@@ -79,7 +79,9 @@ impl Conflict {
 
     /// Whether its expressions could be compiled for good.
     pub fn compile(&mut self, queries: &dyn Queries, parameters: &[PgType]) -> Result<bool> {
-        self.update.as_mut().map_or(Ok(true), |update| update.program.compile(queries, parameters))
+        let Some(update) = &mut self.update else { return Ok(true) };
+        let filter = update.filter.as_mut().map_or(Ok(true), |filter| filter.compile(queries, parameters))?;
+        Ok(update.program.compile(queries, parameters)? && filter)
     }
 
     /// Sorts the rows out. `values` are the layout's columns, checked.
@@ -196,11 +198,10 @@ impl Update {
         update: &ast::DoUpdate,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let (assignments, mut expressions) = set::take_apart(target, &update.assignments)?;
+        let (assignments, expressions) = set::take_apart(target, &update.assignments)?;
         let assigned = expressions.len();
-        expressions.extend(update.selection.clone());
         let schema = both_rows(target, alias)?;
-        let planned = RowProgram::plan(queries, &expressions, schema.clone(), "ON CONFLICT DO UPDATE")?;
+        let planned = RowProgram::plan(queries, &expressions, schema.clone(), parameters, "ON CONFLICT DO UPDATE")?;
         let mut typed = Vec::with_capacity(expressions.len());
         for n in 0..expressions.len() {
             let expr = planned.expression(n).cloned().ok_or_else(|| SqlError::internal("an assignment was lost"))?;
@@ -221,7 +222,16 @@ impl Update {
             }
         }
         parameters.of_plan(queries, program.logical_plan())?;
-        Ok(Self { assignments, incoming, program, filtered: update.selection.is_some(), schema })
+        let filter = match &update.selection {
+            None => None,
+            Some(condition) => {
+                let items = std::slice::from_ref(condition);
+                let filter = RowProgram::plan(queries, items, schema.clone(), parameters, "ON CONFLICT DO UPDATE")?;
+                parameters.of_plan(queries, filter.logical_plan())?;
+                Some(filter)
+            }
+        };
+        Ok(Self { assignments, incoming, filter, program, schema })
     }
 
     /// The rows that are updated (as numbered in the rows given), what they replace, and their new values.
@@ -237,18 +247,13 @@ impl Update {
         let mut columns = old.clone();
         columns.extend(pick(values, &rows)?);
         let batch = batch_of(Arc::new(self.schema.as_arrow().clone()), columns, met.len())?;
-        let mut results = self.program.run(run, &batch)?;
-        let kept: Vec<u32> = match results.pop_if(|_| self.filtered) {
+        let kept = match &self.filter {
             None => (0..met.len() as u32).collect(),
-            Some(condition) => {
-                let condition = condition
-                    .as_boolean_opt()
-                    .cloned()
-                    .ok_or_else(|| SqlError::new(SqlState::DATATYPE_MISMATCH, "argument of WHERE must be type boolean"))?;
-                (0..met.len() as u32).filter(|n| condition.is_valid(*n as usize) && condition.value(*n as usize)).collect()
-            }
+            Some(filter) => rows_where(filter, run, &batch)?,
         };
-        let (old, results) = (pick(&old, &kept)?, pick(&results, &kept)?);
+        let batch = batch_of(batch.schema(), pick(batch.columns(), &kept)?, kept.len())?;
+        let results = self.program.run(run, &batch)?;
+        let old = pick(&old, &kept)?;
         let new = set::apply(run, target, &self.assignments, &self.incoming, &old, &results, kept.len()).await?;
         let mut olds = Vec::with_capacity(kept.len());
         let mut updated = Vec::with_capacity(kept.len());

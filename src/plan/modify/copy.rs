@@ -149,6 +149,7 @@ impl HistoryLoad {
     ) -> Result<Self> {
         refuse_read_only(ctx, "COPY FROM")?;
         let target = Target::new(ctx, queries.as_ref(), find_relation(ctx, schema, table, "copy to")?)?;
+        allow(ctx, target.table(), "INSERT")?;
         if !target.layout.keys.has_key() {
             return Err(SqlError::unsupported(
                 format!("history cannot be loaded into table \"{table}\", which has no primary key"),

@@ -8,9 +8,8 @@ use datafusion::sql::sqlparser::ast;
 use super::cells::{Cell, Cells};
 use super::conflict::Conflict;
 use super::parameters::Parameters;
-use super::program::type_placeholder;
 use super::returning::Returning;
-use super::select::{fold, map_outputs, outputs};
+use super::select::{fold, outputs, plan_typed};
 use super::set::{self, Incoming};
 use super::target::{Target, find_table, refuse_given_identity};
 use super::write::{Edit, write};
@@ -71,7 +70,7 @@ pub async fn plan_insert(
         Some(items) => {
             let schema = target.schema(&alias)?;
             let visible: Vec<usize> = (0..schema.fields().len()).collect();
-            let returning = Returning::plan(queries, &target, items, &schema, &visible)?;
+            let returning = Returning::plan(queries, &target, items, &schema, &visible, parameters)?;
             parameters.of_plan(queries, returning.program().logical_plan())?;
             Some(returning)
         }
@@ -154,20 +153,18 @@ async fn plan_source(
         }
         return Ok((given, Source::Values(cells)));
     }
-    let plan = queries.plan(query.clone()).await?;
-    let given = given_columns(target, named, plan.schema().fields().len())?;
-    let wanted = given.iter().map(|p| Ok(target.column(*p)?.ty)).collect::<Result<Vec<PgType>>>()?;
-    let plan = map_outputs(queries, plan, |n, expr| match wanted.get(n) {
-        Some(ty) => type_placeholder(expr, *ty, parameters),
-        None => expr,
-    })?;
+    let mut given = Vec::new();
+    let plan = plan_typed(queries, query.clone(), parameters, |plan| {
+        given = given_columns(target, named.clone(), plan.schema().fields().len())?;
+        given.iter().enumerate().map(|(n, p)| Ok((n, target.column(*p)?.ty))).collect()
+    })
+    .await?;
     let mut incoming = Vec::with_capacity(given.len());
     for (n, position) in given.iter().enumerate() {
         refuse_given_identity(target.column(*position)?, overriding)?;
         let ty = plan.schema().fields().get(n).map_or(PgType::TEXT, |field| PgType::of_field(field));
         incoming.push(set::incoming(target, *position, outputs(&plan).get(n), ty)?);
     }
-    parameters.of_plan(queries, &plan)?;
     Ok((given, Source::Query { plan, incoming }))
 }
 

@@ -30,20 +30,22 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
-use datafusion::common::ScalarValue;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
 pub use self::copy::{CopyInsert, HistoryLoad};
 use self::insert::Insert;
 use self::parameters::Parameters;
 pub use self::run::Run;
+pub use self::select::fold;
+pub use self::target::find_relation;
 use self::update::Change;
 use super::{Execution, ResultColumn, StatementContext};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{Authority, TableDef};
+use crate::history::TableDef;
 use crate::types::PgType;
 
 /// What writing needs of the engine: queries planned and run under one statement's context.
@@ -55,8 +57,12 @@ pub trait Queries: Send + Sync + Debug {
     /// The state that expressions are planned under: functions, planners, analyzer rules of the statement.
     fn state(&self) -> &SessionState;
 
-    /// Plans a query: names resolved, parameters typed as far as the query alone tells, not optimised.
-    async fn plan(&self, query: ast::Query) -> Result<LogicalPlan>;
+    /// Plans a query: names resolved, parameters of these types, others typed as far as the query alone tells,
+    /// not optimised.
+    async fn plan(&self, query: ast::Query, known: &[Option<PgType>]) -> Result<LogicalPlan>;
+
+    /// Plans an expression over columns, parameters likewise.
+    fn expression(&self, expression: ast::Expr, schema: &DFSchema, known: &[Option<PgType>]) -> Result<Expr>;
 
     /// Runs a plan with these parameters to its end, own writes of the transaction included.
     async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>>;
@@ -168,7 +174,7 @@ impl Modify {
     pub fn source(&self) -> Option<&LogicalPlan> {
         match &self.kind {
             Kind::Insert(insert) => insert.source(),
-            Kind::Change(change) => Some(change.source()),
+            Kind::Change(change) => change.source(),
         }
     }
 
@@ -186,11 +192,7 @@ impl Modify {
 
 /// 42501 unless the current role has this privilege on the table.
 pub fn allow(ctx: &StatementContext, table: &TableDef, privilege: &str) -> Result<()> {
-    let authority = Authority { superuser: ctx.superuser, roles: [ctx.current_user.clone()].into() };
-    match authority.may(privilege, &table.grants, &table.owner) {
-        true => Ok(()),
-        false => Err(crate::history::privilege::denied("table", &table.name.name)),
-    }
+    ctx.require(&ctx.authority(), privilege, "table", &table.name, &table.grants, &table.owner)
 }
 
 /// 25006 when the transaction is read-only or reads the past.

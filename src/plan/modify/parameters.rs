@@ -34,14 +34,17 @@ impl Parameters {
         declared.filter(|ty| ty.name != TypeName::Unknown).or_else(|| self.found.get(&number).copied())
     }
 
+    /// What is known so far of all of them, in order.
+    pub fn known(&self) -> Vec<Option<PgType>> {
+        (1..=self.last).map(|n| self.get(n)).collect()
+    }
+
     /// Every placeholder of a plan, with the types it was given there.
     pub fn of_plan(&mut self, queries: &dyn Queries, plan: &LogicalPlan) -> Result<()> {
-        for (id, field) in plan.get_parameter_fields().map_err(|e| queries.diagnose(e))? {
-            let Some(number) = number(&id) else { continue };
-            self.last = self.last.max(number);
-            if let Some(field) = field {
-                self.wants(number, PgType::of_field(&field));
-            }
+        let (found, last) = crate::plan::parameters::found(plan).map_err(|e| queries.diagnose(e))?;
+        self.last = self.last.max(last);
+        for (number, ty) in found {
+            self.wants(number, ty);
         }
         Ok(())
     }

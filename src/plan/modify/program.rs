@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::{DFSchemaRef, ParamValues, ScalarValue};
 use datafusion::execution::SessionState;
@@ -21,6 +21,7 @@ use super::compiled::Compiled;
 use super::parameters::{Parameters, number};
 use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
+use crate::plan::literals::narrow;
 use crate::types::PgType;
 
 /// Expressions over one schema, parameters still open.
@@ -42,8 +43,16 @@ pub struct BoundProgram {
 
 impl RowProgram {
     /// `place` names the clause in errors: `RETURNING`, `DEFAULT`.
-    pub fn plan(queries: &dyn Queries, items: &[ast::Expr], schema: DFSchemaRef, place: &str) -> Result<Self> {
-        let expressions = items.iter().map(|item| logical(queries, item, &schema, place)).collect::<Result<Vec<_>>>()?;
+    pub fn plan(
+        queries: &dyn Queries,
+        items: &[ast::Expr],
+        schema: DFSchemaRef,
+        parameters: &Parameters,
+        place: &str,
+    ) -> Result<Self> {
+        let known = parameters.known();
+        let planned = items.iter().map(|item| logical(queries, item, &schema, &known, place));
+        let expressions = planned.collect::<Result<Vec<_>>>()?;
         Self::of(queries, expressions, schema)
     }
 
@@ -52,7 +61,7 @@ impl RowProgram {
         let named = expressions.into_iter().enumerate().map(|(n, e)| e.unalias_nested().data.alias(format!("__{n}")));
         let input = LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema: schema.clone() });
         let projection = Projection::try_new(named.collect(), Arc::new(input)).map_err(|e| queries.diagnose(e))?;
-        let plan = LogicalPlan::Projection(projection);
+        let plan = narrow(LogicalPlan::Projection(projection)).map_err(|e| queries.diagnose(e))?;
         let analysed = analyse(queries, plan.clone())?;
         let fields = analysed.schema().fields().iter().cloned().collect();
         Ok(Self { schema, plan, fields, compiled: None })
@@ -133,15 +142,14 @@ fn strip_alias(expr: &Expr) -> &Expr {
     }
 }
 
-fn logical(queries: &dyn Queries, item: &ast::Expr, schema: &DFSchemaRef, place: &str) -> Result<Expr> {
+fn logical(queries: &dyn Queries, item: &ast::Expr, schema: &DFSchemaRef, known: &[Option<PgType>], place: &str) -> Result<Expr> {
     if has_subquery(item) {
         return Err(SqlError::unsupported(
             format!("subqueries in {place} are not supported"),
             "Read the value in a statement of its own, or in the FROM or WHERE clause.",
         ));
     }
-    let item = ast::ExprWithAlias { expr: item.clone(), alias: None };
-    let expr = queries.state().create_logical_expr_from_sql_expr(item, schema).map_err(|e| queries.diagnose(e))?;
+    let expr = queries.expression(item.clone(), schema, known)?;
     if contains_aggregate(&expr) {
         let message = format!("aggregate functions are not allowed in {place}");
         return Err(SqlError::new(SqlState::GROUPING_ERROR, message));
@@ -214,5 +222,24 @@ pub fn type_placeholder(expr: Expr, ty: PgType, parameters: &Parameters) -> Expr
             Expr::Alias(alias)
         }
         other => other,
+    }
+}
+
+/// Which rows a condition holds of: `filter`'s only expression. NULL holds of none. 42804 when it is no boolean.
+pub fn rows_where(filter: &RowProgram, run: Run<'_>, batch: &RecordBatch) -> Result<Vec<u32>> {
+    let values = filter.run(run, batch)?;
+    let condition = values
+        .first()
+        .and_then(|v| v.as_boolean_opt())
+        .ok_or_else(|| SqlError::new(SqlState::DATATYPE_MISMATCH, "argument of WHERE must be type boolean"))?;
+    let rows = 0..batch.num_rows();
+    Ok(rows.filter(|row| condition.is_valid(*row) && condition.value(*row)).map(|row| row as u32).collect())
+}
+
+/// The number of a bare parameter whose type nobody has settled.
+pub fn untyped_placeholder(expr: &Expr) -> Option<usize> {
+    match strip_alias(expr) {
+        Expr::Placeholder(Placeholder { id, field: None }) => number(id),
+        _ => None,
     }
 }

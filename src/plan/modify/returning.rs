@@ -10,6 +10,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::sql::sqlparser::ast;
 
+use super::parameters::Parameters;
 use super::program::RowProgram;
 use super::select::fold;
 use super::target::Target;
@@ -17,6 +18,7 @@ use super::{Queries, Run};
 use crate::error::{Result, SqlError};
 use crate::plan::rows::batch_of;
 use crate::plan::{ResultColumn, RowStream};
+use crate::sql::columns::{UNNAMED, item_name};
 use crate::types::{PgType, TypeName};
 
 /// A RETURNING clause, planned over the rows a statement gives it.
@@ -36,13 +38,14 @@ impl Returning {
         items: &[ast::SelectItem],
         schema: &DFSchemaRef,
         visible: &[usize],
+        parameters: &Parameters,
     ) -> Result<Self> {
         let mut expressions = Vec::new();
         let mut names = Vec::new();
         for item in items {
             match item {
                 ast::SelectItem::UnnamedExpr(expr) => {
-                    names.push(output_name(expr));
+                    names.push(item_name(item).unwrap_or_else(|| UNNAMED.to_owned()));
                     expressions.push(expr.clone());
                 }
                 ast::SelectItem::ExprWithAlias { expr, alias } => {
@@ -71,7 +74,7 @@ impl Returning {
                 ast::SelectItem::ExprWithAliases { .. } => return Err(SqlError::syntax("syntax error in RETURNING")),
             }
         }
-        let program = RowProgram::plan(queries, &expressions, schema.clone(), "RETURNING")?;
+        let program = RowProgram::plan(queries, &expressions, schema.clone(), parameters, "RETURNING")?;
         let columns: Arc<[ResultColumn]> =
             names.into_iter().enumerate().map(|(n, name)| column(&program, target, n, name)).collect();
         let output = Arc::new(Schema::new(columns.iter().map(|c| c.ty.field(&c.name, true)).collect::<Vec<_>>()));
@@ -149,21 +152,4 @@ fn wildcard_qualifier(kind: &ast::SelectItemQualifiedWildcardKind) -> Result<Str
     name.map(fold).ok_or_else(|| {
         SqlError::unsupported("the fields of a row value are not supported in RETURNING", "Name the columns one by one.")
     })
-}
-
-/// PostgreSQL's name for an output column without alias.
-pub fn output_name(expr: &ast::Expr) -> String {
-    let last = |name: &ast::ObjectName| name.0.last().and_then(|p| p.as_ident()).map(fold);
-    match expr {
-        ast::Expr::Identifier(ident) => fold(ident),
-        ast::Expr::CompoundIdentifier(parts) => parts.last().map(fold).unwrap_or_default(),
-        ast::Expr::Function(call) => last(&call.name).unwrap_or_else(|| "?column?".to_owned()),
-        ast::Expr::Nested(inner) => output_name(inner),
-        ast::Expr::Cast { expr, data_type, .. } => match output_name(expr).as_str() {
-            "?column?" => data_type.to_string().to_lowercase(),
-            name => name.to_owned(),
-        },
-        ast::Expr::Case { .. } => "case".to_owned(),
-        _ => "?column?".to_owned(),
-    }
 }

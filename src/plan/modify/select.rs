@@ -1,12 +1,15 @@
 //! The SELECT that a write is planned as: built as a tree, never as text.
 
-use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::Queries;
+use super::parameters::Parameters;
+use super::program::untyped_placeholder;
 use crate::error::{Result, SqlError};
+use crate::types::PgType;
 
 /// `SELECT items FROM from WHERE selection`.
 pub fn select(items: Vec<ast::SelectItem>, from: Vec<ast::TableWithJoins>, selection: Option<ast::Expr>) -> Result<ast::Query> {
@@ -33,15 +36,27 @@ pub fn named(expr: ast::Expr, name: &str) -> ast::SelectItem {
 
 /// The name an identifier means: folded unless it was quoted.
 pub fn fold(ident: &ast::Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
-/// Changes the output expressions of a plan whose top is a projection; other plans stay.
-pub fn map_outputs(queries: &dyn Queries, plan: LogicalPlan, change: impl Fn(usize, Expr) -> Expr) -> Result<LogicalPlan> {
-    let LogicalPlan::Projection(projection) = plan else { return Ok(plan) };
-    let expressions = projection.expr.into_iter().enumerate().map(|(n, e)| change(n, e)).collect();
-    let changed = Projection::try_new(expressions, projection.input).map_err(|e| queries.diagnose(e))?;
-    Ok(LogicalPlan::Projection(changed))
+/// Plans a query whose parameters may get their types from where its outputs go: `wanted` tells these types, by
+/// output, once the query's width is known.
+pub async fn plan_typed(
+    queries: &dyn Queries,
+    query: ast::Query,
+    parameters: &mut Parameters,
+    mut wanted: impl FnMut(&LogicalPlan) -> Result<Vec<(usize, PgType)>>,
+) -> Result<LogicalPlan> {
+    let first = queries.plan(query.clone(), &parameters.known()).await?;
+    for (n, ty) in wanted(&first)? {
+        if let Some(number) = outputs(&first).get(n).and_then(untyped_placeholder) {
+            parameters.wants(number, ty);
+        }
+    }
+    parameters.of_plan(queries, &first)?;
+    let known = parameters.known();
+    // With every parameter typed, so are the columns made of them.
+    if known.is_empty() { Ok(first) } else { queries.plan(query, &known).await }
 }
 
 /// The output expressions of a plan whose top is a projection.

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::assign::{assign, assignable, not_assignable};
+use super::parameters::Parameters;
 use super::program::{RowProgram, untyped_literal};
 use super::select::fold;
 use super::values::{read_literal, row_text};
@@ -244,7 +245,7 @@ fn default_of(
     if let Some(name) = nextval_argument(&expression) {
         return find_sequence(ctx, &name).map(DefaultValue::Sequence);
     }
-    let program = RowProgram::plan(queries, &[expression], Arc::new(DFSchema::empty()), "DEFAULT")?;
+    let program = RowProgram::plan(queries, &[expression], Arc::new(DFSchema::empty()), &Parameters::default(), "DEFAULT")?;
     let from = program.types().first().copied().unwrap_or(PgType::TEXT);
     if let Some(literal) = program.expression(0).and_then(untyped_literal) {
         return literal.map_or_else(|| null_of(column), |text| Ok(DefaultValue::Constant(read_literal(text, column.ty, zone)?)));
@@ -262,7 +263,8 @@ fn null_of(column: &ColumnDef) -> Result<DefaultValue> {
 /// The value, as payloads have it, that rows written before the column existed read as.
 fn missing_value(queries: &dyn Queries, column: &ColumnDef, zone: Zone) -> Result<Option<String>> {
     let Some(text) = &column.missing else { return Ok(None) };
-    let program = RowProgram::plan(queries, &[parse_expression(text)?], Arc::new(DFSchema::empty()), "DEFAULT")?;
+    let program =
+        RowProgram::plan(queries, &[parse_expression(text)?], Arc::new(DFSchema::empty()), &Parameters::default(), "DEFAULT")?;
     let value = match program.expression(0).and_then(untyped_literal) {
         Some(None) => return Ok(None),
         Some(Some(text)) => repeat(&read_literal(text, column.ty, zone)?, 1)?,
@@ -328,7 +330,7 @@ fn compile_checks(queries: &dyn Queries, layout: &RowLayout) -> Result<Option<Ro
     }
     let expressions = layout.table.checks.iter().map(|check| parse_expression(&check.expression)).collect::<Result<Vec<_>>>()?;
     let schema = qualified(&layout.table.name.name, &layout.schema)?;
-    RowProgram::plan(queries, &expressions, schema, "CHECK constraints").map(Some)
+    RowProgram::plan(queries, &expressions, schema, &Parameters::default(), "CHECK constraints").map(Some)
 }
 
 /// 428C9 when a statement gives an identity column of the kind ALWAYS a value of its own.

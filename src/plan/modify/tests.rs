@@ -7,11 +7,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
-use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::common::{DFSchema, ParamValues, ScalarValue};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast;
@@ -44,9 +44,14 @@ impl Queries for PlainQueries {
         &self.state
     }
 
-    async fn plan(&self, query: ast::Query) -> Result<LogicalPlan> {
+    async fn plan(&self, query: ast::Query, _: &[Option<PgType>]) -> Result<LogicalPlan> {
         let statement = DfStatement::Statement(Box::new(ast::Statement::Query(Box::new(query))));
         self.state.statement_to_plan(statement).await.map_err(|e| self.diagnose(e))
+    }
+
+    fn expression(&self, expression: ast::Expr, schema: &DFSchema, _: &[Option<PgType>]) -> Result<Expr> {
+        let expression = ast::ExprWithAlias { expr: expression, alias: None };
+        self.state.create_logical_expr_from_sql_expr(expression, schema).map_err(|e| self.diagnose(e))
     }
 
     async fn collect(&self, plan: &LogicalPlan, parameters: &[ScalarValue]) -> Result<Vec<RecordBatch>> {
@@ -78,6 +83,8 @@ impl SettingsAccess for NoSettings {
 pub struct Client {
     pub ctx: StatementContext,
     pub autocommit: bool,
+    /// Whether the last statement ran without a planner.
+    pub compiled: bool,
 }
 
 /// What a statement did: rows written, and RETURNING's rows as text.
@@ -97,7 +104,7 @@ impl Client {
         transaction.apply_catalog(catalog).unwrap();
         database.commit(transaction).await.unwrap();
         let ctx = cases::context(database);
-        Self { ctx, autocommit: true }
+        Self { ctx, autocommit: true, compiled: false }
     }
 
     pub async fn begin(&mut self) {
@@ -117,7 +124,15 @@ impl Client {
         }
         let queries = self.queries().await;
         let modify = self.plan(&queries, sql).await?;
-        let done = match modify.execute(Run::planned(&self.ctx, &queries, parameters)).await? {
+        self.compiled = modify.is_compiled();
+        let types = modify.parameters().iter();
+        let parameters: Vec<_> = parameters.iter().zip(types).map(|(v, ty)| v.cast_to(&ty.arrow()).unwrap()).collect();
+        let parameters = &parameters;
+        let run = match self.compiled {
+            true => Run::compiled(&self.ctx, parameters, |e| SqlError::internal(e.to_string())),
+            false => Run::planned(&self.ctx, &queries, parameters),
+        };
+        let done = match modify.execute(run).await? {
             Execution::Modified { count, returning: None } => Done(count, Vec::new()),
             Execution::Modified { count, returning: Some(rows) } => {
                 let types: Vec<PgType> = rows.columns.iter().map(|c| c.ty).collect();

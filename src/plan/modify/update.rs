@@ -7,19 +7,21 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Arra
 use datafusion::arrow::compute::{concat_batches, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
-use super::existing::Old;
+use super::conflict::old_of;
+use super::existing::{Old, read_items};
 use super::parameters::Parameters;
-use super::program::type_placeholder;
+use super::program::{RowProgram, rows_where, type_placeholder};
 use super::returning::Returning;
-use super::select::{column_of, fold, map_outputs, named, outputs, select};
+use super::select::{column_of, fold, named, outputs, plan_typed, select};
 use super::set::{self, AssignedValue, Assignment, Incoming};
 use super::target::{Target, find_table};
 use super::write::{Edit, write};
 use super::{ITEM_KEY, Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
+use crate::plan::point::KeyMatch;
 use crate::plan::{Execution, StatementContext};
 use crate::types::PgType;
 use crate::versions::{ItemKey, VersionNo};
@@ -28,11 +30,31 @@ use crate::versions::{ItemKey, VersionNo};
 #[derive(Debug)]
 pub struct Change {
     target: Target,
-    /// Gives the target's columns, its version, its key, the expressions assigned, then FROM's columns.
-    plan: LogicalPlan,
+    source: Source,
     /// `None` for a DELETE.
     assignments: Option<(Vec<Assignment>, Vec<Incoming>)>,
     pub returning: Option<Returning>,
+}
+
+/// Where the rows to change come from.
+#[derive(Debug)]
+enum Source {
+    /// Gives the target's columns, its version, its key, the expressions assigned, then FROM's columns.
+    Query(LogicalPlan),
+    /// One item, by its whole key, of which the rest of the condition (`filter`) holds; `program` has the
+    /// expressions assigned, evaluated only then.
+    Item { key: KeyMatch, filter: Option<RowProgram>, program: RowProgram },
+}
+
+/// The rows that a source gave.
+struct Found {
+    /// The layout's columns before the change.
+    old: Vec<ArrayRef>,
+    olds: Vec<Old>,
+    /// Values of the expressions assigned.
+    results: Vec<ArrayRef>,
+    /// Columns of FROM's relations.
+    beside: Vec<ArrayRef>,
 }
 
 /// What an UPDATE and a DELETE have in common.
@@ -101,6 +123,9 @@ impl Parts<'_> {
             Some(list) => set::take_apart(&target, list).map(|(a, e)| (Some(a), e))?,
             None => (None, Vec::new()),
         };
+        if let Some(change) = self.plan_item(queries, &target, &alias, assignments.as_deref(), &expressions, parameters)? {
+            return Ok(change);
+        }
         let own = target.layout.columns.len();
         let mut items: Vec<ast::SelectItem> = target.layout.columns.iter().map(|c| column_of(&alias, &c.name)).collect();
         items.push(column_of(&alias, "_version"));
@@ -114,31 +139,97 @@ impl Parts<'_> {
         }
         let mut from = vec![self.table.clone()];
         from.extend_from_slice(self.from);
-        let plan = queries.plan(select(items, from, self.selection.cloned())?).await?;
-        let columns = wanted_columns(&target, assignments.as_deref().unwrap_or(&[]), assigned)?;
-        let plan = map_outputs(queries, plan, |n, expr| match n.checked_sub(own + 2).and_then(|n| columns.get(n)) {
-            Some(ty) => type_placeholder(expr, *ty, parameters),
-            None => expr,
-        })?;
+        let wanted = wanted_columns(&target, assignments.as_deref().unwrap_or(&[]), assigned)?;
+        let wanted: Vec<(usize, PgType)> = wanted.into_iter().enumerate().map(|(n, ty)| (own + 2 + n, ty)).collect();
+        let query = select(items, from, self.selection.cloned())?;
+        let plan = plan_typed(queries, query, parameters, |_| Ok(wanted.clone())).await?;
         let assignments = match assignments {
             Some(assignments) => {
-                let incoming = incoming_of(&target, &plan, &assignments, own + 2, assigned)?;
+                let given = |n: usize| {
+                    let field = plan.schema().fields().get(own + 2 + n);
+                    (outputs(&plan).get(own + 2 + n), field.map_or(PgType::TEXT, |field| PgType::of_field(field)))
+                };
+                let incoming = incoming_of(&target, &assignments, assigned, given)?;
                 Some((assignments, incoming))
             }
             None => None,
         };
-        parameters.of_plan(queries, &plan)?;
         let returning = match self.returning {
             None => None,
             Some(items) => {
                 let schema = returning_schema(&target, &alias, &plan, own + 2 + assigned)?;
                 let visible: Vec<usize> = (0..schema.fields().len()).collect();
-                let returning = Returning::plan(queries, &target, items, &schema, &visible)?;
+                let returning = Returning::plan(queries, &target, items, &schema, &visible, parameters)?;
                 parameters.of_plan(queries, returning.program().logical_plan())?;
                 Some(returning)
             }
         };
-        Ok(Change { target, plan, assignments, returning })
+        Ok(Change { target, source: Source::Query(plan), assignments, returning })
+    }
+
+    /// The statement as one about a single item, when all of it can be compiled.
+    fn plan_item(
+        &self,
+        queries: &dyn Queries,
+        target: &Target,
+        alias: &str,
+        assignments: Option<&[Assignment]>,
+        expressions: &[ast::Expr],
+        parameters: &mut Parameters,
+    ) -> Result<Option<Change>> {
+        let Some(condition) = self.selection.filter(|_| self.from.is_empty()) else { return Ok(None) };
+        let Some(key) = KeyMatch::of(target.table(), alias, condition, target.zone) else { return Ok(None) };
+        let rest = key.rest.iter().cloned().reduce(|a, b| ast::Expr::BinaryOp {
+            left: Box::new(a),
+            op: ast::BinaryOperator::And,
+            right: Box::new(b),
+        });
+        let schema = target.schema(alias)?;
+        // What is wrong with an expression is for the general path to say.
+        let mut tried = parameters.clone();
+        for (n, ty) in key.parameters() {
+            tried.wants(n, ty);
+        }
+        let program_of = |items: &[ast::Expr]| RowProgram::plan(queries, items, schema.clone(), &tried, "a write");
+        let Ok(planned) = program_of(expressions) else { return Ok(None) };
+        let Ok(mut filter) = rest.map(|rest| program_of(&[rest])).transpose() else { return Ok(None) };
+        let wanted = wanted_columns(target, assignments.unwrap_or(&[]), expressions.len())?;
+        let typed = (0..expressions.len()).filter_map(|n| {
+            let expr = planned.expression(n).cloned()?;
+            Some(match wanted.get(n) {
+                Some(ty) => type_placeholder(expr, *ty, &tried),
+                None => expr,
+            })
+        });
+        let Ok(mut program) = RowProgram::of(queries, typed.collect(), schema.clone()) else { return Ok(None) };
+        tried.of_plan(queries, program.logical_plan())?;
+        if let Some(filter) = &filter {
+            tried.of_plan(queries, filter.logical_plan())?;
+        }
+        let mut returning = None;
+        if let Some(items) = self.returning {
+            let visible: Vec<usize> = (0..schema.fields().len()).collect();
+            let clause = Returning::plan(queries, target, items, &schema, &visible, &tried)?;
+            tried.of_plan(queries, clause.program().logical_plan())?;
+            returning = Some(clause);
+        }
+        let types = tried.clone().finish();
+        let filter_compiled = filter.as_mut().map_or(Ok(true), |filter| filter.compile(queries, &types))?;
+        if !key.fits(&types) || !filter_compiled || !program.compile(queries, &types)? {
+            return Ok(None);
+        }
+        let assignments = match assignments {
+            None => None,
+            Some(assignments) => {
+                let types = program.types();
+                let given = |n: usize| (program.expression(n), types.get(n).copied().unwrap_or(PgType::TEXT));
+                let incoming = incoming_of(target, assignments, expressions.len(), given)?;
+                Some((assignments.to_vec(), incoming))
+            }
+        };
+        *parameters = tried;
+        let source = Source::Item { key, filter, program };
+        Ok(Some(Change { target: target.clone(), source, assignments, returning }))
     }
 
     fn target_name(&self) -> Result<(&ast::ObjectName, String)> {
@@ -175,20 +266,19 @@ fn wanted_columns(target: &Target, assignments: &[Assignment], assigned: usize) 
     Ok(wanted)
 }
 
-fn incoming_of(
+/// How each assigned expression comes into its column; `given` tells what it was planned as.
+fn incoming_of<'a>(
     target: &Target,
-    plan: &LogicalPlan,
     assignments: &[Assignment],
-    first: usize,
     assigned: usize,
+    given: impl Fn(usize) -> (Option<&'a Expr>, PgType),
 ) -> Result<Vec<Incoming>> {
     let mut incoming = vec![Incoming::Typed(PgType::TEXT); assigned];
     for assignment in assignments {
         let AssignedValue::Expression(n) = assignment.value else { continue };
-        let field = plan.schema().fields().get(first + n);
-        let ty = field.map_or(PgType::TEXT, |field| PgType::of_field(field));
+        let (expr, ty) = given(n);
         if let Some(place) = incoming.get_mut(n) {
-            *place = set::incoming(target, assignment.position, outputs(plan).get(first + n), ty)?;
+            *place = set::incoming(target, assignment.position, expr, ty)?;
         }
     }
     Ok(incoming)
@@ -233,20 +323,30 @@ fn returning_schema(target: &Target, alias: &str, plan: &LogicalPlan, first: usi
 impl Change {
     /// Compiles what it can; whether it runs without a planner.
     pub fn compile(&mut self, queries: &dyn Queries, parameters: &[PgType]) -> Result<bool> {
-        self.target.compile(queries)?;
+        let mut all = self.target.compile(queries)?;
         if let Some(returning) = &mut self.returning {
-            returning.compile(queries, parameters)?;
+            all &= returning.compile(queries, parameters)?;
         }
-        Ok(false)
+        all &= match &mut self.source {
+            Source::Query(_) => false,
+            Source::Item { filter, program, .. } => {
+                let filter = filter.as_mut().map_or(Ok(true), |filter| filter.compile(queries, parameters))?;
+                filter && program.compile(queries, parameters)?
+            }
+        };
+        Ok(all)
     }
 
     pub fn is_update(&self) -> bool {
         self.assignments.is_some()
     }
 
-    /// The SELECT that gives the rows to change.
-    pub fn source(&self) -> &LogicalPlan {
-        &self.plan
+    /// The SELECT that gives the rows to change; `None` for one item, which is looked up.
+    pub fn source(&self) -> Option<&LogicalPlan> {
+        match &self.source {
+            Source::Query(plan) => Some(plan),
+            Source::Item { .. } => None,
+        }
     }
 
     pub fn target(&self) -> &Target {
@@ -256,19 +356,19 @@ impl Change {
     pub async fn execute(&self, run: Run<'_>) -> Result<Execution> {
         let target = self.target.in_zone_of(run.ctx)?;
         let target = target.as_ref();
-        let own = target.layout.columns.len();
-        let Some(rows) = one_of_each(run.collect(&self.plan).await?, own + 1)? else {
+        let found = match &self.source {
+            Source::Query(plan) => self.find(run, target, plan).await?,
+            Source::Item { key, filter, program } => find_item(run, target, key, filter.as_ref(), program).await?,
+        };
+        let Some(Found { old, olds, results, beside }) = found else {
             let returning = self.returning.as_ref().map(Returning::none).transpose()?;
             return Ok(Execution::Modified { count: 0, returning });
         };
-        let count = rows.num_rows();
-        let old = layout_columns(target, &rows)?;
-        let olds = self.old_items(&rows, &old)?;
+        let count = olds.len();
         let (new, edits) = match &self.assignments {
             None => (old, olds.into_iter().map(|old| Edit { old: Some(old), new: None }).collect()),
             Some((assignments, incoming)) => {
-                let results = &rows.columns()[own + 2..own + 2 + incoming.len()];
-                let new = set::apply(run, target, assignments, incoming, &old, results, count).await?;
+                let new = set::apply(run, target, assignments, incoming, &old, &results, count).await?;
                 target.check(run, &new, count)?;
                 let edits = olds.into_iter().enumerate().map(|(n, old)| Edit { old: Some(old), new: Some(n) });
                 (new, edits.collect())
@@ -277,9 +377,8 @@ impl Change {
         let returning = match &self.returning {
             None => None,
             Some(returning) => {
-                let assigned = self.assignments.as_ref().map_or(0, |(_, incoming)| incoming.len());
                 let mut values = new.clone();
-                values.extend_from_slice(&rows.columns()[own + 2 + assigned..]);
+                values.extend(beside);
                 Some(returning.rows(run, values, count)?)
             }
         };
@@ -287,19 +386,54 @@ impl Change {
         Ok(Execution::Modified { count: count as u64, returning })
     }
 
-    fn old_items(&self, rows: &RecordBatch, old: &[ArrayRef]) -> Result<Vec<Old>> {
-        let own = self.target.layout.columns.len();
-        let broken = || SqlError::internal("a scan gave no version or key of its rows");
-        let versions = rows.columns().get(own).and_then(|c| c.as_primitive_opt::<Int64Type>()).ok_or_else(broken)?;
-        let keys = rows.columns().get(own + 1).and_then(|c| c.as_binary_opt::<i32>()).ok_or_else(broken)?;
-        (0..rows.num_rows())
-            .map(|row| {
-                let version = u64::try_from(versions.value(row)).map_err(|_| broken())?;
-                let entries = self.target.layout.keys.entries(old, row)?;
-                Ok(Old::new(ItemKey::from_bytes(keys.value(row)), VersionNo(version), entries))
-            })
-            .collect()
+    async fn find(&self, run: Run<'_>, target: &Target, plan: &LogicalPlan) -> Result<Option<Found>> {
+        let own = target.layout.columns.len();
+        let Some(rows) = one_of_each(run.collect(plan).await?, own + 1)? else { return Ok(None) };
+        let old = layout_columns(target, &rows)?;
+        let olds = old_items(target, &rows, &old)?;
+        let beside = own + 2 + self.assignments.as_ref().map_or(0, |(_, incoming)| incoming.len());
+        let rest = rows.columns().get(own + 2..).unwrap_or(&[]);
+        let (results, beside) = rest.split_at(rest.len().min(beside - own - 2));
+        Ok(Some(Found { old, olds, results: results.to_vec(), beside: beside.to_vec() }))
     }
+}
+
+fn old_items(target: &Target, rows: &RecordBatch, old: &[ArrayRef]) -> Result<Vec<Old>> {
+    let own = target.layout.columns.len();
+    let broken = || SqlError::internal("a scan gave no version or key of its rows");
+    let versions = rows.columns().get(own).and_then(|c| c.as_primitive_opt::<Int64Type>()).ok_or_else(broken)?;
+    let keys = rows.columns().get(own + 1).and_then(|c| c.as_binary_opt::<i32>()).ok_or_else(broken)?;
+    (0..rows.num_rows())
+        .map(|row| {
+            let version = u64::try_from(versions.value(row)).map_err(|_| broken())?;
+            let entries = target.layout.keys.entries(old, row)?;
+            Ok(Old::new(ItemKey::from_bytes(keys.value(row)), VersionNo(version), entries))
+        })
+        .collect()
+}
+
+/// The item that the key names, unless there is none or the rest of the condition does not hold of it.
+async fn find_item(
+    run: Run<'_>,
+    target: &Target,
+    key: &KeyMatch,
+    filter: Option<&RowProgram>,
+    program: &RowProgram,
+) -> Result<Option<Found>> {
+    let key = key.key(run.parameters).map_err(|_| SqlError::internal("a parameter is not of the type it was prepared with"))?;
+    let Some(key) = key else { return Ok(None) };
+    let items = read_items(run.ctx, target, &[key]).await?;
+    let Some(item) = items.into_iter().next().flatten() else { return Ok(None) };
+    let old = target.layout.decode([item.payload.as_ref()])?;
+    let row = target.layout.batch(old.clone(), 1)?;
+    if let Some(filter) = filter
+        && rows_where(filter, run, &row)?.is_empty()
+    {
+        return Ok(None);
+    }
+    let results = program.run(run, &row)?;
+    let olds = vec![old_of(target, &item, &old, 0)?];
+    Ok(Some(Found { old, olds, results, beside: Vec::new() }))
 }
 
 /// The target's columns of the rows read, in exactly the layout's types.

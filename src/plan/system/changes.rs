@@ -14,7 +14,6 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{Batches, Horizon};
 use crate::error::{Result, SqlError};
-use crate::history::privilege::Authority;
 use crate::history::{RowScan, StateRow, TableDef};
 use crate::plan::StatementContext;
 use crate::plan::columns::SystemColumn;
@@ -93,7 +92,7 @@ pub fn changed_table(planning: &Planning, table: &Arc<TableDef>) -> Result<Chang
 /// The tables of the present whose changes the client may read.
 pub fn readable_tables(planning: &Planning) -> Result<Vec<ChangedTable>> {
     let ctx = &planning.ctx;
-    let authority = Authority { superuser: ctx.superuser, roles: [ctx.current_user.clone()].into() };
+    let authority = ctx.authority();
     let catalog = Arc::clone(&ctx.transaction.lock().catalog);
     let readable = catalog.tables.values().filter(|t| authority.may("SELECT", &t.grants, &t.owner));
     readable.map(|table| changed_table(planning, table)).collect()

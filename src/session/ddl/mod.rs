@@ -9,6 +9,7 @@ mod database;
 mod drop;
 mod grant;
 mod index;
+mod relations;
 mod role;
 mod schema;
 mod sequence;

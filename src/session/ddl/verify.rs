@@ -13,7 +13,7 @@ use futures::TryStreamExt;
 use super::super::dispatch::cancellable;
 use super::{Change, quoted, quoted_name};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::TableDef;
+use crate::history::{SequenceDef, TableDef};
 use crate::plan::{Execution, Prepared};
 use crate::sql::Statement;
 use crate::store::ScanRequest;
@@ -124,7 +124,11 @@ impl Change {
             self.analyse(&text).await?;
         }
         for column in table.live_columns() {
-            if let Some(default) = &column.default {
+            // What a serial column takes from its own sequence was written by us.
+            let owns = |sequence: &Arc<SequenceDef>| sequence.owned_by == Some((table.id, column.id));
+            if let Some(default) = &column.default
+                && !self.catalog.sequences.values().any(owns)
+            {
                 self.analyse(&format!("SELECT CAST(({default}) AS {})", column.ty.sql_name())).await?;
             }
         }

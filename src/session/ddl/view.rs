@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast;
 
-use super::super::access::relations_of;
 use super::super::dispatch::cancellable;
+use super::relations::relations_of;
 use super::{Change, undefined};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Catalog, ViewDef};
