@@ -40,7 +40,7 @@ struct Hello {
 
 /// What became of a socket before it was a connection.
 pub enum Started {
-    Open(Connection),
+    Open(Box<Connection>),
     /// A cancel request, or a client that hung up: there is nothing to do.
     Closed,
     /// The client is told why, where it can be reached.
@@ -55,7 +55,9 @@ pub async fn start(server: &Arc<Server>, socket: TcpStream, peer: SocketAddr, cr
         Err(Refusal::Told(channel, ended)) => return Started::Refused(channel, ended),
     };
     match greet(server, &mut channel, peer, crowded).await {
-        Ok(Some((session, registration))) => Started::Open(Connection::new(server.clone(), channel, session, registration)),
+        Ok(Some((session, registration))) => {
+            Started::Open(Box::new(Connection::new(server.clone(), channel, session, registration)))
+        }
         Ok(None) => Started::Closed,
         Err(ended) => Started::Refused(channel, ended),
     }

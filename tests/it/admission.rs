@@ -141,7 +141,7 @@ fn a_client_that_never_says_who_it_is_is_dropped() {
     run(async {
         let server = TestServer::start_with(|settings| settings.limits.authentication_timeout_s = 1).await;
         let mut raw = Raw::open(server.address()).await;
-        assert!(raw.to_end().await.is_empty());
+        assert!(raw.rest().await.is_empty());
         server.stop().await;
     });
 }
@@ -254,7 +254,7 @@ fn bytes_smuggled_in_before_the_handshake_end_the_connection() {
         let mut raw = Raw::open(server.address()).await;
         let request = [8i32.to_be_bytes(), 80_877_103i32.to_be_bytes()].concat();
         raw.send(&[request, crate::raw::query("SELECT 1")].concat()).await;
-        let said = raw.to_end().await;
+        let said = raw.rest().await;
         assert_eq!(said[0].error().expect("an error").code(), "08P01");
         server.stop().await;
     });

@@ -54,14 +54,14 @@ fn sigterm_closes_idle_connections_and_lets_a_transaction_end() {
         busy.simple("CREATE TABLE t (a int PRIMARY KEY)").await;
         assert_eq!(tags(&busy.simple("BEGIN; INSERT INTO t VALUES (1)").await), "CCZ");
         process.signal("TERM");
-        let said = idle.to_end().await;
+        let said = idle.rest().await;
         let error = said[0].error().expect("an error");
         assert_eq!((error.code(), error.field('S')), ("57P01", "FATAL"));
         assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody new is let in");
         assert_eq!(tags(&busy.simple("INSERT INTO t VALUES (2)").await), "CZ");
         let said = busy.simple("COMMIT").await;
         assert_eq!(tags(&said), "CZ");
-        assert_eq!(busy.to_end().await[0].error().expect("an error").code(), "57P01");
+        assert_eq!(busy.rest().await[0].error().expect("an error").code(), "57P01");
     });
     assert_eq!(process.wait(SOON).and_then(|status| status.code()), Some(0));
 
@@ -93,7 +93,7 @@ fn what_runs_past_the_grace_period_is_cancelled() {
         let began = Instant::now();
         process.signal("TERM");
         for raw in [&mut waiting, &mut running] {
-            let said = raw.to_end().await;
+            let said = raw.rest().await;
             let error = said.last().and_then(|m| m.error()).expect("an error");
             assert_eq!((error.code(), error.field('S')), ("57P01", "FATAL"));
         }

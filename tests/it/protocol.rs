@@ -166,7 +166,7 @@ fn a_malformed_message_ends_its_own_connection() {
         ] {
             let mut raw = Raw::connect(server.address(), "chronogate").await.expect("connects");
             raw.send(&bytes).await;
-            let said = raw.to_end().await;
+            let said = raw.rest().await;
             let error = said.first().and_then(|m| m.error()).unwrap_or_else(|| panic!("{what}: {said:?}"));
             assert_eq!((error.code(), error.field('S'), said.len()), (code, "FATAL", 1), "{what}");
             assert_eq!(tags(&other.simple("SELECT 1").await), "TDCZ", "{what}");
@@ -189,7 +189,7 @@ fn a_malformed_start_is_refused() {
         ] {
             let mut raw = Raw::open(server.address()).await;
             raw.send(&bytes).await;
-            let said = raw.to_end().await;
+            let said = raw.rest().await;
             let error = said.first().and_then(|m| m.error());
             assert!(error.as_ref().is_some_and(|e| e.field('S') == "FATAL"), "{what}: {said:?}");
         }
@@ -229,7 +229,7 @@ fn a_cancel_request_stops_the_statement_and_needs_the_secret() {
                 let body = [&80_877_102i32.to_be_bytes()[..], &pid.to_be_bytes(), &secret].concat();
                 let mut cancel = Raw::open(address).await;
                 cancel.send(&[&(body.len() as i32 + 4).to_be_bytes()[..], &body].concat()).await;
-                assert!(cancel.to_end().await.is_empty());
+                assert!(cancel.rest().await.is_empty());
             }
         });
         let began = Instant::now();

@@ -200,7 +200,7 @@ impl Raw {
     }
 
     /// Reads the rest: what the server said, and that it closed.
-    pub async fn to_end(&mut self) -> Vec<Message> {
+    pub async fn rest(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         while let Some(message) = self.next().await {
             messages.push(message);
