@@ -23,7 +23,7 @@ SELECT actor, reason, tables, rows FROM chronogate.commits WHERE rows > 0 ORDER 
 
 -- The version as an optimistic lock.
 UPDATE account SET balance = 0 WHERE id = 1 AND _version = 0;
-UPDATE account SET balance = 0 WHERE id = 1 AND _version = 1 RETURNING id, balance, _version;
+UPDATE account SET balance = 0 WHERE id = 1 AND _version = 1 RETURNING id, balance;
 
--- The difference of two commits.
-SELECT diff_type, from_id, from_balance, to_balance FROM account__diff('2000-01-01', now()) ORDER BY 2;
+-- The difference of two instants.
+SELECT diff_type, from_id, to_id, to_balance FROM account__diff('2000-01-01', now());
