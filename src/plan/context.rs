@@ -70,7 +70,10 @@ impl Notices {
 
 /// What `currval` and `lastval` answer; one per session, shared by its statements.
 #[derive(Clone, Debug, Default)]
-pub struct SequenceValues(Arc<Mutex<(HashMap<u32, i64>, Option<u32>)>>);
+pub struct SequenceValues(Arc<Mutex<Taken>>);
+
+/// The value last taken from each sequence, by its id, and the sequence that was last asked.
+type Taken = (HashMap<u32, i64>, Option<u32>);
 
 impl SequenceValues {
     /// Remembers what `nextval` (or `setval`) gave for the sequence of this id.

@@ -106,6 +106,9 @@ impl Drop for Timer {
     }
 }
 
+/// Result columns and the format code each was asked in.
+pub type DescribedColumns = (Arc<[ResultColumn]>, Vec<i16>);
+
 impl Session {
     /// Opens the database, applies settings (role, database name, startup options, in design.md's
     /// precedence). Errors are FATAL: 3D000, 42501, 22023 …
@@ -206,7 +209,7 @@ impl Session {
     }
 
     /// Result columns with the format each was asked in; `None` when there are no rows.
-    pub fn describe_portal(&self, portal: &str) -> Result<Option<(Arc<[ResultColumn]>, Vec<i16>)>> {
+    pub fn describe_portal(&self, portal: &str) -> Result<Option<DescribedColumns>> {
         self.portal(portal).map(Portal::description)
     }
 

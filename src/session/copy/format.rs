@@ -54,7 +54,8 @@ impl LineWriter {
         let CopyOptions { delimiter, quote, escape, null, .. } = &self.options;
         let special = |b: u8| b == *delimiter || b == *quote || b == b'\n' || b == b'\r';
         // A value that looks like NULL, or alone on its line like the end of the data, is told apart by quotes.
-        if !forced && value != null && !(alone && value == "\\.") && !value.bytes().any(special) {
+        let needs_quotes = forced || value == null || value.bytes().any(special) || (alone && value == "\\.");
+        if !needs_quotes {
             out.extend_from_slice(value.as_bytes());
             return;
         }
