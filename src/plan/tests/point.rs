@@ -158,3 +158,38 @@ async fn writes_through_the_engine_keep_types_and_time() {
     assert_eq!(world.fails("UPDATE orders FOR SYSTEM_TIME AS OF '2025-01-01' SET state = 'x' WHERE id = 2").await.0, "0A000");
     assert_eq!(world.fails("INSERT INTO orders (id) VALUES (2147483648)").await.0, "22003");
 }
+
+#[tokio::test]
+async fn an_identity_column_takes_a_value_only_when_told_to() {
+    use crate::history::SequenceDef;
+    use crate::types::Identity;
+    let mut world = World::new().await;
+    let mut table = orders(20_200);
+    table.columns[0].identity = Some(Identity::Always);
+    world
+        .change(|catalog| {
+            catalog.create_table(table).unwrap();
+            let sequence = SequenceDef {
+                id: 20_300,
+                name: Qualified::new("public", "orders_id_seq"),
+                owner: "chronogate".into(),
+                start: 1,
+                increment: 1,
+                min: 1,
+                max: i64::from(i32::MAX),
+                cycle: false,
+                owned_by: Some((TableId(20_200), ColumnId(1))),
+                grants: BTreeMap::new(),
+            };
+            catalog.create_sequence(sequence).unwrap();
+        })
+        .await;
+    world.check("INSERT INTO orders (state) VALUES ('a'), ('b') RETURNING id", &["1", "2"]).await;
+    world.check("INSERT INTO orders VALUES (DEFAULT, 'c') RETURNING id", &["3"]).await;
+    world.check("SELECT currval('orders_id_seq')", &["3"]).await;
+    let refused = world.fails("INSERT INTO orders (id) VALUES (9)").await;
+    assert_eq!(refused, ("428C9".into(), "cannot insert a non-DEFAULT value into column \"id\"".into()));
+    assert_eq!(world.fails("INSERT INTO orders (id) SELECT 9").await.0, "428C9");
+    assert_eq!(world.fails("UPDATE orders SET id = 9 WHERE id = 1").await.0, "428C9");
+    world.check("INSERT INTO orders (id) OVERRIDING SYSTEM VALUE VALUES (9) RETURNING id", &["9"]).await;
+}
