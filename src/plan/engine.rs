@@ -79,6 +79,18 @@ pub struct Prepared {
     current: Arc<Mutex<Arc<Analysed>>>,
 }
 
+#[cfg(test)]
+impl Prepared {
+    /// Whether it was recognised as being about single items.
+    pub fn is_short(&self) -> bool {
+        match &self.current.lock().work {
+            Work::Point(_) => true,
+            Work::Modify(modify) => modify.is_compiled(),
+            Work::Query(_) | Work::Explain { .. } => false,
+        }
+    }
+}
+
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Prepared").field("parameters", &self.parameters).field("columns", &self.columns).finish_non_exhaustive()

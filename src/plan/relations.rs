@@ -212,13 +212,7 @@ impl Relations {
     }
 
     /// One row per item that is not the same at both instants: `from_…`, `to_…` and `diff_type`.
-    fn diff_plan(
-        &self,
-        reference: TableReference,
-        table: &Arc<TableDef>,
-        from: Clause,
-        to: Clause,
-    ) -> Result<LogicalPlan> {
+    fn diff_plan(&self, reference: TableReference, table: &Arc<TableDef>, from: Clause, to: Clause) -> Result<LogicalPlan> {
         let (from, names) = self.diff_side("from_", table, from)?;
         let (to, _) = self.diff_side("to_", table, to)?;
         let keys = (vec![Column::from_name("from_")], vec![Column::from_name("to_")]);

@@ -3,6 +3,7 @@
 mod functions;
 mod output;
 mod past;
+mod point;
 mod present;
 mod relations;
 

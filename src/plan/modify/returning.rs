@@ -16,10 +16,11 @@ use super::select::fold;
 use super::target::Target;
 use super::{Queries, Run};
 use crate::error::{Result, SqlError};
+use crate::plan::output::output_type;
 use crate::plan::rows::batch_of;
 use crate::plan::{ResultColumn, RowStream};
 use crate::sql::columns::{UNNAMED, item_name};
-use crate::types::{PgType, TypeName};
+use crate::types::PgType;
 
 /// A RETURNING clause, planned over the rows a statement gives it.
 #[derive(Clone, Debug)]
@@ -121,10 +122,7 @@ fn conform(values: Vec<ArrayRef>, schema: &SchemaRef) -> Result<Vec<ArrayRef>> {
 }
 
 fn column(program: &RowProgram, target: &Target, n: usize, name: String) -> ResultColumn {
-    let mut ty = program.fields().get(n).map_or(PgType::TEXT, |field| PgType::of_field(field));
-    if matches!(ty.name, TypeName::Unknown | TypeName::Void) {
-        ty = PgType::TEXT;
-    }
+    let ty = program.fields().get(n).map_or(PgType::TEXT, |field| output_type(field));
     let own = match program.expression(n) {
         Some(Expr::Column(column)) => target.table().column(&column.name),
         _ => None,

@@ -137,7 +137,9 @@ impl Target {
             Some(DefaultValue::Sequence(sequence)) => {
                 let mut numbers = Vec::with_capacity(rows);
                 for _ in 0..rows {
-                    numbers.push(run.ctx.database.next_value(sequence).await?);
+                    let number = run.ctx.database.next_value(sequence).await?;
+                    run.ctx.sequences.record(sequence.id, number);
+                    numbers.push(number);
                 }
                 let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
                 assign(&numbers, PgType::INT8, column.ty, self.zone)

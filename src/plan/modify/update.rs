@@ -40,10 +40,17 @@ pub struct Change {
 #[derive(Debug)]
 enum Source {
     /// Gives the target's columns, its version, its key, the expressions assigned, then FROM's columns.
-    Query(LogicalPlan),
+    Query(Box<LogicalPlan>),
     /// One item, by its whole key, of which the rest of the condition (`filter`) holds; `program` has the
     /// expressions assigned, evaluated only then.
-    Item { key: KeyMatch, filter: Option<RowProgram>, program: RowProgram },
+    Item(Box<Item>),
+}
+
+#[derive(Debug)]
+struct Item {
+    key: KeyMatch,
+    filter: Option<RowProgram>,
+    program: RowProgram,
 }
 
 /// The rows that a source gave.
@@ -164,7 +171,7 @@ impl Parts<'_> {
                 Some(returning)
             }
         };
-        Ok(Change { target, source: Source::Query(plan), assignments, returning })
+        Ok(Change { target, source: Source::Query(Box::new(plan)), assignments, returning })
     }
 
     /// The statement as one about a single item, when all of it can be compiled.
@@ -228,7 +235,7 @@ impl Parts<'_> {
             }
         };
         *parameters = tried;
-        let source = Source::Item { key, filter, program };
+        let source = Source::Item(Box::new(Item { key, filter, program }));
         Ok(Some(Change { target: target.clone(), source, assignments, returning }))
     }
 
@@ -329,9 +336,9 @@ impl Change {
         }
         all &= match &mut self.source {
             Source::Query(_) => false,
-            Source::Item { filter, program, .. } => {
-                let filter = filter.as_mut().map_or(Ok(true), |filter| filter.compile(queries, parameters))?;
-                filter && program.compile(queries, parameters)?
+            Source::Item(item) => {
+                let filter = item.filter.as_mut().map_or(Ok(true), |filter| filter.compile(queries, parameters))?;
+                filter && item.program.compile(queries, parameters)?
             }
         };
         Ok(all)
@@ -345,7 +352,7 @@ impl Change {
     pub fn source(&self) -> Option<&LogicalPlan> {
         match &self.source {
             Source::Query(plan) => Some(plan),
-            Source::Item { .. } => None,
+            Source::Item(_) => None,
         }
     }
 
@@ -358,7 +365,7 @@ impl Change {
         let target = target.as_ref();
         let found = match &self.source {
             Source::Query(plan) => self.find(run, target, plan).await?,
-            Source::Item { key, filter, program } => find_item(run, target, key, filter.as_ref(), program).await?,
+            Source::Item(item) => find_item(run, target, item).await?,
         };
         let Some(Found { old, olds, results, beside }) = found else {
             let returning = self.returning.as_ref().map(Returning::none).transpose()?;
@@ -413,25 +420,20 @@ fn old_items(target: &Target, rows: &RecordBatch, old: &[ArrayRef]) -> Result<Ve
 }
 
 /// The item that the key names, unless there is none or the rest of the condition does not hold of it.
-async fn find_item(
-    run: Run<'_>,
-    target: &Target,
-    key: &KeyMatch,
-    filter: Option<&RowProgram>,
-    program: &RowProgram,
-) -> Result<Option<Found>> {
-    let key = key.key(run.parameters).map_err(|_| SqlError::internal("a parameter is not of the type it was prepared with"))?;
+async fn find_item(run: Run<'_>, target: &Target, of: &Item) -> Result<Option<Found>> {
+    let key =
+        of.key.key(run.parameters).map_err(|_| SqlError::internal("a parameter is not of the type it was prepared with"))?;
     let Some(key) = key else { return Ok(None) };
     let items = read_items(run.ctx, target, &[key]).await?;
     let Some(item) = items.into_iter().next().flatten() else { return Ok(None) };
     let old = target.layout.decode([item.payload.as_ref()])?;
     let row = target.layout.batch(old.clone(), 1)?;
-    if let Some(filter) = filter
+    if let Some(filter) = &of.filter
         && rows_where(filter, run, &row)?.is_empty()
     {
         return Ok(None);
     }
-    let results = program.run(run, &row)?;
+    let results = of.program.run(run, &row)?;
     let olds = vec![old_of(target, &item, &old, 0)?];
     Ok(Some(Found { old, olds, results, beside: Vec::new() }))
 }

@@ -73,6 +73,7 @@ async fn reading_takes_the_privilege() {
     world.create_view("open_orders", "chronogate", "SELECT id FROM orders", &[("number", PgType::INT4)]).await;
     world.ctx.current_user = "guest".into();
     world.ctx.superuser = false;
+    world.ctx.authorities = Arc::new(crate::history::Authority::default());
     for sql in [
         "SELECT * FROM orders",
         "SELECT * FROM orders__history",

@@ -74,12 +74,18 @@ fn spellings_of_other_systems() {
 
 #[test]
 fn a_statement_wide_clause_reaches_every_relation_without_one() {
-    check("SELECT * FROM a, b AS OF SYSTEM TIME '2020-01-01'", &["a: pinned to time '2020-01-01'", "b: pinned to time '2020-01-01'"]);
+    check(
+        "SELECT * FROM a, b AS OF SYSTEM TIME '2020-01-01'",
+        &["a: pinned to time '2020-01-01'", "b: pinned to time '2020-01-01'"],
+    );
     check(
         "SELECT * FROM a x JOIN b ON x.i = b.i AS OF SYSTEM TIME 'v3' WHERE x.i > 1",
         &["a x: pinned to commit 3", "b: pinned to commit 3"],
     );
-    check("SELECT * FROM a JOIN b USING (i) AS OF SYSTEM TIME 'v3' ORDER BY 1", &["a: pinned to commit 3", "b: pinned to commit 3"]);
+    check(
+        "SELECT * FROM a JOIN b USING (i) AS OF SYSTEM TIME 'v3' ORDER BY 1",
+        &["a: pinned to commit 3", "b: pinned to commit 3"],
+    );
     check(
         "SELECT * FROM a AS OF SYSTEM TIME '-4h'",
         &["a: pinned to time now() + INTERVAL '0 months 0 days -14400000000 microseconds'"],
@@ -94,7 +100,10 @@ fn a_statement_wide_clause_reaches_every_relation_without_one() {
         &["a: pinned to time '2023-11-14 22:13:20.123456+00'"],
     );
     check("SELECT * FROM a AS OF SYSTEM TIME $1", &["a: pinned to either $1"]);
-    check("SELECT * FROM a FOR SYSTEM_TIME AS OF 'v1', b AS OF SYSTEM TIME 'v2'", &["a: as of commit 1", "b: pinned to commit 2"]);
+    check(
+        "SELECT * FROM a FOR SYSTEM_TIME AS OF 'v1', b AS OF SYSTEM TIME 'v2'",
+        &["a: as of commit 1", "b: pinned to commit 2"],
+    );
     check(
         "SELECT * FROM a AS OF SYSTEM TIME 'v2' WHERE x IN (SELECT y FROM c) UNION SELECT * FROM d",
         &["a: pinned to commit 2", "c: pinned to commit 2", "d: pinned to commit 2"],

@@ -535,7 +535,7 @@ fn writes() {
         "a WITH query before UPDATE moves to where it is read"
     );
     for (text, code) in [
-        ("INSERT INTO t (a) OVERRIDING SYSTEM VALUE VALUES (1)", "0A000"),
+        ("INSERT INTO t (a) OVERRIDING USER VALUE VALUES (1)", "0A000"),
         ("INSERT OR REPLACE INTO t VALUES (1)", "42601"),
         ("INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1", "42601"),
         ("UPDATE t SET a = 1 LIMIT 1", "42601"),
