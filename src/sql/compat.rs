@@ -45,11 +45,28 @@ impl VisitorMut for Rewrite {
 
     fn post_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
         self.depth -= 1;
+        fetch_as_limit(query);
         if self.depth > 0 {
             name_columns(&mut query.body);
         }
         ControlFlow::Continue(())
     }
+}
+
+/// FETCH FIRST n ROWS ONLY is LIMIT n, and one row where it names no number. Beside a LIMIT it stays.
+fn fetch_as_limit(query: &mut ast::Query) {
+    if query.fetch.as_ref().is_none_or(|fetch| fetch.with_ties || fetch.percent) {
+        return;
+    }
+    let offset = match &mut query.limit_clause {
+        None => None,
+        Some(ast::LimitClause::LimitOffset { limit: None, offset, limit_by }) if limit_by.is_empty() => offset.take(),
+        Some(_) => return,
+    };
+    let Some(fetch) = query.fetch.take() else { return };
+    let one = || Expr::value(Value::Number("1".to_owned(), false));
+    let limit = Some(fetch.quantity.unwrap_or_else(one));
+    query.limit_clause = Some(ast::LimitClause::LimitOffset { limit, offset, limit_by: Vec::new() });
 }
 
 fn rewrite_expr(expr: &mut Expr) {

@@ -58,6 +58,11 @@ pub struct Resolved {
 }
 
 impl Conflict {
+    /// Whether it is DO UPDATE.
+    pub fn is_update(&self) -> bool {
+        self.update.is_some()
+    }
+
     pub fn plan(
         queries: &dyn Queries,
         target: &Target,

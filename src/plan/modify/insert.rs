@@ -190,6 +190,14 @@ impl Insert {
         }
     }
 
+    pub fn has_conflict(&self) -> bool {
+        self.conflict.is_some()
+    }
+
+    pub fn updates_on_conflict(&self) -> bool {
+        self.conflict.as_ref().is_some_and(Conflict::is_update)
+    }
+
     pub fn target(&self) -> &Target {
         &self.target
     }

@@ -178,14 +178,24 @@ impl Modify {
         }
     }
 
+    /// Privileges beside the verb's: UPDATE for ON CONFLICT DO UPDATE, and SELECT where values of rows decide
+    /// something or are shown. A query that finds rows asks for its own.
+    fn further_privileges(&self) -> &'static [&'static str] {
+        match &self.kind {
+            Kind::Insert(insert) if insert.updates_on_conflict() => &["SELECT", "UPDATE"],
+            Kind::Insert(insert) if insert.returning.is_some() || insert.has_conflict() => &["SELECT"],
+            Kind::Change(change) if change.returning.is_some() || change.is_lookup() => &["SELECT"],
+            Kind::Insert(_) | Kind::Change(_) => &[],
+        }
+    }
+
     /// Runs it: reads, checks, and writes to `ctx.transaction`, whole or not at all. Always `Execution::Modified`.
     /// 25006 where nothing may be written, 42501 without the privilege.
     pub async fn execute(&self, run: Run<'_>) -> Result<Execution> {
         refuse_read_only(run.ctx, self.verb())?;
         allow(run.ctx, self.table(), self.verb())?;
-        if self.columns().is_some() {
-            // RETURNING reads the table, as in PostgreSQL.
-            allow(run.ctx, self.table(), "SELECT")?;
+        for privilege in self.further_privileges() {
+            allow(run.ctx, self.table(), privilege)?;
         }
         match &self.kind {
             Kind::Insert(insert) => insert.execute(run).await,

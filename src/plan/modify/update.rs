@@ -344,6 +344,11 @@ impl Change {
         Ok(all)
     }
 
+    /// Whether it is a change of one item, found by its key without a query.
+    pub fn is_lookup(&self) -> bool {
+        matches!(self.source, Source::Item { .. })
+    }
+
     pub fn is_update(&self) -> bool {
         self.assignments.is_some()
     }
