@@ -36,6 +36,10 @@ fn narrow_literal(expr: Expr) -> Transformed<Expr> {
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) if i32::try_from(n).is_ok() => {
             Transformed::yes(Expr::Literal(ScalarValue::Int32(i32::try_from(n).ok()), metadata))
         }
+        // Beyond bigint a whole literal is a numeric.
+        Expr::Literal(ScalarValue::UInt64(Some(n)), metadata) => {
+            Transformed::yes(Expr::Literal(ScalarValue::Decimal128(Some(i128::from(n)), 20, 0), metadata))
+        }
         other => Transformed::no(other),
     }
 }

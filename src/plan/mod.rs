@@ -16,6 +16,7 @@ mod literals;
 mod marker;
 pub mod modify;
 mod names;
+mod ordering;
 mod output;
 mod parameters;
 pub mod payload;

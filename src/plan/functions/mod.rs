@@ -6,16 +6,26 @@
 mod aggregate;
 pub mod ambient;
 mod arithmetic;
+pub mod arrays;
+mod calendar;
+mod date_input;
 mod datetime;
 pub mod define;
+pub mod extremes;
 pub mod forms;
 mod jsonb;
+mod number_text;
 mod numeric;
 mod operators;
+pub mod order_key;
+mod ordered_set;
 mod patterns;
+mod regular;
 pub mod session;
+mod spread;
 mod strings;
 mod temporal;
+mod text;
 
 use std::sync::Arc;
 
@@ -29,6 +39,7 @@ pub use ambient::{Ambient, client_error, external};
 pub use session::SERVER_VERSION;
 
 use super::casts::{self, PostgresCasts};
+use super::ordering::PostgresOrder;
 use super::type_planner::PostgresTypes;
 use crate::runtime::Entropy;
 
@@ -55,6 +66,7 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
     let casts = Arc::new(PostgresCasts::default());
     // Before coercion for casts that were written, after it for those it adds.
     let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(PostgresOrder::default()));
     rules.insert(0, casts.clone());
     rules.push(casts);
     builder
@@ -70,8 +82,12 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
 pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
     let tables = [
         arithmetic::FUNCTIONS,
+        arrays::FUNCTIONS,
         temporal::FUNCTIONS,
+        calendar::FUNCTIONS,
         datetime::FUNCTIONS,
+        text::FUNCTIONS,
+        regular::FUNCTIONS,
         session::FUNCTIONS,
         jsonb::FUNCTIONS,
         strings::FUNCTIONS,
@@ -79,6 +95,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
     ];
     let mut functions: Vec<Arc<ScalarUDF>> = tables.into_iter().flatten().map(|f| f.clone().udf()).collect();
     functions.push(casts::function().udf());
+    functions.push(order_key::function().udf());
     functions.push(strings::random_uuid(entropy));
     functions
 }
@@ -90,8 +107,8 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 
 /// Every function that an operator may become, by its name.
 fn operator_functions(functions: &[Arc<ScalarUDF>]) -> Vec<(&'static str, Arc<ScalarUDF>)> {
-    const NAMES: &[&str] = &["extract", "pg_unpad", "pg_interval_order", "array_cat", "array_append", "array_prepend"];
-    let own = [arithmetic::FUNCTIONS, temporal::FUNCTIONS, jsonb::FUNCTIONS].into_iter().flatten().map(|f| f.name);
+    const NAMES: &[&str] = &["extract", "starts_with"];
+    let own = [arithmetic::FUNCTIONS, arrays::FUNCTIONS, temporal::FUNCTIONS, jsonb::FUNCTIONS, text::FUNCTIONS, regular::FUNCTIONS].into_iter().flatten().map(|f| f.name);
     own.chain(NAMES.iter().copied())
         .filter_map(|name| {
             let named = |f: &&Arc<ScalarUDF>| f.name() == name || f.aliases().iter().any(|a| a == name);

@@ -59,10 +59,6 @@ pub const FUNCTIONS: &[Function] = &[
         Ok(Arc::new(Int64Array::from_value(i64::from(c.types[0].oid()), c.rows)))
     }),
     Function::new("quote_ident", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_ident)))),
-    Function::new("quote_literal", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_literal)))),
-    Function::new("quote_nullable", &[TEXT], TEXT_RESULT, |c| {
-        c.map_text(|row| Ok(Some(c.text(0, row).map_or_else(|| "NULL".to_owned(), quote_literal))))
-    }),
     Function::new("obj_description", &[INT8, TEXT], TEXT_RESULT, no_text).optional(1).stable(),
     Function::new("col_description", &[INT8, INT4], TEXT_RESULT, no_text).stable(),
     Function::new("shobj_description", &[INT8, TEXT], TEXT_RESULT, no_text).stable(),

@@ -300,16 +300,25 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         // Members mostly come in the order of the columns.
         let mut expected = 0;
+        let mut json_nulls: Vec<String> = Vec::new();
         while let Some(found) = map.next_key_seed(KeySeed { columns: self.columns, expected, row: self.row })? {
             match found {
-                Some(index) => {
+                Found::JsonNulls => json_nulls = map.next_value()?,
+                Found::Column(index) => {
                     let column = &mut self.columns[index];
                     column.filled = self.row;
+                    expected = index + 1;
+                    if let Cells::Json(texts) = &mut column.cells
+                        && json_nulls.contains(&column.field)
+                    {
+                        map.next_value::<IgnoredAny>()?;
+                        texts.append_value("null");
+                        continue;
+                    }
                     map.next_value_seed(CellSeed(&mut column.cells))
                         .map_err(|e| de::Error::custom(format_args!("member {:?}: {e}", self.columns[index].field)))?;
-                    expected = index + 1;
                 }
-                None => {
+                Found::Other => {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
@@ -318,7 +327,15 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
     }
 }
 
-/// Which column a member belongs to; none for a member nobody asked for, or one given twice.
+/// What a member is.
+enum Found {
+    Column(usize),
+    /// The member without a name: which json members' `null` is JSON's own. It comes first.
+    JsonNulls,
+    /// One that nobody asked for, or one given twice.
+    Other,
+}
+
 struct KeySeed<'a> {
     columns: &'a [Column],
     expected: usize,
@@ -326,26 +343,29 @@ struct KeySeed<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
-    type Value = Option<usize>;
+    type Value = Found;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Found, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for KeySeed<'_> {
-    type Value = Option<usize>;
+    type Value = Found;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a member name")
     }
 
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Option<usize>, E> {
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Found, E> {
         let wanted = |column: &Column| column.field == name && column.filled != self.row;
         if self.columns.get(self.expected).is_some_and(wanted) {
-            return Ok(Some(self.expected));
+            return Ok(Found::Column(self.expected));
         }
-        Ok(self.columns.iter().position(wanted))
+        if name.is_empty() {
+            return Ok(Found::JsonNulls);
+        }
+        Ok(self.columns.iter().position(wanted).map_or(Found::Other, Found::Column))
     }
 }
 
