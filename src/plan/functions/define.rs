@@ -309,7 +309,12 @@ impl ScalarUDFImpl for Defined {
         let call = Call { args: arrays, types, rows, returns: args.return_field, options: &args.config_options };
         let result = (self.function.body)(&call).map_err(external)?;
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            // A scalar taken out of a list array would lose what the field says of its elements.
+            let value = match result.as_list_opt::<i32>() {
+                Some(lists) => ScalarValue::List(Arc::new(lists.slice(0, 1))),
+                None => ScalarValue::try_from_array(&result, 0)?,
+            };
+            return Ok(ColumnarValue::Scalar(value));
         }
         Ok(ColumnarValue::Array(result))
     }

@@ -108,7 +108,7 @@ fn positional(function: &mut Function) {
         return;
     }
     let FunctionArguments::List(list) = &mut function.args else { return };
-    if !list.args.iter().any(|arg| matches!(arg, FunctionArg::Named { .. })) {
+    if !list.args.iter().any(|arg| matches!(arg, FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. })) {
         return;
     }
     let mut placed: Vec<Expr> = PARTS.iter().map(|_| Expr::value(Value::Number("0".to_owned(), false))).collect();
@@ -116,6 +116,9 @@ fn positional(function: &mut Function) {
         let (place, value) = match arg {
             FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (Some(at), value),
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                (PARTS.iter().position(|part| name.value.eq_ignore_ascii_case(part)), value)
+            }
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
                 (PARTS.iter().position(|part| name.value.eq_ignore_ascii_case(part)), value)
             }
             _ => return,

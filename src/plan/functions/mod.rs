@@ -26,6 +26,7 @@ mod spread;
 mod strings;
 mod temporal;
 mod text;
+mod widened;
 
 use std::sync::Arc;
 
@@ -40,6 +41,7 @@ pub use session::SERVER_VERSION;
 
 use super::casts::{self, PostgresCasts};
 use super::ordering::PostgresOrder;
+use super::correlated::{self, CorrelatedSubqueries};
 use super::type_planner::PostgresTypes;
 use crate::runtime::Entropy;
 
@@ -69,6 +71,7 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
     rules.insert(0, Arc::new(PostgresOrder::default()));
     rules.insert(0, casts.clone());
     rules.push(casts);
+    rules.push(Arc::new(CorrelatedSubqueries));
     builder
         .with_scalar_functions(functions)
         .with_aggregate_functions(aggregates)
@@ -96,6 +99,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
     let mut functions: Vec<Arc<ScalarUDF>> = tables.into_iter().flatten().map(|f| f.clone().udf()).collect();
     functions.push(casts::function().udf());
     functions.push(order_key::function().udf());
+    functions.push(correlated::array_function());
     functions.push(strings::random_uuid(entropy));
     functions
 }

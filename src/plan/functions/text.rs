@@ -31,7 +31,7 @@ pub const FUNCTIONS: &[Function] = &[
         .optional(1)
         .aliases(&["substring"]),
     Function::new("strpos", &[Want::Any, Want::Any], INT4_RESULT, position).aliases(&["instr", "position"]),
-    Function::new("to_hex", &[INT8], TEXT_RESULT, to_hex),
+    Function::new("to_hex", &[Want::Any], TEXT_RESULT, to_hex),
     Function::new(BYTES_CONCAT, &[BYTES, BYTES], BYTEA, |c| {
         binaries(c, |c, row| Ok(Some([bytes(c, 0, row)?, bytes(c, 1, row)?].concat())))
     }),
@@ -226,13 +226,12 @@ fn position(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// Of an integer in 32 bits, of a bigint in 64.
 fn to_hex(call: &Call<'_>) -> Result<ArrayRef> {
-    let narrow = call.types[0].name != TypeName::Int8;
-    call.map_text(|row| {
-        Ok(call.int8(0, row).map(|n| match i32::try_from(n) {
-            Ok(n) if narrow || n >= 0 => format!("{n:x}"),
-            _ => format!("{n:x}"),
-        }))
+    call.map_text(|row| match call.args[0].data_type() {
+        DataType::Int32 => Ok(call.int4(0, row).map(|n| format!("{n:x}"))),
+        DataType::Int64 => Ok(call.int8(0, row).map(|n| format!("{n:x}"))),
+        _ => Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, "function to_hex does not exist for this type")),
     })
 }
 
