@@ -29,7 +29,7 @@ use crate::types::calendar::{MICROS_PER_DAY, split};
 use crate::types::complaint::{bad_syntax, out_of_range};
 use crate::types::encode::Column;
 use crate::types::number::{Decimal, numeric_field_overflow, rescale, too_wide};
-use crate::types::pg_type::UNCONSTRAINED_SCALE;
+use crate::types::pg_type::{PG_TYPE, UNCONSTRAINED_SCALE};
 use crate::types::plain::{Fit, fit_text};
 use crate::types::text::{null_of, scalar_from_text_as};
 use crate::types::{PgType, TypeName, Zone, json};
@@ -99,31 +99,31 @@ impl PostgresCasts {
             schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
         }
         let names = NamePreserver::new(&plan);
+        // The rows of VALUES have one type, so there a numeric's digits are those of its column.
+        let own_digits = !matches!(plan, LogicalPlan::Values(_));
         let rewritten = plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            Ok(expr.transform_up(|e| self.rewrite_expr(e, &schema))?.update_data(|e| name.restore(e)))
+            Ok(expr.transform_up(|e| self.rewrite_expr(e, &schema, own_digits))?.update_data(|e| name.restore(e)))
         })?;
         if rewritten.transformed { rewritten.map_data(|plan| plan.recompute_schema()) } else { Ok(rewritten) }
     }
 
-    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> datafusion::common::Result<Transformed<Expr>> {
+    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema, own_digits: bool) -> datafusion::common::Result<Transformed<Expr>> {
         match expr {
-            Expr::Cast(cast) => self.rewrite_cast(cast, schema),
+            Expr::Cast(cast) => self.rewrite_cast(cast, schema, own_digits),
             Expr::InList(list) => Ok(self.rewrite_list(list, schema)),
             other => Ok(Transformed::no(other)),
         }
     }
 
-    fn rewrite_cast(&self, cast: Cast, schema: &DFSchema) -> datafusion::common::Result<Transformed<Expr>> {
+    fn rewrite_cast(&self, cast: Cast, schema: &DFSchema, own_digits: bool) -> datafusion::common::Result<Transformed<Expr>> {
         let to = PgType::of_field(&cast.field);
         // Outer columns and untyped parameters have no type here; a later pass over the bound plan sees them.
         let Ok((_, field)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(Expr::Cast(cast))) };
         let from = PgType::of_field(&field);
-        if to.arrow() != *cast.field.data_type() || is_arrows(from, to) {
-            return Ok(Transformed::no(Expr::Cast(cast)));
-        }
-        // A numeric without precision keeps the digits that its value came with.
-        if to == PgType::new(TypeName::Numeric) {
+        // Cast to numeric in so many words, a value keeps the digits that it came with. Coercion says no PostgreSQL
+        // type, and wants exactly what it names.
+        if own_digits && to == PgType::new(TypeName::Numeric) && cast.field.metadata().contains_key(PG_TYPE) {
             match (cast.expr.as_ref(), field.data_type()) {
                 (Expr::Literal(ScalarValue::Utf8(Some(text)), None), _) => {
                     return Ok(Transformed::yes(Expr::Literal(numeric_literal(text).map_err(external)?, None)));
@@ -131,6 +131,9 @@ impl PostgresCasts {
                 (_, DataType::Decimal128(..)) => return Ok(Transformed::yes(*cast.expr)),
                 _ => {}
             }
+        }
+        if to.arrow() != *cast.field.data_type() || is_arrows(from, to) {
+            return Ok(Transformed::no(Expr::Cast(cast)));
         }
         if let (Expr::Literal(ScalarValue::Utf8(Some(text)), None), true) = (cast.expr.as_ref(), is_text(from) && is_constant(to))
         {

@@ -218,7 +218,10 @@ impl PostgresOrder {
             let mut inside = set.distinct_expr().into_iter().cloned().collect::<Vec<_>>();
             if self.partition_keys(&mut inside, &schema)? {
                 let message = "GROUPING SETS, ROLLUP and CUBE over intervals, jsonb, char(n) or numerics without precision are not supported";
-                return Err(external(SqlError::unsupported(message, "Cast the column to text, or to numeric(precision, scale).")));
+                return Err(external(SqlError::unsupported(
+                    message,
+                    "Cast the column to text, or to numeric(precision, scale).",
+                )));
             }
             return Ok((LogicalPlan::Aggregate(aggregate), false));
         }
@@ -230,7 +233,8 @@ impl PostgresOrder {
         let mut firsts = Vec::with_capacity(groups);
         for (key, original) in keys.iter().zip(&aggregate.group_expr) {
             let first = (key != original).then(|| {
-                let first = AggregateFunction::new_udf(first_value_udaf(), vec![original.clone().unalias()], false, None, vec![], None);
+                let first =
+                    AggregateFunction::new_udf(first_value_udaf(), vec![original.clone().unalias()], false, None, vec![], None);
                 aggregates.push(Expr::AggregateFunction(first));
                 aggregates.len() - 1
             });
@@ -266,7 +270,8 @@ impl PostgresOrder {
 
     /// Two operands brought to keys of one kind; false, and nothing changed, where Arrow compares as PostgreSQL.
     fn operands(&self, exprs: [Expr; 2], known: [Known; 2], op: &str, kind: Option<PgType>) -> Result<([Expr; 2], bool)> {
-        if let [Known::Of(a @ PgType { name: TypeName::Json, .. }), Known::Of(b)] | [Known::Of(b), Known::Of(a @ PgType { name: TypeName::Json, .. })] = known
+        if let [Known::Of(a @ PgType { name: TypeName::Json, .. }), Known::Of(b)]
+        | [Known::Of(b), Known::Of(a @ PgType { name: TypeName::Json, .. })] = known
             && a.name == b.name
         {
             return Err(external(no_operator(a, op, b)));
@@ -283,10 +288,9 @@ impl PostgresOrder {
 
     fn operand(&self, expr: Expr, known: Known, kind: PgType) -> Expr {
         match known {
-            Known::Untyped if kind.name == TypeName::Bpchar && !kind.array => self.key_of(cast_call(expr, kind.with_modifier(-1))),
             Known::Untyped => self.key_of(cast_call(expr, kind.with_modifier(-1))),
             // Text beside char(n): the char's blanks go, the text's stay.
-            Known::Of(ty) if kind.name == TypeName::Bpchar && !kind.array && is_text(ty) => expr,
+            Known::Of(ty) if kind.name == TypeName::Bpchar && !kind.array && is_text(ty) && ty.name != TypeName::Varchar => expr,
             Known::Of(ty) if !ty.array && ty.name == TypeName::Bpchar && kind.name == TypeName::Bpchar => self.key_of(expr),
             Known::Of(ty) if ty.with_modifier(-1) != kind.with_modifier(-1) || ty.name == TypeName::Numeric => {
                 self.key_of(cast_call(expr, kind.with_modifier(-1)))
@@ -322,7 +326,9 @@ impl PostgresOrder {
     fn compared(&self, first: &Expr, others: &[Expr], schema: &DFSchema) -> Result<Option<(Expr, Vec<Expr>)>> {
         let own = known(first, schema);
         let types: Vec<Known> = others.iter().map(|e| known(e, schema)).collect();
-        let kind = types.iter().fold(keyed_operands([own, Known::Untyped]), |kind, t| kind.or_else(|| keyed_operands([*t, Known::Untyped])));
+        let kind = types
+            .iter()
+            .fold(keyed_operands([own, Known::Untyped]), |kind, t| kind.or_else(|| keyed_operands([*t, Known::Untyped])));
         let Some(kind) = kind else { return Ok(None) };
         for ty in &types {
             if let (Known::Of(a), Known::Of(b)) = (own, *ty)
@@ -346,7 +352,8 @@ impl PostgresOrder {
         let bounds = [between.low.as_ref().clone(), between.high.as_ref().clone()];
         Ok(match self.compared(&between.expr, &bounds, schema)? {
             Some((expr, bounds)) => {
-                let [low, high] = <[Expr; 2]>::try_from(bounds).map_err(|_| external(SqlError::internal("BETWEEN without bounds")))?;
+                let [low, high] =
+                    <[Expr; 2]>::try_from(bounds).map_err(|_| external(SqlError::internal("BETWEEN without bounds")))?;
                 Transformed::yes(Expr::Between(Between::new(Box::new(expr), between.negated, Box::new(low), Box::new(high))))
             }
             None => Transformed::no(Expr::Between(between)),
@@ -376,7 +383,9 @@ impl PostgresOrder {
 
     fn in_subquery(&self, within: InSubquery, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Ok(match self.keyed_subquery(&within.expr, &within.subquery, schema)? {
-            Some((expr, subquery)) => Transformed::yes(Expr::InSubquery(InSubquery::new(Box::new(expr), subquery, within.negated))),
+            Some((expr, subquery)) => {
+                Transformed::yes(Expr::InSubquery(InSubquery::new(Box::new(expr), subquery, within.negated)))
+            }
             None => Transformed::no(Expr::InSubquery(within)),
         })
     }
@@ -412,8 +421,10 @@ impl PostgresOrder {
         let (Some(Known::Of(ty)), "min" | "max") = (argument, name) else { return Ok(None) };
         if !ty.array && matches!(ty.name, TypeName::Json | TypeName::Jsonb | TypeName::Uuid | TypeName::Bool | TypeName::Bytea) {
             let message = format!("function {name}({}) does not exist", ty.with_modifier(-1).sql_name());
-            return Err(external(SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
-                .hint("No function matches the given name and argument types. You might need to add explicit type casts.")));
+            return Err(external(
+                SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
+                    .hint("No function matches the given name and argument types. You might need to add explicit type casts."),
+            ));
         }
         Ok(keyed(ty).then(|| Arc::clone(if name == "max" { &self.greatest } else { &self.least })))
     }
@@ -461,7 +472,8 @@ impl PostgresOrder {
         let mut args = call.args.into_iter().zip(&types).map(typed);
         let Some(mut best) = args.next() else { return Err(external(SqlError::internal("greatest of nothing"))) };
         for next in args {
-            let wins = Expr::BinaryExpr(BinaryExpr::new(Box::new(self.key_of(next.clone())), op, Box::new(self.key_of(best.clone()))));
+            let wins =
+                Expr::BinaryExpr(BinaryExpr::new(Box::new(self.key_of(next.clone())), op, Box::new(self.key_of(best.clone()))));
             let arms = vec![(Box::new(wins.or(best.clone().is_null())), Box::new(next))];
             best = Expr::Case(Case::new(None, arms, Some(Box::new(best))));
         }
@@ -491,5 +503,7 @@ fn meet(a: PgType, b: PgType) -> bool {
     }
     let text = |t: PgType| is_text(t) || t.name == TypeName::Bpchar;
     let number = |t: PgType| matches!(t.name, Int2 | Int4 | Int8 | Numeric | Float4 | Float8);
-    a.name == b.name || (!a.array && text(PgType { array: false, ..a }) && text(PgType { array: false, ..b })) || (!a.array && number(a) && number(b))
+    a.name == b.name
+        || (!a.array && text(PgType { array: false, ..a }) && text(PgType { array: false, ..b }))
+        || (!a.array && number(a) && number(b))
 }

@@ -21,9 +21,9 @@ use datafusion::logical_expr::{
 use super::ambient::external;
 use super::arithmetic::quotient;
 use super::jsonb::JsonColumn;
-use super::{ordered_set, spread};
 use super::temporal::{out_of_range, scale_interval};
 use super::widened::Widened;
+use super::{ordered_set, spread};
 use crate::error::{SqlError, SqlState};
 use crate::plan::casts::COMPUTED_SCALE;
 use crate::types::encode::Column;

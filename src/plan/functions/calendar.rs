@@ -1,7 +1,9 @@
 //! Dates, times and intervals made from their parts or brought into other parts, and text made of them or read
 //! by a pattern.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Date32Array, Float64Array, IntervalMonthDayNanoArray, Time64MicrosecondArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Float64Array, IntervalMonthDayNanoArray, Time64MicrosecondArray,
+};
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, IntervalMonthDayNano};
 
 use super::ambient::statement;
@@ -299,7 +301,6 @@ fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
 pub fn julian(day: i64) -> i64 {
     day + 2_440_588
 }
-
 
 #[cfg(test)]
 mod tests {

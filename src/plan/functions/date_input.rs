@@ -77,7 +77,8 @@ impl Reader<'_> {
                 "FX" => return Err(SqlError::unsupported("pattern \"FX\" is not supported", "Leave it out.")),
                 word => {
                     // Digits that follow at once belong to the next field.
-                    let next_is_digits = WORDS.iter().any(|w| begins(pattern, w) && !matches!(*w, "AM" | "PM" | "TH" | "MONTH" | "MON"));
+                    let next_is_digits =
+                        WORDS.iter().any(|w| begins(pattern, w) && !matches!(*w, "AM" | "PM" | "TH" | "MONTH" | "MON"));
                     self.field(word, filled && next_is_digits)?;
                     filled = true;
                 }
@@ -115,7 +116,8 @@ impl Reader<'_> {
         if len == 0 {
             let shown: String = self.rest.chars().take(width).collect();
             if shown.is_empty() {
-                return Err(SqlError::new(SqlState::INVALID_DATETIME_FORMAT, "source string too short for \"{name}\" formatting field".replace("{name}", name))
+                let message = format!("source string too short for \"{name}\" formatting field");
+                return Err(SqlError::new(SqlState::INVALID_DATETIME_FORMAT, message)
                     .detail(format!("Field requires {width} characters, but only 0 remain."))
                     .hint("If your source string is not fixed-width, try using the \"FM\" modifier."));
             }
@@ -192,7 +194,7 @@ impl Reader<'_> {
                 self.fields.micros += value * 10i64.pow(6 - len.min(6) as u32);
             }
             "AM" | "PM" => {
-                let word = self.word(&["am.", "pm."], true, word).or_else(|_| self.two("AM", "PM", word))?;
+                let word = self.two("AM", "PM", word)?;
                 self.fields.afternoon = Some(word == 2);
                 self.fields.twelve = true;
             }
@@ -217,9 +219,6 @@ impl Reader<'_> {
             "Q" => drop(self.number(1, fixed, word)?),
             _ => return Err(SqlError::internal("a pattern that is read nowhere")),
         }
-        if begins(self.rest, "th") && matches!(word, "DD" | "DDD") {
-            self.skip(0);
-        }
         Ok(())
     }
 
@@ -239,9 +238,8 @@ impl Reader<'_> {
 
 impl Fields {
     fn finish(self, text: &str) -> Result<(i64, Option<i64>)> {
-        let out_of_range = || {
-            SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""))
-        };
+        let out_of_range =
+            || SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""));
         let mut hour = self.hour;
         if self.twelve {
             match self.afternoon {

@@ -49,7 +49,12 @@ impl AggregateUDFImpl for Extreme {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        Ok(args.input_fields.first().map(|f| Arc::new(f.as_ref().clone().with_name(args.name).with_nullable(true))).into_iter().collect())
+        Ok(args
+            .input_fields
+            .first()
+            .map(|f| Arc::new(f.as_ref().clone().with_name(args.name).with_nullable(true)))
+            .into_iter()
+            .collect())
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {

@@ -4,8 +4,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    ObjectName, OrderByExpr, OrderByOptions, Subscript, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, OrderByExpr,
+    OrderByOptions, Subscript, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
 use super::{arrays, ordered_set, regular};
@@ -206,7 +207,8 @@ fn rows_of(relation: &TableFactor) -> Option<TableFactor> {
         _ => None,
     });
     let args = args.collect::<Option<Vec<Expr>>>()?;
-    let mut alias = alias.clone().unwrap_or_else(|| TableAlias { explicit: true, name: Ident::new(name), columns: vec![], at: None });
+    let mut alias =
+        alias.clone().unwrap_or_else(|| TableAlias { explicit: true, name: Ident::new(name), columns: vec![], at: None });
     // Without names of their own, columns are called as the function's results are, or as the relation.
     let own = if columns.is_empty() { vec![alias.name.value.clone()] } else { columns.iter().map(|c| (*c).to_owned()).collect() };
     for column in own.into_iter().skip(alias.columns.len()) {
@@ -224,7 +226,7 @@ fn rows_of(relation: &TableFactor) -> Option<TableFactor> {
 /// A function that gives rows, in a select list, as the elements of an array.
 fn set_returning(function: &mut Function) -> Option<Expr> {
     let array = match function.name.to_string().to_ascii_lowercase().as_str() {
-        "generate_series" => "generate_series",
+        "generate_series" => arrays::SERIES,
         "jsonb_array_elements" => "pg_jsonb_elements",
         "json_array_elements" => "pg_json_elements",
         "jsonb_array_elements_text" | "json_array_elements_text" => "pg_json_element_texts",

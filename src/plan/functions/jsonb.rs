@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array};
 
-use super::arrays::text_lists;
+use super::arrays::{lists_of, text_lists};
 use super::define::{Call, Function, INT8, JSON, Returns, TEXT, Want};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::encode::Column;
@@ -79,7 +79,9 @@ pub const FUNCTIONS: &[Function] = &[
             Ok(Some(out))
         })
     }),
-    Function::new("pg_jsonb_elements", &[JSON], Returns::Fixed(PgType::JSONB.array_of()), |c| elements(c, "jsonb_array_elements", false)),
+    Function::new("pg_jsonb_elements", &[JSON], Returns::Fixed(PgType::JSONB.array_of()), |c| {
+        elements(c, "jsonb_array_elements", false)
+    }),
     Function::new("pg_json_elements", &[JSON], Returns::Fixed(PgType::new(TypeName::Json).array_of()), |c| {
         elements(c, "json_array_elements", false)
     }),
@@ -92,6 +94,10 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("pg_jsonb_array", &[Want::Any], JSONB_RESULT, json_array),
     Function::new("pg_json_array", &[Want::Any], JSON_RESULT, json_array),
     Function::new("pg_json_keys", &[JSON], Returns::Fixed(PgType::TEXT.array_of()), keys),
+    Function::new("jsonb_path_query", PATH, JSONB_RESULT, no_path)
+        .optional(2)
+        .aliases(&["jsonb_path_query_array", "jsonb_path_query_first"]),
+    Function::new("jsonb_path_exists", PATH, BOOL, no_path).optional(2).aliases(&["jsonb_path_match"]),
     Function::new("jsonb_object", &[Want::Texts, Want::Texts], JSONB_RESULT, |c| object_of(c, true)).optional(1),
     Function::new("json_object", &[Want::Texts, Want::Texts], JSON_RESULT, |c| object_of(c, false)).optional(1),
     Function::new("jsonb_typeof", &[JSON], TEXT_RESULT, |c| c.map_text(|row| Ok(c.json(0, row)?.map(|j| json::kind(&j).name()))))
@@ -113,6 +119,15 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("jsonb_build_array", ANY, JSONB_RESULT, |c| build_array(c, true)).variadic().optional(1).stable(),
     Function::new("json_build_array", ANY, JSON_RESULT, |c| build_array(c, false)).variadic().optional(1).stable(),
 ];
+
+const PATH: &[Want] = &[JSON, TEXT, JSON, Want::Type(TypeName::Bool)];
+
+fn no_path(_: &Call<'_>) -> Result<ArrayRef> {
+    Err(SqlError::unsupported(
+        "SQL/JSON path expressions are not supported",
+        "Use the operators ->, #> and @>, or jsonb_array_elements.",
+    ))
+}
 
 /// A part of the first argument, as JSON.
 fn raw(call: &Call<'_>, part: impl for<'j> Fn(&'j str, &Call<'_>, usize) -> Option<&'j str>) -> Result<ArrayRef> {
@@ -407,7 +422,7 @@ fn strip_text(out: &mut String, text: &str) {
 }
 
 fn elements(call: &Call<'_>, name: &str, as_text: bool) -> Result<ArrayRef> {
-    let lists = text_lists((0..call.rows).map(|row| {
+    let rows = (0..call.rows).map(|row| {
         let Some(json) = call.json(0, row)? else { return Ok(None) };
         let what = match json::kind(&json) {
             Kind::Array => {
@@ -426,9 +441,8 @@ fn elements(call: &Call<'_>, name: &str, as_text: bool) -> Result<ArrayRef> {
             "cannot extract elements from an object".to_owned()
         };
         Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message))
-    }))?;
-    // The elements' type is that of the function's result.
-    datafusion::arrow::compute::cast(&lists, call.returns.data_type()).map_err(|e| SqlError::internal(e.to_string()))
+    });
+    lists_of(rows, call.returns.data_type())
 }
 
 /// JSON values of a list as one JSON array.
@@ -462,7 +476,7 @@ fn keys(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// An object's values, in the order of its members.
 fn values(call: &Call<'_>, as_text: bool) -> Result<ArrayRef> {
-    let lists = text_lists((0..call.rows).map(|row| {
+    let rows = (0..call.rows).map(|row| {
         let Some(json) = call.json(0, row)? else { return Ok(None) };
         if json::kind(&json) != Kind::Object {
             return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "cannot call jsonb_each on a non-object"));
@@ -472,8 +486,8 @@ fn values(call: &Call<'_>, as_text: bool) -> Result<ArrayRef> {
             false => Ok(Some(value.to_owned())),
         };
         json::members(&json).map(one).collect::<Result<Vec<_>>>().map(Some)
-    }))?;
-    datafusion::arrow::compute::cast(&lists, call.returns.data_type()).map_err(|e| SqlError::internal(e.to_string()))
+    });
+    lists_of(rows, call.returns.data_type())
 }
 
 /// An object of texts: names and values in turn, or each in an array of its own.

@@ -40,8 +40,8 @@ pub use ambient::{Ambient, client_error, external};
 pub use session::SERVER_VERSION;
 
 use super::casts::{self, PostgresCasts};
-use super::ordering::PostgresOrder;
 use super::correlated::{self, CorrelatedSubqueries};
+use super::ordering::PostgresOrder;
 use super::type_planner::PostgresTypes;
 use crate::runtime::Entropy;
 
@@ -112,7 +112,11 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 /// Every function that an operator may become, by its name.
 fn operator_functions(functions: &[Arc<ScalarUDF>]) -> Vec<(&'static str, Arc<ScalarUDF>)> {
     const NAMES: &[&str] = &["extract", "starts_with"];
-    let own = [arithmetic::FUNCTIONS, arrays::FUNCTIONS, temporal::FUNCTIONS, jsonb::FUNCTIONS, text::FUNCTIONS, regular::FUNCTIONS].into_iter().flatten().map(|f| f.name);
+    let own =
+        [arithmetic::FUNCTIONS, arrays::FUNCTIONS, temporal::FUNCTIONS, jsonb::FUNCTIONS, text::FUNCTIONS, regular::FUNCTIONS]
+            .into_iter()
+            .flatten()
+            .map(|f| f.name);
     own.chain(NAMES.iter().copied())
         .filter_map(|name| {
             let named = |f: &&Arc<ScalarUDF>| f.name() == name || f.aliases().iter().any(|a| a == name);

@@ -65,9 +65,7 @@ impl NumberPattern {
                 rest = tail;
                 continue;
             }
-            let word = WORDS.iter().find(|w| {
-                rest.get(..w.len()).is_some_and(|r| r == **w || r == w.to_ascii_lowercase())
-            });
+            let word = WORDS.iter().find(|w| rest.get(..w.len()).is_some_and(|r| r == **w || r == w.to_ascii_lowercase()));
             match word {
                 Some(word) => {
                     let upper = rest.starts_with(*word);

@@ -65,14 +65,16 @@ fn divided_field(_: &[PgType], fields: &[DataType], _: &[Option<&ScalarValue>]) 
     if fields.iter().all(number) {
         return Ok(Field::new("div", DataType::Decimal128(38, 0), true));
     }
-    Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, "function div does not exist for these types").hint("Cast the values to numeric."))
+    Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, "function div does not exist for these types")
+        .hint("Cast the values to numeric."))
 }
 
 /// The whole part of a quotient.
 fn div(call: &Call<'_>) -> Result<ArrayRef> {
     let brought = |array: &ArrayRef| match array.data_type() {
         DataType::Decimal128(..) => Ok(Arc::clone(array)),
-        _ => datafusion::arrow::compute::cast(array, &DataType::Decimal128(20, 0)).map_err(|_| SqlError::internal("a number that is none")),
+        _ => datafusion::arrow::compute::cast(array, &DataType::Decimal128(20, 0))
+            .map_err(|_| SqlError::internal("a number that is none")),
     };
     let (a, b) = (brought(&call.args[0])?, brought(&call.args[1])?);
     let (a, b) = (a.as_primitive::<Decimal128Type>(), b.as_primitive::<Decimal128Type>());
@@ -97,7 +99,8 @@ fn width_bucket(call: &Call<'_>) -> Result<ArrayRef> {
     };
     let bad = |message: &str| SqlError::new(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET_FUNCTION, message);
     call.map::<i32, datafusion::arrow::array::Int32Array>(|row| {
-        let (Some(x), Some(low), Some(high), Some(count)) = (value(0, row), value(1, row), value(2, row), call.int4(3, row)) else {
+        let (Some(x), Some(low), Some(high), Some(count)) = (value(0, row), value(1, row), value(2, row), call.int4(3, row))
+        else {
             return Ok(None);
         };
         if count <= 0 {

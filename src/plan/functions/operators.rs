@@ -66,7 +66,8 @@ impl PostgresOperators {
         let (l, r) = (typed(raw.left, left, left_type), typed(raw.right, right, right_type));
         let arrow = |e: &Expr, ty: PgType| e.get_type(schema).unwrap_or_else(|_| ty.arrow());
         let (left_arrow, right_arrow) = (arrow(&l, left_type), arrow(&r, right_type));
-        if let (BinaryOperator::Divide, Expr::Literal(a, _), Expr::Literal(b, _)) = (&raw.op, &l, &r)
+        if raw.op == BinaryOperator::Divide
+            && let (Some(a), Some(b)) = (constant(&l), constant(&r))
             && let Some(quotient) = arithmetic::constant_quotient(a, b)
         {
             return Ok(PlannerResult::Planned(Expr::Literal(quotient, None)));
@@ -270,6 +271,18 @@ impl ExprPlanner for PostgresOperators {
 
     fn plan_extract(&self, args: Vec<Expr>) -> datafusion::common::Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(self.call("extract", args)?))
+    }
+}
+
+/// The value of a literal, whole ones being cast to the integer they are.
+fn constant(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value),
+        Expr::Cast(cast) if cast.field.data_type().is_integer() => match cast.expr.as_ref() {
+            Expr::Literal(value @ ScalarValue::Int64(_), _) => Some(value),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

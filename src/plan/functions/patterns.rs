@@ -12,9 +12,9 @@ const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday",
 
 /// Longest first where one begins another.
 const PATTERNS: &[&str] = &[
-    "SSSSS", "SSSS", "Y,YYY", "HH24", "HH12", "HH", "MI", "SS", "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "AM", "PM", "am",
-    "pm", "A.M.", "P.M.", "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "IDDD", "IW", "ID", "I", "J", "RM", "rm", "BC", "AD", "bc", "ad", "B.C.",
-    "A.D.", "b.c.", "a.d.", "a.m.", "p.m.", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM",
+    "SSSSS", "SSSS", "Y,YYY", "HH24", "HH12", "HH", "MI", "SS", "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "AM", "PM",
+    "am", "pm", "A.M.", "P.M.", "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "IDDD", "IW", "ID", "I", "J", "RM", "rm", "BC",
+    "AD", "bc", "ad", "B.C.", "A.D.", "b.c.", "a.d.", "a.m.", "p.m.", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM",
     "DAY", "Day", "day", "DY", "Dy", "dy", "DDD", "DD", "D", "WW", "W", "Q", "CC", "OF", "TZH", "TZM", "TZ", "tz",
 ];
 
@@ -126,7 +126,10 @@ fn same(text: &str, pattern: &str) -> bool {
 }
 
 fn named(pattern: &str) -> bool {
-    matches!(pattern, "MONTH" | "MON" | "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M." | "BC" | "AD" | "B.C." | "A.D." | "RM" | "TZ")
+    matches!(
+        pattern,
+        "MONTH" | "MON" | "DAY" | "DY" | "AM" | "PM" | "A.M." | "P.M." | "BC" | "AD" | "B.C." | "A.D." | "RM" | "TZ"
+    )
 }
 
 fn field(out: &mut String, pattern: &str, fill: bool, local: i64, offset: Option<i32>, zone: Option<&str>) {
@@ -148,11 +151,7 @@ fn field(out: &mut String, pattern: &str, fill: bool, local: i64, offset: Option
         "US" => number(micros, 6),
         "Y,YYY" => out.push_str(&format!("{},{:03}", year / 1000, year % 1000)),
         "J" => number(day + 2_440_588, 0),
-        "IDDD" => {
-            let (iso_year, week) = iso_week(day);
-            let _ = iso_year;
-            number((week - 1) * 7 + iso_weekday(day), 3);
-        }
+        "IDDD" => number((iso_week(day).1 - 1) * 7 + iso_weekday(day), 3),
         "IYY" => number(i64::from(iso_week(day).0) % 1000, 3),
         "IY" => number(i64::from(iso_week(day).0) % 100, 2),
         "I" => number(i64::from(iso_week(day).0) % 10, 1),

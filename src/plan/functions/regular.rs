@@ -157,7 +157,8 @@ fn invalid(pattern: &str) -> SqlError {
 
 /// PostgreSQL's advanced regular expression in the words of the engine.
 fn translate(pattern: &str) -> Result<String> {
-    let refused = |what: &str| SqlError::unsupported(format!("{what} in regular expressions are not supported"), "Match in several steps.");
+    let refused =
+        |what: &str| SqlError::unsupported(format!("{what} in regular expressions are not supported"), "Match in several steps.");
     let mut out = String::with_capacity(pattern.len() + 8);
     let mut chars = pattern.strip_prefix("***:").unwrap_or(pattern).chars().peekable();
     let mut class = 0;
@@ -171,10 +172,7 @@ fn translate(pattern: &str) -> Result<String> {
                 Some('Z') if class == 0 => out.push_str("\\z"),
                 Some('e') => out.push_str("\\x1b"),
                 Some('B') => out.push_str("\\\\"),
-                Some(d @ '1'..='9') if class == 0 => {
-                    let _ = d;
-                    return Err(refused("back references"));
-                }
+                Some('1'..='9') if class == 0 => return Err(refused("back references")),
                 Some(other) => {
                     out.push('\\');
                     out.push(other);
@@ -346,7 +344,9 @@ fn first_match(call: &Call<'_>) -> Result<ArrayRef> {
         };
         if flags.contains('g') {
             let message = "regexp_match() does not support the \"global\" option";
-            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).hint("Use the regexp_matches function instead."));
+            return Err(
+                SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).hint("Use the regexp_matches function instead.")
+            );
         }
         Ok(cache.get(pattern, flags)?.find(text, 0).map(|groups| groups_of(text, &groups)))
     }))
@@ -443,7 +443,8 @@ fn place(call: &Call<'_>) -> Result<ArrayRef> {
     let mut cache = Cache::default();
     call.map::<i32, Int32Array>(|row| {
         let (Some(text), Some(pattern)) = (call.text(0, row), call.text(1, row)) else { return Ok(None) };
-        let (Some(start), Some(nth), Some(end)) = (number(call, 2, row, 1), number(call, 3, row, 1), number(call, 4, row, 0)) else {
+        let (Some(start), Some(nth), Some(end)) = (number(call, 2, row, 1), number(call, 3, row, 1), number(call, 4, row, 0))
+        else {
             return Ok(None);
         };
         let (Some(flags), Some(group)) = (flags(call, 5, row), number(call, 6, row, 0)) else { return Ok(None) };
@@ -481,7 +482,10 @@ fn similar_source(pattern: &str, escape: Option<char>) -> Result<(String, usize)
                     out.push_str(if marks == 1 { "){1,1}?(" } else { ")(?:" });
                 }
                 Some(other) => out.push_str(&regex::escape(&other.to_string())),
-                None => return Err(SqlError::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape sequence").hint("A pattern cannot end with its escape character.")),
+                None => {
+                    return Err(SqlError::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape sequence")
+                        .hint("A pattern cannot end with its escape character."));
+                }
             }
             continue;
         }

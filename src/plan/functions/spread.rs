@@ -84,9 +84,11 @@ impl AggregateUDFImpl for Spread {
             _ => {
                 let types: Vec<String> = types.iter().map(|t| PgType::of_arrow(t).sql_name()).collect();
                 let message = format!("function {}({}) does not exist", self.name, types.join(", "));
-                Err(external(SqlError::new(SqlState::UNDEFINED_FUNCTION, message).hint(
-                    "No function matches the given name and argument types. You might need to add explicit type casts.",
-                )))
+                Err(external(
+                    SqlError::new(SqlState::UNDEFINED_FUNCTION, message).hint(
+                        "No function matches the given name and argument types. You might need to add explicit type casts.",
+                    ),
+                ))
             }
         }
     }

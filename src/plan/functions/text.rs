@@ -145,7 +145,10 @@ fn formatted(pattern: &str, value: impl Fn(usize) -> Result<Option<String>>) -> 
             ('L', text) => text.map_or_else(|| "NULL".to_owned(), |t| quote_literal(&t)),
             ('I', Some(text)) => quote_ident(&text),
             ('I', None) => {
-                return Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "null values cannot be formatted as an SQL identifier"));
+                return Err(SqlError::new(
+                    SqlState::NULL_VALUE_NOT_ALLOWED,
+                    "null values cannot be formatted as an SQL identifier",
+                ));
             }
             (other, _) => return Err(bad(&format!("unrecognized format() type specifier \"{other}\""))),
         };
