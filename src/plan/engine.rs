@@ -25,7 +25,7 @@ use super::point::PointRead;
 use super::query::{self, PlannedQuery};
 use super::scan::BATCH_ROWS;
 use super::worker::Worker;
-use super::{DefaultScope, SchemaAt, StatementContext, constant, explain, functions, output};
+use super::{CatalogueCache, DefaultScope, SchemaAt, StatementContext, catalog, constant, explain, functions, output};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
 use crate::runtime::SystemEntropy;
@@ -46,6 +46,7 @@ pub struct EngineConfig {
 /// Everything that plans and runs statements; one per server.
 pub struct Engine {
     base: SessionState,
+    catalogues: CatalogueCache,
     worker: Worker,
 }
 
@@ -174,7 +175,13 @@ impl Engine {
             .with_runtime_env(runtime)
             .with_default_features();
         let builder = functions::install(builder, Arc::new(SystemEntropy));
-        Ok(Arc::new(Self { base: builder.build(), worker: Worker::new(config.partitions)? }))
+        let worker = Worker::new(config.partitions)?;
+        Ok(Arc::new(Self { base: builder.build(), catalogues: CatalogueCache::default(), worker }))
+    }
+
+    /// Where the server keeps its catalogues: for the surroundings of every statement.
+    pub fn catalogues(&self) -> CatalogueCache {
+        self.catalogues.clone()
     }
 
     /// Analyses a Query, Insert, Update, Delete or Explain. `declared` are the parameter types that the client gave.
@@ -216,6 +223,7 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Execution> {
         let analysed = self.current(ctx, prepared).await?;
+        let parameters = catalog::names::resolved(ctx, &prepared.parameters, parameters)?;
         if let Work::Modify(modify) = &analysed.work
             && modify.is_compiled()
         {
@@ -238,7 +246,7 @@ impl Engine {
                     Work::Query(query) => {
                         let plan = run.physical(&query.plan, parameters).await?;
                         let rows = engine.worker.stream(run.ctx.cancel.clone(), plan, run.state.task_ctx())?;
-                        let batches = output::conformed(&query.columns, rows);
+                        let batches = output::conformed(&run.ctx, &query.columns, rows);
                         Ok(Execution::Rows(RowStream { columns: Arc::clone(&query.columns), batches }))
                     }
                     Work::Modify(modify) => {

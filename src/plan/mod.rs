@@ -3,6 +3,7 @@
 //! Names no concrete store and no socket; reads and writes go through `history`.
 
 pub mod casts;
+pub mod catalog;
 mod columns;
 mod constant;
 pub mod context;
@@ -32,7 +33,11 @@ pub mod type_planner;
 mod wildcards;
 mod worker;
 
-pub use context::{Authorities, DefaultScope, Notices, SchemaAt, SequenceValues, SettingsAccess, StatementContext};
+pub use catalog::CatalogueCache;
+pub use context::{
+    Authorities, CursorFacts, DatabaseFacts, DefaultScope, Notices, PreparedFacts, SchemaAt, SequenceValues, ServerView,
+    SessionFacts, SettingFacts, SettingsAccess, StatementContext,
+};
 pub use diagnose::{diagnose, located};
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
 

@@ -10,6 +10,7 @@ mod prepared;
 pub mod reply;
 mod retry;
 mod roles;
+mod server_view;
 pub mod settings;
 mod start;
 mod transaction;
