@@ -21,6 +21,7 @@ mod rows;
 mod server;
 mod spec;
 mod state;
+pub mod tableoid;
 mod types;
 mod view;
 
@@ -44,6 +45,10 @@ pub struct CatalogueRelation(&'static Spec);
 impl CatalogueRelation {
     pub fn of_name(schema: &str, name: &str) -> Option<Self> {
         spec::find(schema, name).map(Self)
+    }
+
+    pub fn oid(self) -> Oid {
+        self.0.oid
     }
 
     pub fn provider(self) -> Arc<dyn TableProvider> {

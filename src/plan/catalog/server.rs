@@ -119,12 +119,12 @@ pub fn activity(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) 
 pub fn prepared_statements(ctx: &StatementContext, _: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let columns = ["name", "statement", "prepare_time", "parameter_types", "from_sql", "generic_plans", "custom_plans"];
     let mut rows = Rows::new(spec, &columns);
-    for s in ctx.server.prepared_statements() {
-        let types: Vec<i64> = s.parameters.iter().map(|oid| i64::from(*oid)).collect();
+    for (name, s) in &ctx.objects.lock().prepared {
+        let types: Vec<i64> = s.parameters.iter().map(|ty| i64::from(ty.oid())).collect();
         rows.push(&[
-            (&s.name).into(),
+            name.into(),
             (&s.statement).into(),
-            s.prepared.micros().into(),
+            s.prepared_at.micros().into(),
             types.into(),
             s.from_sql.into(),
             0.into(),
@@ -137,14 +137,14 @@ pub fn prepared_statements(ctx: &StatementContext, _: &Catalogue, spec: &'static
 pub fn cursors(ctx: &StatementContext, _: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let columns = ["name", "statement", "is_holdable", "is_binary", "is_scrollable", "creation_time"];
     let mut rows = Rows::new(spec, &columns);
-    for c in ctx.server.cursors() {
+    for (name, c) in &ctx.objects.lock().cursors {
         rows.push(&[
-            (&c.name).into(),
+            name.into(),
             (&c.statement).into(),
             c.holdable.into(),
             c.binary.into(),
             c.scrollable.into(),
-            c.created.micros().into(),
+            c.created_at.micros().into(),
         ]);
     }
     rows.finish()

@@ -112,6 +112,9 @@ pub fn display(state: &Catalogue, path: &[String], oid: Oid, modifier: i32) -> O
     if let Some(ty) = PgType::from_oid(oid) {
         return Some(ty.with_modifier(modifier).sql_name());
     }
+    if let Some(name) = standard_name(oid) {
+        return Some(name.to_owned());
+    }
     if let Some(element) = fixed(oid).filter(|f| f.category == "A" && f.element != 0).map(|f| f.element) {
         return display(state, path, element, modifier).map(|name| name + "[]");
     }
@@ -121,6 +124,16 @@ pub fn display(state: &Catalogue, path: &[String], oid: Oid, modifier: i32) -> O
     let Qualified { schema, name } = name(state, oid)?;
     let visible = schema == "pg_catalog" || path.contains(&schema);
     Some(if visible { quote_ident(&name) } else { format!("{}.{}", quote_ident(&schema), quote_ident(&name)) })
+}
+
+/// Types that we have no values of, by SQL's names for them.
+fn standard_name(oid: Oid) -> Option<&'static str> {
+    match oid {
+        1266 => Some("time with time zone"),
+        1560 => Some("bit"),
+        1562 => Some("bit varying"),
+        _ => None,
+    }
 }
 
 fn array_name(element: &str) -> String {

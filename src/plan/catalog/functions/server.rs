@@ -32,6 +32,9 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("pg_char_to_encoding", &[TEXT], INT4_RESULT, |c| {
         c.map::<i32, Int32Array>(|row| Ok(c.text(0, row).map(encoding_number)))
     }),
+    Function::new("getdatabaseencoding", &[], NAME, |c| {
+        Ok(Arc::new(datafusion::arrow::array::StringArray::from(vec!["UTF8"; c.rows])))
+    }),
     Function::new("pg_my_temp_schema", &[], OID, |c| Ok(Arc::new(Int64Array::from_value(0, c.rows)))).stable(),
     Function::new("pg_is_other_temp_schema", &[INT8], BOOL, no).stable(),
     Function::new("pg_is_in_recovery", &[], BOOL, no).stable(),
