@@ -70,6 +70,9 @@ impl VisitorMut for Forms {
                 *expr = if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(similar) } } else { similar };
             }
             Expr::CompoundFieldAccess { access_chain, .. } => access_chain.iter_mut().for_each(bounds),
+            Expr::Collate { expr: inner, collation } if orders_by_bytes(collation) => {
+                *expr = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+            }
             Expr::Interval(interval) => {
                 if let Some(cast) = interval_cast(interval) {
                     *expr = cast;
@@ -239,6 +242,12 @@ fn set_returning(function: &mut Function) -> Option<Expr> {
     let mut inner = function.clone();
     inner.name = ObjectName::from(vec![Ident::new(array)]);
     Some(call("unnest", [Expr::Function(inner)]))
+}
+
+/// Text is ordered by its bytes: what these collations say, the default one too.
+fn orders_by_bytes(collation: &ObjectName) -> bool {
+    let name = collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str());
+    matches!(name, Some("default" | "C" | "POSIX" | "ucs_basic"))
 }
 
 /// `nextval('s'::regclass)` names the sequence by its text, as `nextval('s')` does.
