@@ -35,8 +35,8 @@ mod wildcards;
 mod worker;
 
 pub use context::{
-    Authorities, CursorInfo, DefaultScope, Message, Messages, Notices, PreparedInfo, SchemaAt, SequenceValues, SessionObjects,
-    SettingsAccess, StatementContext,
+    AdvisoryKey, AdvisoryLocks, Authorities, CursorInfo, DefaultScope, Message, Messages, Notices, PreparedInfo, SchemaAt,
+    SequenceValues, SessionObjects, SettingsAccess, StatementContext,
 };
 pub use diagnose::diagnose;
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
