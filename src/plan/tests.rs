@@ -117,6 +117,7 @@ impl World {
             notices: Notices::default(),
             sequences: Default::default(),
             messages: Default::default(),
+            advisory: std::sync::Arc::new(crate::plan::context::Unlocked),
             objects: Default::default(),
             held: Default::default(),
             cancel: Cancel::new(),

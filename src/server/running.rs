@@ -114,6 +114,7 @@ impl Opened {
             clock: settings.clock.clone(),
             entropy: settings.entropy.clone(),
             channels: Arc::default(),
+            locks: Arc::default(),
             turns: Arc::default(),
             defaults: Arc::new([("statement_timeout".to_owned(), settings.limits.statement_timeout_ms.to_string())]),
         };

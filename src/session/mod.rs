@@ -7,6 +7,8 @@ mod copy;
 mod cursors;
 mod ddl;
 mod dispatch;
+mod locking;
+mod locks;
 mod notify;
 mod prepared;
 pub mod reply;
@@ -22,6 +24,7 @@ mod utility;
 #[cfg(test)]
 mod tests;
 
+pub use locks::LockTables;
 pub use notify::{Channels, Notification};
 pub use reply::{CopyInSink, Reply, StatementDescription, TransactionStatus};
 pub use retry::Turns;
@@ -40,6 +43,8 @@ use crate::runtime::{Cancel, Clock, Entropy, cancel::Reason};
 use crate::sql::Parsed;
 use crate::types::{Oid, zone::Zone};
 use cursors::Cursor;
+use locking::Advisory;
+use locks::Owner;
 use notify::Mailbox;
 use prepared::{Portal, PreparedStatement};
 use settings::{NoticeFloor, Settings};
@@ -66,6 +71,8 @@ pub struct Shared {
     pub entropy: Arc<dyn Entropy>,
     /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
     pub turns: Arc<Turns>,
+    /// Who has locked what; start with `LockTables::default()`.
+    pub locks: Arc<LockTables>,
     /// Who listens to what; start with `Channels::default()`.
     pub channels: Arc<Channels>,
     /// Settings that every session starts with, before those of its role: the server's configuration.
@@ -96,6 +103,8 @@ pub struct Session {
     /// What the open transaction sends when it commits.
     messages: Messages,
     mailbox: Mailbox,
+    locks: Arc<Owner>,
+    advisory: Arc<Advisory>,
     /// What the catalogue shows of this session.
     objects: Arc<Mutex<SessionObjects>>,
 }
@@ -282,6 +291,7 @@ impl Session {
         self.forget(false);
         self.statements.clear();
         self.cursors.clear();
+        self.advisory.give_back_all();
     }
 
     fn start_timer(&mut self) {

@@ -66,6 +66,10 @@ pub(super) struct Portal {
 }
 
 impl PreparedStatement {
+    pub fn parameters(&self) -> &[PgType] {
+        &self.parameters
+    }
+
     pub fn description(&self) -> StatementDescription {
         StatementDescription { parameters: self.parameters.iter().map(|ty| ty.oid()).collect(), columns: self.columns.clone() }
     }
@@ -284,6 +288,11 @@ impl Session {
         let mut values = Vec::with_capacity(arguments.len());
         for (argument, ty) in arguments.iter().zip(&kept.parameters) {
             values.push(self.shared.engine.evaluate(&ctx, argument, *ty).await?);
+        }
+        if let Statement::Query(query) = statement
+            && !query.locks.is_empty()
+        {
+            return self.select_locking(query, &kept.parameters, &values, &[]).await;
         }
         let prepared = self.plan_kept(&ctx, &kept).await?;
         self.run_prepared(&ctx, statement, &prepared, values, &[]).await

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::as_of::AsOf;
+use super::locking::Advisory;
 use super::notify::Mailbox;
 use super::settings::{Checks, Settings, Source};
 use super::{Session, SessionStart, Shared, Timer};
@@ -26,6 +27,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
     let settings = Arc::new(Settings::new(Arc::new(checks)));
     settings.fix("session_authorization", &start.user);
     let mailbox = Mailbox::new(Arc::clone(&shared.channels), database.name());
+    let locks = Arc::new(shared.locks.owner(database.name()));
     let session = Session {
         shared,
         database,
@@ -45,6 +47,8 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         born_before: 0,
         messages: Default::default(),
         mailbox,
+        advisory: Arc::new(Advisory::new(Arc::clone(&locks))),
+        locks,
         objects: Default::default(),
     };
     session.apply(&role, pinned.as_deref(), &startup_settings(&start.parameters)?)?;

@@ -65,6 +65,7 @@ impl World {
             entropy,
             turns: Arc::default(),
             channels: Arc::default(),
+            locks: Arc::default(),
             defaults: Arc::default(),
         };
         Self { shared, clock }

@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 
 use super::as_of::AsOf;
+use super::locking::TransactionLocks;
+use super::locks::Wait;
 use super::savepoints::Named;
 use super::{Reply, Session, TransactionStatus};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
@@ -43,6 +45,8 @@ pub(super) struct State {
     pub comment: Option<String>,
     /// Places to go back to, the innermost last.
     pub savepoints: Vec<Named>,
+    /// What it has locked, until it ends.
+    pub locks: TransactionLocks,
     /// Memory that own writes take.
     pub held: Option<Held>,
 }
@@ -315,7 +319,20 @@ impl Session {
             self.forget(true);
             return Ok(None);
         };
-        match self.database.commit(transaction).await {
+        let wait = Wait::Up(self.settings.effective().lock_timeout);
+        let pass = match transaction.is_empty() {
+            true => None,
+            false => match self.locks.pass(&transaction, wait, &self.cancel).await {
+                Ok(pass) => Some(pass),
+                Err(error) => {
+                    self.forget(false);
+                    return Err(error);
+                }
+            },
+        };
+        let committed = self.database.commit(transaction).await;
+        drop(pass);
+        match committed {
             Ok(stamp) => {
                 self.forget(true);
                 Ok(stamp)

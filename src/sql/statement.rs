@@ -213,6 +213,7 @@ pub struct CopyOptions {
 #[derive(Clone, Debug)]
 pub enum Ddl {
     CreateTable(CreateTable),
+    CreateTableAs(CreateTableAs),
     AlterTable {
         name: Name,
         if_exists: bool,
@@ -308,6 +309,17 @@ pub struct CreateTable {
     pub columns: Vec<ColumnSpec>,
     /// Table constraints and those written at columns, in order.
     pub constraints: Vec<ConstraintSpec>,
+}
+
+/// CREATE TABLE … AS, and SELECT … INTO.
+#[derive(Clone, Debug)]
+pub struct CreateTableAs {
+    pub name: Name,
+    pub if_not_exists: bool,
+    /// Names for the first columns.
+    pub columns: Vec<String>,
+    pub query: Box<ast::Query>,
+    pub with_data: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 //!
 //! A function of DataFusion that bears a PostgreSQL name and answers otherwise is replaced here, or refused.
 
+mod advisory;
 mod aggregate;
 pub mod ambient;
 mod arithmetic;
@@ -92,6 +93,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
         text::FUNCTIONS,
         regular::FUNCTIONS,
         session::FUNCTIONS,
+        advisory::FUNCTIONS,
         jsonb::FUNCTIONS,
         strings::FUNCTIONS,
         numeric::FUNCTIONS,

@@ -55,8 +55,6 @@ pub const FUNCTIONS: &[Function] = &[
     #[cfg(test)]
     Function::new("panic_on_purpose", &[INT8], Returns::Fixed(PgType::BOOL), |_| panic!("on purpose")).volatile(),
     Function::new("pg_notify", &[TEXT, TEXT], Returns::of(TypeName::Void), pg_notify).volatile(),
-    Function::new("pg_advisory_unlock_all", &[], Returns::of(TypeName::Text), |c| constant(c, |_| Ok(Some(String::new()))))
-        .volatile(),
 ];
 
 /// One text of the statement, for every row.

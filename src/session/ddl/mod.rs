@@ -5,6 +5,7 @@
 
 mod alter;
 mod column;
+mod create_as;
 mod database;
 mod drop;
 mod grant;
@@ -42,6 +43,7 @@ struct Change {
 impl Session {
     pub(super) async fn define(&mut self, ddl: &Ddl) -> Result<Reply> {
         let tag = match ddl {
+            Ddl::CreateTableAs(create) => return self.create_table_as(create).await,
             Ddl::CreateDatabase { .. }
             | Ddl::Drop { kind: ObjectKind::Database, .. }
             | Ddl::Drop { kind: ObjectKind::Role, .. }
@@ -85,8 +87,12 @@ impl Session {
             Ddl::RenameIndex { name, to } => change.rename_index(name, to)?,
             Ddl::RenameSequence { name, to } => change.rename_sequence(name, to)?,
             Ddl::RenameSchema { name, to } => change.rename_schema(name, to)?,
-            Ddl::CreateRole { .. } | Ddl::AlterRole { .. } | Ddl::AlterRoleSet { .. } | Ddl::CreateDatabase { .. } => {
-                return Err(SqlError::internal("a statement about the cluster went astray"));
+            Ddl::CreateTableAs(_)
+            | Ddl::CreateRole { .. }
+            | Ddl::AlterRole { .. }
+            | Ddl::AlterRoleSet { .. }
+            | Ddl::CreateDatabase { .. } => {
+                return Err(SqlError::internal("a statement of another kind went astray"));
             }
         }
         change.apply()?;

@@ -27,6 +27,7 @@ pub fn context(database: Arc<Database>) -> StatementContext {
         notices: Notices::default(),
         sequences: Default::default(),
         messages: Default::default(),
+        advisory: std::sync::Arc::new(crate::plan::context::Unlocked),
         objects: Default::default(),
         held: Default::default(),
         cancel: Cancel::new(),
