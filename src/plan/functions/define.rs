@@ -299,9 +299,17 @@ impl ScalarUDFImpl for Defined {
         let call = Call { args: arrays, types, rows, returns: args.return_field, options: &args.config_options };
         let result = (self.function.body)(&call).map_err(external)?;
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            return Ok(ColumnarValue::Scalar(scalar_at(&result, 0)?));
         }
         Ok(ColumnarValue::Array(result))
+    }
+}
+
+/// A value of an array. A list keeps the type that its elements say they have, which DataFusion's own way drops.
+pub fn scalar_at(array: &ArrayRef, row: usize) -> datafusion::common::Result<ScalarValue> {
+    match array.as_list_opt::<i32>() {
+        Some(lists) => Ok(ScalarValue::List(Arc::new(lists.slice(row, 1)))),
+        None => ScalarValue::try_from_array(array, row),
     }
 }
 

@@ -28,9 +28,11 @@ use datafusion::prelude::SessionConfig;
 
 pub use ambient::{Ambient, client_error, external};
 pub use session::SERVER_VERSION;
+pub use temporal::plus_interval;
 
 use super::casts::{self, PostgresCasts};
 use super::correlated::{self, CorrelatedSubqueries};
+use super::set_returning;
 use super::type_planner::PostgresTypes;
 use crate::runtime::Entropy;
 
@@ -67,6 +69,7 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
         .with_expr_planners(planners)
         .with_type_planner(Arc::new(PostgresTypes))
         .with_analyzer_rules(rules)
+        .with_optimizer_rules(widened::optimizer_rules())
 }
 
 /// Our scalar functions; each takes the place of DataFusion's of the same name.
@@ -83,6 +86,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
     let mut functions: Vec<Arc<ScalarUDF>> = tables.into_iter().flatten().map(|f| f.clone().udf()).collect();
     functions.push(casts::function().udf());
     functions.push(correlated::array_function());
+    functions.extend(set_returning::functions());
     functions.push(strings::random_uuid(entropy));
     functions
 }
