@@ -29,14 +29,18 @@ pub mod point;
 mod pushdown;
 mod query;
 mod relations;
+mod resolution;
 pub mod rows;
 mod scan;
 mod scope;
 mod select_forms;
 mod select_literals;
+mod set_operations;
+mod set_returning;
 mod system;
 mod table;
 pub mod type_planner;
+mod using;
 mod wildcards;
 mod worker;
 

@@ -332,22 +332,12 @@ fn refused_query(query: &ast::Query, depth: usize, locks: bool) -> Option<SqlErr
 }
 
 fn refused_factor(factor: &TableFactor) -> Option<SqlError> {
-    if let TableFactor::Function { with_ordinality: true, .. } = factor {
-        return Some(ordinality_refused());
-    }
-    let TableFactor::Table { sample, with_hints, index_hints, partitions, json_path, with_ordinality, .. } = factor else {
+    let TableFactor::Table { sample, with_hints, index_hints, partitions, json_path, .. } = factor else {
         return None;
     };
     if sample.is_some() {
         return Some(SqlError::unsupported("TABLESAMPLE is not supported", "Filter with WHERE random() < fraction."));
     }
-    if *with_ordinality {
-        return Some(ordinality_refused());
-    }
     let foreign = !with_hints.is_empty() || !index_hints.is_empty() || !partitions.is_empty() || json_path.is_some();
     foreign.then(|| SqlError::syntax("syntax error: not a PostgreSQL table reference"))
-}
-
-fn ordinality_refused() -> SqlError {
-    SqlError::unsupported("WITH ORDINALITY is not supported", "Use row_number() OVER () in a subquery.")
 }

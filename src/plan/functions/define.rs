@@ -309,12 +309,7 @@ impl ScalarUDFImpl for Defined {
         let call = Call { args: arrays, types, rows, returns: args.return_field, options: &args.config_options };
         let result = (self.function.body)(&call).map_err(external)?;
         if constant {
-            // A scalar taken out of a list array would lose what the field says of its elements.
-            let value = match result.as_list_opt::<i32>() {
-                Some(lists) => ScalarValue::List(Arc::new(lists.slice(0, 1))),
-                None => ScalarValue::try_from_array(&result, 0)?,
-            };
-            return Ok(ColumnarValue::Scalar(value));
+            return Ok(ColumnarValue::Scalar(scalar_at(&result, 0)?));
         }
         Ok(ColumnarValue::Array(result))
     }
@@ -355,6 +350,14 @@ fn common_element(wants: &[Want], args: &[DataType]) -> Option<FieldRef> {
         }
     }
     common.or_else(|| Some(Arc::new(PgType::TEXT.field("item", true))))
+}
+
+/// A value of an array. A list keeps the type that its elements say they have, which DataFusion's own way drops.
+pub fn scalar_at(array: &ArrayRef, row: usize) -> datafusion::common::Result<ScalarValue> {
+    match array.as_list_opt::<i32>() {
+        Some(lists) => Ok(ScalarValue::List(Arc::new(lists.slice(row, 1)))),
+        None => ScalarValue::try_from_array(array, row),
+    }
 }
 
 /// Whether PostgreSQL would cast an argument so by itself: text literals to anything, numbers upwards.

@@ -39,10 +39,12 @@ use datafusion::prelude::SessionConfig;
 
 pub use ambient::{Ambient, client_error, external};
 pub use session::SERVER_VERSION;
+pub use temporal::plus_interval;
 
 use super::casts::{self, PostgresCasts};
 use super::correlated::{self, CorrelatedSubqueries};
 use super::ordering::PostgresOrder;
+use super::set_returning;
 use super::type_planner::PostgresTypes;
 use crate::runtime::Entropy;
 
@@ -80,6 +82,7 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
         .with_expr_planners(planners)
         .with_type_planner(Arc::new(PostgresTypes))
         .with_analyzer_rules(rules)
+        .with_optimizer_rules(widened::optimizer_rules())
 }
 
 /// Our scalar functions; each takes the place of DataFusion's of the same name.
@@ -103,6 +106,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
     functions.push(casts::function().udf());
     functions.push(order_key::function().udf());
     functions.push(correlated::array_function());
+    functions.extend(set_returning::functions());
     functions.push(strings::random_uuid(entropy));
     functions
 }
