@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    ObjectName, Value, VisitMut, VisitorMut,
+    BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, Interval, ObjectName, Value, VisitMut, VisitorMut,
 };
 
 /// Rewrites every expression inside, before it is planned.
@@ -28,6 +28,9 @@ impl VisitorMut for Forms {
             Expr::Collate { expr: inner, collation } if orders_by_bytes(collation) => {
                 *expr = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
             }
+            Expr::Case { operand: operand @ Some(_), conditions, .. } if conditions.iter().any(|c| is_text(&c.condition)) => {
+                compare_with_operand(operand, conditions);
+            }
             Expr::Interval(interval) => {
                 if let Some(cast) = interval_cast(interval) {
                     *expr = cast;
@@ -36,6 +39,19 @@ impl VisitorMut for Forms {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+fn is_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)))
+}
+
+/// `CASE x WHEN 't'` as `CASE WHEN x = 't'`, so that the text takes the type of what it is compared with.
+fn compare_with_operand(operand: &mut Option<Box<Expr>>, conditions: &mut [CaseWhen]) {
+    let Some(compared) = operand.take() else { return };
+    for when in conditions {
+        let value = std::mem::replace(&mut when.condition, Expr::value(Value::Null));
+        when.condition = Expr::BinaryOp { left: compared.clone(), op: BinaryOperator::Eq, right: Box::new(value) };
     }
 }
 
