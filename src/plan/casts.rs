@@ -69,6 +69,11 @@ fn target(_: &[PgType], values: &[Option<&ScalarValue>]) -> Result<PgType> {
 
 fn run(call: &Call<'_>) -> Result<ArrayRef> {
     let (array, from, to) = (&call.args[0], call.types[0], PgType::of_field(&call.returns));
+    // A vector of the catalogue is an array when it is made something else.
+    let from = match from.name.vector_of() {
+        Some(element) if to != from && !is_text(to) => PgType::new(element).array_of(),
+        _ => from,
+    };
     if from.name.is_reg() && is_text(to.element()) {
         let ctx = statement(call.options)?;
         let (catalogue, path) = (ctx.catalogue(), ctx.effective_path());

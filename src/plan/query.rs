@@ -125,6 +125,7 @@ impl<'a> Planner<'a> {
         let mut planning = planning(ctx, state, vec![]);
         let expanded = expand::expand(&planning, query)?;
         super::catalog::tableoid::resolve(&planning, query);
+        wildcards::qualify(query);
         check_locks(ctx, query, expanded.clauses)?;
         wildcards::rename_inner_repeats(query);
         using::rewrite(&planning, query)?;

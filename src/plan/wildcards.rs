@@ -29,6 +29,34 @@ pub fn hide(planning: &Planning, named: &[SystemColumn], query: &mut Query) -> R
     }
 }
 
+/// `t.*` of a relation that FROM names with its schema and without an alias takes the schema too.
+pub fn qualify(query: &mut Query) {
+    struct Qualify;
+    impl VisitorMut for Qualify {
+        type Break = ();
+        fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+            let mut names = Vec::new();
+            for from in &select.from {
+                let factors = std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
+                names.extend(factors.filter_map(|factor| match factor {
+                    TableFactor::Table { name, alias: None, args: None, .. } if name.0.len() > 1 => Some(name.clone()),
+                    _ => None,
+                }));
+            }
+            for item in &mut select.projection {
+                if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) = item
+                    && let Some((None, table)) = split(name)
+                    && let Some(full) = names.iter().find(|full| split(full).is_some_and(|(_, last)| last == table))
+                {
+                    *name = full.clone();
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = query.visit(&mut Qualify);
+}
+
 struct Hide<'a> {
     planning: &'a Planning,
     named: &'a [SystemColumn],

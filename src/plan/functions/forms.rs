@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
+    AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, OrderByExpr,
     OrderByOptions, Subscript, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
@@ -72,6 +72,9 @@ impl VisitorMut for Forms {
             Expr::CompoundFieldAccess { access_chain, .. } => access_chain.iter_mut().for_each(bounds),
             Expr::Collate { expr: inner, collation } if orders_by_bytes(collation) => {
                 *expr = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+            }
+            Expr::Case { operand: operand @ Some(_), conditions, .. } if conditions.iter().any(|c| is_text(&c.condition)) => {
+                compare_with_operand(operand, conditions);
             }
             Expr::Interval(interval) => {
                 if let Some(cast) = interval_cast(interval) {
@@ -242,6 +245,19 @@ fn set_returning(function: &mut Function) -> Option<Expr> {
     let mut inner = function.clone();
     inner.name = ObjectName::from(vec![Ident::new(array)]);
     Some(call("unnest", [Expr::Function(inner)]))
+}
+
+fn is_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)))
+}
+
+/// `CASE x WHEN 't'` as `CASE WHEN x = 't'`, so that the text takes the type of what it is compared with.
+fn compare_with_operand(operand: &mut Option<Box<Expr>>, conditions: &mut [CaseWhen]) {
+    let Some(compared) = operand.take() else { return };
+    for when in conditions {
+        let value = std::mem::replace(&mut when.condition, Expr::value(Value::Null));
+        when.condition = Expr::BinaryOp { left: compared.clone(), op: BinaryOperator::Eq, right: Box::new(value) };
+    }
 }
 
 /// Text is ordered by its bytes: what these collations say, the default one too.

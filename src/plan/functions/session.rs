@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, NullArray, StringArray};
-use datafusion::common::ScalarValue;
+use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, ListBuilder, NullArray, StringArray, StringBuilder};
+use datafusion::arrow::datatypes::DataType;
 
 use super::ambient::statement;
 use super::define::{Call, Function, INT8, Returns, TEXT, Want};
@@ -107,14 +107,15 @@ fn pg_notify(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn schemas(call: &Call<'_>) -> Result<ArrayRef> {
     let path = &statement(call.options)?.search_path;
-    let lists = (0..call.rows).map(|row| {
-        let implicit = (call.bool(0, row) == Some(true)).then_some("pg_catalog");
-        let names = implicit.into_iter().chain(path.iter().map(String::as_str));
-        let values = names.map(|n| ScalarValue::Utf8(Some(n.to_owned()))).collect();
-        crate::types::text::list_of(PgType::new(TypeName::Name).array_of(), values)
-    });
-    let lists = lists.collect::<Result<Vec<_>>>()?;
-    ScalarValue::iter_to_array(lists).map_err(|_| SqlError::internal("schemas without an array form"))
+    let DataType::List(item) = call.returns.data_type() else {
+        return Err(SqlError::internal("schemas without an array form"));
+    };
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(Arc::clone(item));
+    for row in 0..call.rows {
+        let implicit = (call.bool(0, row) == Some(true) && !path.iter().any(|s| s == "pg_catalog")).then_some("pg_catalog");
+        lists.append_value(implicit.into_iter().chain(path.iter().map(String::as_str)).map(Some));
+    }
+    Ok(Arc::new(lists.finish()))
 }
 
 /// The sequence of a name as `nextval` takes it: quoted or not, with its schema or by the search path.
