@@ -34,7 +34,7 @@ mod worker;
 
 pub use context::{Authorities, DefaultScope, Notices, SchemaAt, SequenceValues, SettingsAccess, StatementContext};
 pub use diagnose::{diagnose, located};
-pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
+pub use engine::{Engine, EngineConfig, Execution, Pattern, Prepared, ResultColumn, RowStream};
 
 #[cfg(test)]
 mod tests;

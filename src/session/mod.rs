@@ -7,6 +7,7 @@ mod copy;
 mod ddl;
 mod dispatch;
 mod prepared;
+mod recall;
 pub mod reply;
 mod retry;
 mod roles;
@@ -79,6 +80,7 @@ pub struct Session {
     transaction: State,
     statements: HashMap<String, Arc<PreparedStatement>>,
     portals: HashMap<String, Portal>,
+    recall: recall::Recall,
 }
 
 /// Cancels a statement when its time is over; stopped when dropped.

@@ -38,6 +38,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         transaction: Default::default(),
         statements: Default::default(),
         portals: Default::default(),
+        recall: Default::default(),
     };
     session.apply(&role, pinned.as_deref(), &startup_settings(&start.parameters)?)?;
     Ok(session)

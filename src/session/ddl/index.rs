@@ -92,10 +92,7 @@ impl Change {
         entries.dedup();
         let mut transaction = self.ctx.transaction.lock();
         if let Some(writes) = transaction.writes.get_mut(&table.id) {
-            let writes = Arc::make_mut(writes);
-            for (payload, of_row) in writes.rows.values_mut().filter_map(|row| row.state.as_mut()) {
-                of_row.extend(reader.read(&[payload.as_ref()])?);
-            }
+            Arc::make_mut(writes).add_entries(|payload| reader.read(&[payload]))?;
         }
         transaction.backfill.push(IndexBackfill { table: table.id, seen: snapshot.commit, entries });
         Ok(())
