@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::savepoint::Undo;
 use super::{Catalog, HistoryError, definition};
 use crate::store::{CatalogChange, IndexBackfill, IndexEntry};
 use crate::versions::{CommitNo, Context, IndexId, ItemKey, Snapshot, TableId, Timestamp, VersionNo};
@@ -58,6 +59,7 @@ pub struct Transaction {
     pub time: Option<Timestamp>,
     /// Definitions at the snapshot.
     pub(super) base_catalog: Arc<Catalog>,
+    pub(super) undo: Undo,
 }
 
 impl Transaction {
@@ -72,6 +74,7 @@ impl Transaction {
             writes: BTreeMap::new(),
             context,
             time: None,
+            undo: Undo::default(),
         }
     }
 
@@ -79,7 +82,8 @@ impl Transaction {
     /// counts only at the transaction's first change of the item. Whether the item may be created or
     /// replaced is for the caller to know.
     pub fn write(&mut self, table: TableId, key: ItemKey, base: Option<Base>, payload: Bytes, entries: Vec<IndexEntry>) {
-        let writes = self.writes_of(table);
+        let writes = Arc::make_mut(self.writes.entry(table).or_default());
+        self.undo.row(table, &key, writes.rows.get(&key));
         let base = base.filter(|_| !writes.truncated);
         writes.let_go(&key);
         writes.hold(&key, &entries);
@@ -94,7 +98,8 @@ impl Transaction {
 
     /// Ends the item. An item that only this transaction knows is as if it had never been.
     pub fn delete(&mut self, table: TableId, key: ItemKey, base: Option<Base>) {
-        let writes = self.writes_of(table);
+        let writes = Arc::make_mut(self.writes.entry(table).or_default());
+        self.undo.row(table, &key, writes.rows.get(&key));
         writes.let_go(&key);
         match writes.rows.entry(key) {
             Entry::Occupied(pending) if pending.get().base.is_none() => drop(pending.remove()),
@@ -109,7 +114,19 @@ impl Transaction {
 
     /// Ends every item of the table, those of this transaction included.
     pub fn truncate(&mut self, table: TableId) {
+        self.undo.table(table, self.writes.get(&table));
         self.writes.insert(table, Arc::new(TableWrites { truncated: true, ..TableWrites::default() }));
+    }
+
+    /// Changes the rows written to one table all at once; nothing where there are none.
+    pub fn rewrite<E>(&mut self, table: TableId, change: impl FnOnce(&mut TableWrites) -> Result<(), E>) -> Result<(), E> {
+        let before = self.writes.get(&table).cloned();
+        let Some(before) = before else { return Ok(()) };
+        self.undo.table(table, Some(&before));
+        let mut writes = TableWrites::clone(&before);
+        change(&mut writes)?;
+        self.writes.insert(table, Arc::new(writes));
+        Ok(())
     }
 
     /// Makes these the transaction's definitions. They must have been made from `self.catalog`.
@@ -133,10 +150,6 @@ impl Transaction {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
         self.catalog_changes.is_empty() && self.backfill.is_empty() && self.writes.values().all(|writes| writes.is_empty())
-    }
-
-    fn writes_of(&mut self, table: TableId) -> &mut TableWrites {
-        Arc::make_mut(self.writes.entry(table).or_default())
     }
 }
 
@@ -162,6 +175,19 @@ impl TableWrites {
         }
         added.iter().for_each(|(item, entries)| self.hold(item, entries));
         Ok(())
+    }
+
+    /// Leaves the item's row as it was.
+    pub(super) fn put_back(&mut self, item: ItemKey, before: Option<PendingRow>) {
+        self.let_go(&item);
+        let Some(row) = before else {
+            self.rows.remove(&item);
+            return;
+        };
+        if let Some((_, entries)) = &row.state {
+            self.hold(&item, entries);
+        }
+        self.rows.insert(item, row);
     }
 
     fn hold(&mut self, item: &ItemKey, entries: &[IndexEntry]) {

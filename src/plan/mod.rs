@@ -6,14 +6,18 @@ pub mod casts;
 mod columns;
 mod constant;
 pub mod context;
+mod correlated;
 mod diagnose;
 pub mod engine;
 mod expand;
 mod explain;
 pub mod functions;
 pub mod keys;
+mod late_keys;
 mod literals;
+mod locate;
 mod marker;
+mod memory;
 pub mod modify;
 mod names;
 mod output;
@@ -26,15 +30,22 @@ mod relations;
 pub mod rows;
 mod scan;
 mod scope;
+mod select_forms;
+mod select_literals;
 mod system;
 mod table;
 pub mod type_planner;
 mod wildcards;
 mod worker;
 
-pub use context::{Authorities, DefaultScope, Notices, SchemaAt, SequenceValues, SettingsAccess, StatementContext};
-pub use diagnose::{diagnose, located};
+pub use context::{
+    Authorities, CursorInfo, DefaultScope, Message, Messages, Notices, PreparedInfo, SchemaAt, SequenceValues, SessionObjects,
+    SettingsAccess, StatementContext,
+};
+pub use diagnose::diagnose;
 pub use engine::{Engine, EngineConfig, Execution, Pattern, Prepared, ResultColumn, RowStream};
+pub use locate::located;
+pub use memory::Held;
 
 #[cfg(test)]
 mod tests;
