@@ -189,9 +189,17 @@ impl Cells {
             TypeName::Bool => Self::Bool(BooleanBuilder::with_capacity(rows)),
             TypeName::Int2 => Self::Int2(Int16Builder::with_capacity(rows)),
             TypeName::Int4 => Self::Int4(Int32Builder::with_capacity(rows)),
-            TypeName::Int8 | TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc => {
-                Self::Int8(Int64Builder::with_capacity(rows))
-            }
+            TypeName::Int8
+            | TypeName::Oid
+            | TypeName::Xid
+            | TypeName::Regclass
+            | TypeName::Regtype
+            | TypeName::Regproc
+            | TypeName::Regprocedure
+            | TypeName::Regoper
+            | TypeName::Regoperator
+            | TypeName::Regnamespace
+            | TypeName::Regrole => Self::Int8(Int64Builder::with_capacity(rows)),
             TypeName::Float4 => Self::Float4(Float32Builder::with_capacity(rows)),
             TypeName::Float8 => Self::Float8(Float64Builder::with_capacity(rows)),
             TypeName::Numeric => {
@@ -207,6 +215,8 @@ impl Cells {
             | TypeName::Name
             | TypeName::Char
             | TypeName::Uuid
+            | TypeName::Aclitem
+            | TypeName::NodeTree
             | TypeName::Unknown => Self::Text(StringBuilder::with_capacity(rows, 16 * rows)),
             TypeName::Json | TypeName::Jsonb => Self::Json(StringBuilder::with_capacity(rows, 16 * rows)),
             TypeName::Bytea => Self::Bytes(BinaryBuilder::with_capacity(rows, 16 * rows)),
@@ -215,7 +225,9 @@ impl Cells {
             TypeName::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows)),
             TypeName::Timestamptz => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")),
             TypeName::Interval => Self::Interval(IntervalMonthDayNanoBuilder::with_capacity(rows)),
-            TypeName::Void => return Err(PayloadError::Unstorable(ty.sql_name())),
+            TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => {
+                return Err(PayloadError::Unstorable(ty.sql_name()));
+            }
         })
     }
 
