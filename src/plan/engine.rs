@@ -546,7 +546,7 @@ impl Run {
         }
         let plan = self.physical(&query.plan, Vec::new()).await.ok()?;
         let rows = datafusion::physical_plan::execute_stream(plan, self.state.task_ctx()).ok()?;
-        let rows = output::conformed(&query.columns, rows);
+        let rows = output::conformed(&self.ctx, &query.columns, rows);
         let schema = rows.schema();
         let batches = rows.try_collect().await.ok()?;
         Some(Constant { columns: Arc::clone(&query.columns), schema, batches })
