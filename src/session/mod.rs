@@ -11,6 +11,7 @@ mod locking;
 mod locks;
 mod notify;
 mod prepared;
+mod recall;
 pub mod reply;
 mod retry;
 mod roles;
@@ -96,6 +97,7 @@ pub struct Session {
     transaction: State,
     statements: HashMap<String, Arc<PreparedStatement>>,
     portals: HashMap<String, Portal>,
+    recall: recall::Recall,
     cursors: HashMap<String, Cursor>,
     /// Portals and cursors made so far, and how many of them before the transaction that is open.
     born: u64,
