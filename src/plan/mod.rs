@@ -46,8 +46,8 @@ mod worker;
 
 pub use catalog::CatalogueCache;
 pub use context::{
-    AdvisoryKey, AdvisoryLocks, Authorities, CursorInfo, DatabaseFacts, DefaultScope, Message, Messages, Notices, PreparedInfo, SchemaAt,
-    SequenceValues, ServerView, SessionFacts, SessionObjects, SettingFacts, SettingsAccess, StatementContext,
+    AdvisoryKey, AdvisoryLocks, Authorities, CursorInfo, DatabaseFacts, DefaultScope, Message, Messages, Notices, PreparedInfo,
+    SchemaAt, SequenceValues, ServerView, SessionFacts, SessionObjects, SettingFacts, SettingsAccess, StatementContext,
 };
 pub use diagnose::diagnose;
 pub use engine::{Engine, EngineConfig, Execution, Pattern, Prepared, ResultColumn, RowStream};

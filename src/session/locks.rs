@@ -295,7 +295,8 @@ mod tests {
         assert_eq!(late.code(), SqlState::LOCK_NOT_AVAILABLE);
         assert!(a.give_back(&advisory(1), Strength::Exclusive));
         assert!(!b.try_take(&advisory(1), Strength::Shared), "it was taken twice");
-        let (got, given) = tokio::join!(b.take(&advisory(1), Strength::Shared, Wait::Up(None), &cancel), async {
+        let one = advisory(1);
+        let (got, given) = tokio::join!(b.take(&one, Strength::Shared, Wait::Up(None), &cancel), async {
             tokio::task::yield_now().await;
             a.give_back(&advisory(1), Strength::Exclusive)
         });

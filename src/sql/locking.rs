@@ -212,7 +212,6 @@ mod tests {
         for text in [
             "SELECT DISTINCT a FROM t FOR UPDATE",
             "SELECT count(*) FROM t GROUP BY a FOR UPDATE",
-            "SELECT 1 UNION SELECT 2 FOR UPDATE",
             "SELECT * FROM t LEFT JOIN u ON true FOR UPDATE",
             "SELECT * FROM (SELECT * FROM t) s FOR UPDATE",
             "SELECT * FROM t FOR SYSTEM_TIME AS OF '2025-01-01' FOR UPDATE",
