@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets what it did not expect fails")]
 
 mod admission;
+mod clients;
 mod crash;
 mod demo;
 mod examples;
