@@ -14,6 +14,7 @@ mod ddl;
 mod definition;
 mod printed_key;
 mod request;
+mod savepoint;
 mod sequences;
 mod timeline;
 
@@ -24,6 +25,7 @@ pub use database::{Database, RowBatch, RowScan, StateRow};
 pub use ddl::{CatalogError, SYSTEM_COLUMNS, is_system_schema};
 pub use error::HistoryError;
 pub use privilege::{Authority, Grants, PUBLIC};
+pub use savepoint::Savepoint;
 pub use transaction::{Base, PendingRow, TableWrites, Transaction};
 
 #[cfg(test)]

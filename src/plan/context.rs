@@ -1,16 +1,17 @@
 //! What a statement is planned and run under: handed in by the session, the same for every part of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::memory::Held;
 use crate::error::{Result, SqlError};
 use crate::history::privilege::denied;
 use crate::history::{Authority, Database, Grants, Transaction};
 use crate::runtime::Cancel;
-use crate::types::Qualified;
+use crate::types::{PgType, Qualified};
 use crate::versions::{CommitNo, Timestamp};
 
 /// How far ahead of our clock a pinned time may lie, for clients whose clock runs fast. Microseconds.
@@ -100,6 +101,73 @@ impl SequenceValues {
     }
 }
 
+/// What a transaction is going to say or do about channels when it commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    Listen(String),
+    /// `None` is all.
+    Unlisten(Option<String>),
+    Notify {
+        channel: String,
+        payload: String,
+    },
+}
+
+/// The messages of the transaction that is open, in order; shared by its statements.
+#[derive(Clone, Debug, Default)]
+pub struct Messages(Arc<Mutex<Vec<Message>>>);
+
+impl Messages {
+    pub fn push(&self, message: Message) {
+        self.0.lock().push(message);
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn truncate(&self, len: usize) {
+        self.0.lock().truncate(len);
+    }
+
+    pub fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// One prepared statement, as `pg_prepared_statements` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreparedInfo {
+    pub statement: String,
+    pub prepared_at: Timestamp,
+    pub parameters: Vec<PgType>,
+    /// By PREPARE; else by the protocol.
+    pub from_sql: bool,
+}
+
+/// One open cursor, as `pg_cursors` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorInfo {
+    pub statement: String,
+    pub holdable: bool,
+    pub binary: bool,
+    pub scrollable: bool,
+    pub created_at: Timestamp,
+}
+
+/// What a session keeps under names, for the catalogue to show; the session changes it, statements read it.
+#[derive(Debug, Default)]
+pub struct SessionObjects {
+    pub prepared: BTreeMap<String, PreparedInfo>,
+    pub cursors: BTreeMap<String, CursorInfo>,
+    /// Channels that are listened to.
+    pub channels: BTreeSet<String>,
+}
+
 /// One statement's surroundings.
 #[derive(Clone, Debug)]
 pub struct StatementContext {
@@ -125,6 +193,10 @@ pub struct StatementContext {
     pub settings: Arc<dyn SettingsAccess>,
     pub notices: Notices,
     pub sequences: SequenceValues,
+    pub messages: Messages,
+    pub objects: Arc<Mutex<SessionObjects>>,
+    /// What the transaction's writes hold in memory until it ends.
+    pub held: Held,
     pub cancel: Cancel,
     /// Backend process number, for pg_backend_pid().
     pub backend_pid: i32,

@@ -313,49 +313,6 @@ fn sql_name(arrow: &str) -> String {
     PgType::new(ty).sql_name()
 }
 
-/// The error with the place in `text` of the name it complains about, when that stands there exactly once.
-pub fn located(error: SqlError, text: &str) -> SqlError {
-    let about_a_name = [
-        SqlState::UNDEFINED_COLUMN,
-        SqlState::UNDEFINED_TABLE,
-        SqlState::UNDEFINED_FUNCTION,
-        SqlState::AMBIGUOUS_COLUMN,
-        SqlState::UNDEFINED_OBJECT,
-    ];
-    if error.fields().position.is_some() || !about_a_name.contains(&error.code()) {
-        return error;
-    }
-    let Some(name) = complained(error.message()) else { return error };
-    match only_place(text, &name) {
-        Some(place) => error.at(place),
-        None => error,
-    }
-}
-
-/// The name a message is about: quoted, or between the first and the last words.
-fn complained(message: &str) -> Option<String> {
-    if let Some(name) = between(message, "\"", "\"") {
-        return Some(name.to_owned());
-    }
-    let rest = after(message, "column ").or_else(|| after(message, "function "))?;
-    let name = rest.split([' ', '(']).next()?;
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
-/// Where the name stands as a whole word, 1-based in characters; `None` unless exactly once.
-fn only_place(text: &str, name: &str) -> Option<usize> {
-    let lower = text.to_ascii_lowercase();
-    let name = name.to_ascii_lowercase();
-    let in_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut places = lower.match_indices(&name).filter(|(at, hit)| {
-        let before = lower[..*at].chars().next_back();
-        let after = lower[at + hit.len()..].chars().next();
-        !before.is_some_and(in_word) && !after.is_some_and(in_word)
-    });
-    let (first, _) = places.next()?;
-    places.next().is_none().then(|| lower[..first].chars().count() + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use datafusion::common::Column;
@@ -409,12 +366,5 @@ mod tests {
         let hidden = diagnose(DataFusionError::Internal("panicked at /home/x/secret.rs".into()));
         assert_eq!(hidden.code(), SqlState::INTERNAL_ERROR);
         assert!(!hidden.message().contains("secret"));
-    }
-
-    #[test]
-    fn a_name_is_located_when_it_stands_once() {
-        let error = || SqlError::new(SqlState::UNDEFINED_COLUMN, "column \"x\" does not exist");
-        assert_eq!(located(error(), "SELECT é, x FROM xs").fields().position, Some(11));
-        assert_eq!(located(error(), "SELECT x FROM t WHERE x > 1").fields().position, None);
     }
 }

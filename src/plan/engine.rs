@@ -25,11 +25,11 @@ use super::point::PointRead;
 use super::query::{self, PlannedQuery};
 use super::scan::BATCH_ROWS;
 use super::worker::Worker;
-use super::{DefaultScope, SchemaAt, StatementContext, constant, explain, functions, output};
+use super::{DefaultScope, Held, SchemaAt, StatementContext, constant, explain, functions, output};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
 use crate::runtime::SystemEntropy;
-use crate::sql::Statement;
+use crate::sql::{ExplainOptions, Statement};
 use crate::types::{Oid, PgType};
 
 /// Limits of one server.
@@ -107,7 +107,13 @@ enum Work {
     Query(PlannedQuery),
     Point(PointRead),
     Modify(Modify),
-    Explain { analyze: bool, verbose: bool, query: PlannedQuery },
+    Explain { options: ExplainOptions, of: Explained },
+}
+
+/// What EXPLAIN is about.
+enum Explained {
+    Query(PlannedQuery),
+    Modify(Modify),
 }
 
 /// What an analysis depends on: while these are the same, so is its result.
@@ -245,15 +251,7 @@ impl Engine {
                         let ctx = Arc::clone(&run.ctx);
                         modify.execute(modify::Run::planned(&ctx, &run, &parameters)).await
                     }
-                    Work::Explain { analyze, verbose, query } => {
-                        let plan = run.physical(&query.plan, parameters).await?;
-                        if *analyze {
-                            datafusion::physical_plan::collect(Arc::clone(&plan), run.state.task_ctx())
-                                .await
-                                .map_err(diagnose)?;
-                        }
-                        Ok(Execution::Rows(explain::rows(&plan, *analyze, *verbose)?))
-                    }
+                    Work::Explain { options, of } => run.explain(*options, of, parameters).await.map(Execution::Rows),
                 }
             })
             .await
@@ -293,6 +291,11 @@ impl Engine {
             .await
     }
 
+    /// Memory to be held beside plans, of the server's limit.
+    pub fn hold(&self, what: &str) -> Held {
+        Held::of(&self.base.runtime_env().memory_pool, what)
+    }
+
     /// What COPY needs to write rows in these surroundings.
     pub fn queries(self: &Arc<Self>, ctx: &StatementContext) -> Arc<dyn Queries> {
         Arc::new(self.run_of(ctx))
@@ -323,8 +326,8 @@ fn point(ctx: &StatementContext, statement: &Statement, declared: &[Option<PgTyp
 impl Analysed {
     fn parameters(&self) -> &[PgType] {
         match &self.work {
-            Work::Query(query) | Work::Explain { query, .. } => &query.parameters,
-            Work::Modify(modify) => modify.parameters(),
+            Work::Query(query) | Work::Explain { of: Explained::Query(query), .. } => &query.parameters,
+            Work::Modify(modify) | Work::Explain { of: Explained::Modify(modify), .. } => modify.parameters(),
             Work::Point(read) => &read.parameters,
         }
     }
@@ -334,9 +337,13 @@ impl Analysed {
             Work::Query(query) => Some(Arc::clone(&query.columns)),
             Work::Modify(modify) => modify.columns(),
             Work::Point(read) => Some(Arc::clone(&read.columns)),
-            Work::Explain { .. } => Some(explain::columns()),
+            Work::Explain { options, .. } => Some(explain::columns(*options)),
         }
     }
+}
+
+fn not_planned() -> SqlError {
+    SqlError::internal("a statement came to the planner that is not a query")
 }
 
 /// One statement on its way: its surroundings and the configuration made for it.
@@ -351,21 +358,57 @@ impl Run {
         let under = Definitions::of(&self.ctx);
         let work = match statement {
             Statement::Query(query) => Work::Query(self.query(query, declared)?),
-            Statement::Insert(insert) => Work::Modify(modify::plan_insert(&self.ctx, self, insert, declared).await?),
-            Statement::Update(update) => Work::Modify(modify::plan_update(&self.ctx, self, update, declared).await?),
-            Statement::Delete(delete) => Work::Modify(modify::plan_delete(&self.ctx, self, delete, declared).await?),
-            Statement::Explain { analyze, verbose, inner } => match inner.as_ref() {
-                Statement::Query(query) => {
-                    Work::Explain { analyze: *analyze, verbose: *verbose, query: self.query(query, declared)? }
-                }
-                _ => {
-                    let message = "EXPLAIN of a statement that writes is not supported";
-                    return Err(SqlError::unsupported(message, "Explain the SELECT that finds its rows."));
-                }
-            },
-            _ => return Err(SqlError::internal("a statement came to the planner that is not a query")),
+            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+                Work::Modify(self.modify(statement, declared).await?)
+            }
+            Statement::Explain { options, inner } => {
+                let of = match inner.as_ref() {
+                    Statement::Query(query) => Explained::Query(self.query(query, declared)?),
+                    write => Explained::Modify(self.modify(write, declared).await?),
+                };
+                Work::Explain { options: *options, of }
+            }
+            _ => return Err(not_planned()),
         };
         Ok(Analysed { under, work })
+    }
+
+    async fn modify(&self, statement: &Statement, declared: &[Option<PgType>]) -> Result<Modify> {
+        match statement {
+            Statement::Insert(insert) => modify::plan_insert(&self.ctx, self, insert, declared).await,
+            Statement::Update(update) => modify::plan_update(&self.ctx, self, update, declared).await,
+            Statement::Delete(delete) => modify::plan_delete(&self.ctx, self, delete, declared).await,
+            _ => Err(not_planned()),
+        }
+    }
+
+    /// Plans, and for ANALYZE runs: a write that is analysed is done.
+    async fn explain(&self, options: ExplainOptions, of: &Explained, parameters: Vec<ScalarValue>) -> Result<RowStream> {
+        match of {
+            Explained::Query(query) => {
+                let plan = self.physical(&query.plan, parameters).await?;
+                if options.analyze {
+                    datafusion::physical_plan::collect(Arc::clone(&plan), self.state.task_ctx()).await.map_err(diagnose)?;
+                }
+                explain::rows(None, Some(&plan), options)
+            }
+            Explained::Modify(modify) => {
+                let mut head = explain::Write { verb: modify.verb(), table: modify.table().name.name.clone(), rows: None };
+                let plan = match modify.source() {
+                    Some(source) => Some(self.physical(source, parameters.clone()).await?),
+                    None => None,
+                };
+                if options.analyze {
+                    let done = modify.execute(modify::Run::planned(&self.ctx, self, &parameters)).await?;
+                    head.rows = Some(match done {
+                        Execution::Modified { count, .. } => count,
+                        Execution::Rows(_) => 0,
+                    });
+                }
+                // The write has planned its source itself: counts of what it read are not those of this plan.
+                explain::rows(Some(head), plan.as_ref(), ExplainOptions { analyze: false, ..options })
+            }
+        }
     }
 
     fn query(&self, query: &ast::Query, declared: &[Option<PgType>]) -> Result<PlannedQuery> {

@@ -13,7 +13,9 @@ mod explain;
 pub mod functions;
 pub mod keys;
 mod literals;
+mod locate;
 mod marker;
+mod memory;
 pub mod modify;
 mod names;
 mod output;
@@ -32,9 +34,14 @@ pub mod type_planner;
 mod wildcards;
 mod worker;
 
-pub use context::{Authorities, DefaultScope, Notices, SchemaAt, SequenceValues, SettingsAccess, StatementContext};
-pub use diagnose::{diagnose, located};
+pub use context::{
+    Authorities, CursorInfo, DefaultScope, Message, Messages, Notices, PreparedInfo, SchemaAt, SequenceValues, SessionObjects,
+    SettingsAccess, StatementContext,
+};
+pub use diagnose::diagnose;
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
+pub use locate::located;
+pub use memory::Held;
 
 #[cfg(test)]
 mod tests;

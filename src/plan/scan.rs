@@ -29,7 +29,9 @@ use super::{StatementContext, system};
 use crate::error::SqlError;
 use crate::history::{HistoryError, RowBatch, RowScan, StateRow};
 use crate::store::{IndexCandidates, ScanRequest};
-use crate::versions::{CommitInfo, CommitNo, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo};
+use crate::versions::{
+    CommitInfo, CommitNo, CommitStamp, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo,
+};
 
 /// Rows per batch, at most.
 pub const BATCH_ROWS: usize = 8_192;
@@ -59,6 +61,9 @@ pub struct ScanSpec {
     pub own_writes: bool,
     /// Ends later than this are shown as open.
     pub known_until: Option<Timestamp>,
+    /// Columns that came to the table with a value for rows from before: their members, and when they came. What
+    /// is read of a time before that has no such value.
+    pub came: Vec<(String, CommitStamp)>,
     /// Filters that are checked again above, for EXPLAIN.
     pub rechecked: Vec<String>,
     /// How many rows there are, when that is known without reading them.
@@ -68,6 +73,18 @@ pub struct ScanSpec {
 impl ScanSpec {
     fn reads_payloads(&self) -> bool {
         self.columns.iter().any(|c| matches!(c, ReadColumn::Payload(_)))
+    }
+
+    /// Whether a state is shown as of before this.
+    fn is_before(&self, came: CommitStamp, version: Option<&Version>) -> bool {
+        match self.scope {
+            Scope::Current => false,
+            Scope::AsOf(at) => at < came.time,
+            Scope::AsOfCommit(commit) => commit < came.commit,
+            Scope::FromTo { .. } | Scope::Between { .. } | Scope::ContainedIn { .. } | Scope::All => {
+                version.and_then(|v| v.period.end).is_some_and(|end| end.to <= came.time)
+            }
+        }
     }
 
     fn picks_one(&self) -> bool {
@@ -236,6 +253,8 @@ struct Reader {
     /// Where the transaction's own rows go on, once the store's have been given.
     own_from: Option<std::ops::Bound<ItemKey>>,
     decoder: PayloadDecoder,
+    /// `ScanSpec::came` by position among the decoder's columns.
+    came: Vec<(usize, CommitStamp)>,
     payload_columns: bool,
     system: Vec<SystemRow>,
     keeps_system: bool,
@@ -252,6 +271,8 @@ impl Reader {
             .iter()
             .filter_map(|c| if let ReadColumn::Payload(column) = c { Some(column.clone()) } else { None })
             .collect();
+        let place = |(field, came): &(String, CommitStamp)| Some((payload.iter().position(|c| c.field == *field)?, *came));
+        let came = spec.came.iter().filter_map(place).collect();
         let decoder = PayloadDecoder::new(&payload).map_err(|e| external(e.into()))?;
         let own = if spec.own_writes { ctx.transaction.lock().overlay(spec.table) } else { None };
         let stored = Self::open(&ctx, &spec, own.as_deref());
@@ -261,6 +282,7 @@ impl Reader {
             own_from: own.as_ref().map(|_| std::ops::Bound::Unbounded),
             own,
             decoder,
+            came,
             payload_columns: !payload.is_empty(),
             system: Vec::new(),
             keeps_system: spec.columns.iter().any(|c| matches!(c, ReadColumn::System(_))),
@@ -336,7 +358,9 @@ impl Reader {
     fn take(&mut self, key: ItemKey, version: Option<Version>, number: VersionNo, payload: &[u8]) -> crate::error::Result<()> {
         if self.payload_columns {
             self.counts.payload_bytes.add(payload.len());
-            self.decoder.append(payload)?;
+            let before = self.came.iter().filter(|(_, came)| self.spec.is_before(*came, version.as_ref()));
+            let lacking: Vec<usize> = before.map(|(at, _)| *at).collect();
+            self.decoder.append_lacking(payload, &lacking)?;
         }
         if self.keeps_system {
             self.system.push(SystemRow { key, version, number });

@@ -114,6 +114,9 @@ impl World {
             settings: Arc::new(NoSettings),
             notices: Notices::default(),
             sequences: Default::default(),
+            messages: Default::default(),
+            objects: Default::default(),
+            held: Default::default(),
             cancel: Cancel::new(),
             backend_pid: 1,
         };

@@ -30,6 +30,14 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Formats that Bind asked for.
+    fn formats(self) -> &'a [i16] {
+        match self {
+            Self::Text(_) => &[],
+            Self::Bound { formats, .. } => formats,
+        }
+    }
+
     pub fn statement(self) -> Option<&'a Statement> {
         self.parsed().map(|parsed| &parsed.statement)
     }
@@ -65,7 +73,8 @@ impl Session {
     }
 
     async fn run_control(&mut self, control: &TransactionStatement, last: bool) -> Result<Reply> {
-        let ends = matches!(control, TransactionStatement::Commit { .. } | TransactionStatement::Rollback { .. });
+        use TransactionStatement::{Commit, Rollback, RollbackTo};
+        let ends = matches!(control, Commit { .. } | Rollback { .. } | RollbackTo(_));
         if self.transaction.block == Block::Failed && !ends {
             return Err(aborted());
         }
@@ -97,6 +106,8 @@ impl Session {
                 self.define(ddl).await
             }
             (Statement::Execute { name, arguments }, _) => self.execute_named(name, arguments).await,
+            (Statement::Declare(declare), _) => self.declare(declare, &parsed.text).await,
+            (Statement::Fetch(fetch), work) => self.fetch(fetch, work.formats()).await,
             (utility, _) => self.utility(utility).await,
         }
     }
@@ -184,6 +195,9 @@ impl Session {
             settings: self.settings.clone(),
             notices: self.notices.clone(),
             sequences: self.sequences.clone(),
+            messages: self.messages.clone(),
+            objects: Arc::clone(&self.objects),
+            held: self.held(),
             cancel: self.cancel.clone(),
             backend_pid: self.backend_pid,
         })
@@ -253,7 +267,7 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         Statement::Update(_) => Some("UPDATE"),
         Statement::Delete(_) => Some("DELETE"),
         Statement::Query(query) if !query.locks.is_empty() => Some("SELECT FOR UPDATE"),
-        Statement::Explain { analyze: true, inner, .. } => change_made_by(inner),
+        Statement::Explain { options, inner } if options.analyze => change_made_by(inner),
         Statement::Copy(copy) if copy.direction == CopyDirection::FromStdin => Some("COPY FROM"),
         Statement::Ddl(ddl) => Some(tag_of(ddl)),
         Statement::Query(_)
@@ -266,7 +280,13 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         | Statement::Discard(_)
         | Statement::Prepare { .. }
         | Statement::Execute { .. }
-        | Statement::Deallocate(_) => None,
+        | Statement::Deallocate(_)
+        | Statement::Declare(_)
+        | Statement::Fetch(_)
+        | Statement::Close(_)
+        | Statement::Listen(_)
+        | Statement::Unlisten(_)
+        | Statement::Notify { .. } => None,
     }
 }
 

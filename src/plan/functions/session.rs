@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, StringArray};
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, NullArray, StringArray};
 use datafusion::common::ScalarValue;
 
 use super::ambient::statement;
 use super::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::SequenceDef;
-use crate::plan::StatementContext;
+use crate::plan::{Message, StatementContext};
 use crate::types::text::type_by_name;
 use crate::types::{PgType, Qualified, TypeName};
 
@@ -75,6 +75,9 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     Function::new("pg_client_encoding", &[], NAME, |c| constant(c, |_| Ok(Some("UTF8".to_owned())))),
     Function::new("txid_current", &[], INT8_RESULT, transaction_number).stable().aliases(&["pg_current_xact_id"]),
+    #[cfg(test)]
+    Function::new("panic_on_purpose", &[INT8], BOOL, |_| panic!("on purpose")).volatile(),
+    Function::new("pg_notify", &[TEXT, TEXT], Returns::of(TypeName::Void), pg_notify).volatile(),
     Function::new("pg_advisory_unlock_all", &[], Returns::of(TypeName::Text), |c| constant(c, |_| Ok(Some(String::new()))))
         .volatile(),
 ];
@@ -117,6 +120,22 @@ fn set_config(call: &Call<'_>) -> Result<ArrayRef> {
         settings.set(name, call.text(1, row).unwrap_or_default(), call.bool(2, row).unwrap_or(false))?;
         Ok(settings.get(name))
     })
+}
+
+/// NOTIFY with a channel and a payload that are computed; NULLs are as empty.
+fn pg_notify(call: &Call<'_>) -> Result<ArrayRef> {
+    let messages = &statement(call.options)?.messages;
+    for row in 0..call.rows {
+        let (channel, payload) = (call.text(0, row).unwrap_or_default(), call.text(1, row).unwrap_or_default());
+        let invalid = |message: &str| Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+        match (channel.len(), payload.len()) {
+            (0, _) => return invalid("channel name cannot be empty"),
+            (64.., _) => return invalid("channel name too long"),
+            (_, 8000..) => return invalid("payload string too long"),
+            _ => messages.push(Message::Notify { channel: channel.to_owned(), payload: payload.to_owned() }),
+        }
+    }
+    Ok(Arc::new(NullArray::new(call.rows)))
 }
 
 fn schemas(call: &Call<'_>) -> Result<ArrayRef> {

@@ -17,6 +17,7 @@ mod returning;
 mod run;
 mod select;
 mod set;
+mod system;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
+pub use self::assign::assignable;
 pub use self::copy::{CopyInsert, HistoryLoad};
 use self::insert::Insert;
 use self::parameters::Parameters;

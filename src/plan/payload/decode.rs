@@ -57,13 +57,18 @@ impl PayloadDecoder {
 
     /// Appends one row. After an error the decoder must not be used any more.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), PayloadError> {
+        self.append_lacking(payload, &[])
+    }
+
+    /// The same, where absent members of these columns, by position, are NULL whatever they read as elsewhere.
+    pub fn append_lacking(&mut self, payload: &[u8], lacking: &[usize]) -> Result<(), PayloadError> {
         self.rows += 1;
         let mut json = serde_json::Deserializer::from_slice(payload);
         let row = RowSeed { columns: &mut self.columns, row: self.rows };
         row.deserialize(&mut json).map_err(|e| PayloadError::Unreadable(e.to_string()))?;
-        for column in self.columns.iter_mut().filter(|c| c.filled != self.rows) {
+        for (at, column) in self.columns.iter_mut().enumerate().filter(|(_, c)| c.filled != self.rows) {
             column.filled = self.rows;
-            match &column.missing {
+            match column.missing.as_ref().filter(|_| !lacking.contains(&at)) {
                 None => column.cells.append_null(),
                 Some(json) => {
                     let mut json = serde_json::Deserializer::from_str(json);

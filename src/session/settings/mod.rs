@@ -76,6 +76,14 @@ struct Layers {
     changed: bool,
 }
 
+/// Settings as they were at a savepoint.
+#[derive(Clone, Debug)]
+pub struct SettingsMark {
+    session: BTreeMap<String, String>,
+    local: BTreeMap<String, String>,
+    before: Option<BTreeMap<String, String>>,
+}
+
 /// Shared with the statements that run, for `current_setting` and `set_config`.
 #[derive(Debug)]
 pub struct Settings {
@@ -240,6 +248,24 @@ impl Settings {
         if let Some(before) = undone {
             layers.session = before;
         }
+        layers.touched(true);
+    }
+
+    /// What a savepoint is to go back to.
+    pub fn mark(&self) -> SettingsMark {
+        let layers = self.layers.lock();
+        SettingsMark { session: layers.session.clone(), local: layers.local.clone(), before: layers.before.clone() }
+    }
+
+    /// Undoes what was set since the mark.
+    pub fn return_to(&self, mark: &SettingsMark) {
+        let mut layers = self.layers.lock();
+        if layers.session == mark.session && layers.local == mark.local {
+            return;
+        }
+        layers.session.clone_from(&mark.session);
+        layers.local.clone_from(&mark.local);
+        layers.before.clone_from(&mark.before);
         layers.touched(true);
     }
 

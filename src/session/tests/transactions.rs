@@ -174,3 +174,23 @@ async fn who_and_why_are_kept_with_the_commit() {
     );
     assert_eq!(context.context.as_deref(), Some("{\"a\":1,\"b\":2}"));
 }
+
+#[tokio::test]
+async fn a_panic_in_the_engine_is_an_error_of_its_statement() {
+    let (_world, mut client) = with_accounts().await;
+    client.run("BEGIN").await;
+    client.run("DELETE FROM accounts WHERE id = 1").await;
+    client.run("SAVEPOINT s").await;
+    for text in [
+        "SELECT panic_on_purpose(1)",
+        "SELECT panic_on_purpose(balance) FROM accounts",
+        "DELETE FROM accounts WHERE panic_on_purpose(balance)",
+    ] {
+        assert_eq!(client.error(text).await.code(), SqlState::INTERNAL_ERROR, "{text}");
+        assert_eq!(client.session.transaction_status(), TransactionStatus::Failed);
+        client.run("ROLLBACK TO s").await;
+    }
+    assert_eq!(client.rows("SELECT id FROM accounts").await, ["2"]);
+    client.run("COMMIT").await;
+    assert_eq!(client.rows("SELECT id FROM accounts").await, ["2"]);
+}

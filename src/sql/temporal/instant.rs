@@ -124,7 +124,10 @@ fn parameter(expr: Expr, expected: Expected) -> InstantExpr {
 
 fn numeric(number: String, expr: Expr, expected: Expected) -> Result<InstantExpr> {
     match expected {
-        Expected::Any | Expected::Commit if number.bytes().all(|b| b.is_ascii_digit()) => Ok(InstantExpr::Commit(expr)),
+        Expected::Any | Expected::Commit if number.bytes().all(|b| b.is_ascii_digit()) => match number.parse::<i64>() {
+            Ok(_) => Ok(InstantExpr::Commit(expr)),
+            Err(_) => Err(invalid(format!("commit {number} does not exist yet"))),
+        },
         Expected::Any | Expected::Commit => Err(invalid(format!("invalid commit number: {number}"))),
         Expected::Time => Err(wrong_type(expected)),
         Expected::SystemTime => match relative::clock_value(&number) {
@@ -140,10 +143,10 @@ fn literal(text: String, expected: Expected) -> Result<InstantExpr> {
     let number = number.filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     match (expected, number) {
         (Expected::Time, _) => Ok(InstantExpr::Time(string(text))),
-        (_, Some(number)) => Ok(InstantExpr::Commit(number_literal(number))),
+        (_, Some(number)) => numeric(number.to_owned(), number_literal(number), Expected::Commit),
         (Expected::Any, None) => Ok(InstantExpr::Time(string(text))),
         (Expected::Commit, None) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
-            Ok(InstantExpr::Commit(number_literal(&text)))
+            numeric(text.clone(), number_literal(&text), expected)
         }
         (Expected::Commit, None) => {
             Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("named point \"{text}\" does not exist"))

@@ -24,6 +24,9 @@ pub fn context(database: Arc<Database>) -> StatementContext {
         settings: Arc::new(NoSettings),
         notices: Notices::default(),
         sequences: Default::default(),
+        messages: Default::default(),
+        objects: Default::default(),
+        held: Default::default(),
         cancel: Cancel::new(),
         backend_pid: 1,
     }
