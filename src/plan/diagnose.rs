@@ -38,7 +38,7 @@ fn by_reference(error: &DataFusionError) -> SqlError {
         DataFusionError::ArrowError(cause, _) => by_text(&cause.to_string()),
         DataFusionError::SchemaError(cause, _) => schema(cause),
         DataFusionError::SQL(cause, _) => SqlError::syntax(cause.to_string().trim_start_matches("sql parser error: ").to_owned()),
-        DataFusionError::NotImplemented(what) => not_implemented(what),
+        DataFusionError::NotImplemented(what) => shape(what).unwrap_or_else(|| not_implemented(what)),
         DataFusionError::ResourcesExhausted(what) => exhausted(what),
         DataFusionError::Plan(what) | DataFusionError::Execution(what) => by_text(what),
         DataFusionError::ExecutionJoin(cause) => unknown(&cause.to_string()),
@@ -204,6 +204,13 @@ fn shape(text: &str) -> Option<SqlError> {
         let column = between(rest, "expression \"", "\"").unwrap_or("of the select list");
         let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
         return Some(SqlError::new(SqlState::GROUPING_ERROR, message));
+    }
+    if text.contains("LATERAL syntax is not supported for") {
+        let message = "invalid reference to a FROM-clause entry";
+        return Some(
+            SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message)
+                .detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."),
+        );
     }
     if lower.contains("must appear in the group by clause")
         || lower.contains("aggregate function") && lower.contains("not allowed")

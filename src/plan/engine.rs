@@ -19,6 +19,7 @@ use datafusion::sql::sqlparser::ast;
 use futures::FutureExt;
 use parking_lot::Mutex;
 
+use super::correlated::SubqueryPlanner;
 use super::diagnose::diagnose;
 use super::modify::{self, Modify, Queries};
 use super::point::PointRead;
@@ -45,7 +46,7 @@ pub struct EngineConfig {
 
 /// Everything that plans and runs statements; one per server.
 pub struct Engine {
-    base: SessionState,
+    base: Arc<SessionState>,
     worker: Worker,
 }
 
@@ -178,9 +179,10 @@ impl Engine {
         let builder = SessionStateBuilder::new()
             .with_config(functions::configure(session))
             .with_runtime_env(runtime)
-            .with_default_features();
+            .with_default_features()
+            .with_query_planner(Arc::new(SubqueryPlanner));
         let builder = functions::install(builder, Arc::new(SystemEntropy));
-        Ok(Arc::new(Self { base: builder.build(), worker: Worker::new(config.partitions)? }))
+        Ok(Arc::new(Self { base: Arc::new(builder.build()), worker: Worker::new(config.partitions)? }))
     }
 
     /// Analyses a Query, Insert, Update, Delete or Explain. `declared` are the parameter types that the client gave.

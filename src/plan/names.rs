@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableFunctionArgs;
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, DataFusionError, TableReference, plan_datafusion_err};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue, TableReference, plan_datafusion_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
@@ -220,6 +220,17 @@ impl Planning {
     }
 }
 
+/// Whole numbers as the planner's own functions in FROM take them.
+fn wide(arg: Expr) -> Expr {
+    match arg {
+        Expr::Literal(value @ ScalarValue::Int32(_), metadata) => match value.cast_to(&DataType::Int64) {
+            Ok(value) => Expr::Literal(value, None),
+            Err(_) => Expr::Literal(value, metadata),
+        },
+        other => other,
+    }
+}
+
 pub fn no_relation(schema: Option<&str>, name: &str) -> SqlError {
     let name = schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"));
     SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"))
@@ -281,7 +292,7 @@ impl ContextProvider for Catalogue {
         let schema = DFSchema::empty();
         let args = args
             .into_iter()
-            .map(|arg| simplifier.coerce(arg, &schema).and_then(|e| simplifier.simplify(e)))
+            .map(|arg| simplifier.coerce(arg, &schema).and_then(|e| simplifier.simplify(e)).map(wide))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(provider_as_source(function.create_table_provider_with_args(TableFunctionArgs::new(&args, state))?))
     }

@@ -24,6 +24,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::columns::SystemColumn;
+use super::late_keys::LateKeys;
 use super::payload::{PayloadColumn, PayloadDecoder};
 use super::{StatementContext, system};
 use crate::error::SqlError;
@@ -68,6 +69,8 @@ pub struct ScanSpec {
     pub rechecked: Vec<String>,
     /// How many rows there are, when that is known without reading them.
     pub rows: Option<u64>,
+    /// Filters that name items only when the scan runs, by the row around it.
+    pub late: Option<LateKeys>,
 }
 
 impl ScanSpec {
@@ -122,6 +125,9 @@ impl DisplayAs for VersionScanExec {
         }
         if let Some(candidates) = &spec.candidates {
             write!(f, ", index={}", candidates.index.0)?;
+        }
+        if spec.late.is_some() {
+            f.write_str(", keys=by outer row")?;
         }
         if !spec.rechecked.is_empty() {
             write!(f, ", rechecked=[{}]", spec.rechecked.join(", "))?;
@@ -190,7 +196,11 @@ impl ExecutionPlan for VersionScanExec {
             return internal_err!("a scan ran outside a statement");
         };
         let counts = Counts::new(&self.metrics, partition);
-        let reader = Reader::new(ctx, Arc::clone(&self.spec), self.schema(), counts)?;
+        let spec = match &self.spec.late {
+            Some(late) => Arc::new(late.applied(&self.spec)?),
+            None => Arc::clone(&self.spec),
+        };
+        let reader = Reader::new(ctx, spec, self.schema(), counts)?;
         let batches = stream::try_unfold(reader, |mut reader| async move {
             Ok(reader.next_batch().await.map_err(external)?.map(|batch| (batch, reader)))
         });

@@ -16,13 +16,14 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::columns::{Shown, Source};
+use super::late_keys::LateKeys;
 use super::marker::Clause;
 use super::payload::PayloadColumn;
 use super::scan::{ReadColumn, ScanSpec, VersionScanExec, external};
 use super::{DefaultScope, StatementContext, constant, pushdown, scope};
 use crate::error::SqlError;
 use crate::history::{ColumnDef, ColumnId, TableDef};
-use crate::versions::{CommitNo, CommitStamp, Scope, Snapshot, Timestamp};
+use crate::versions::{CommitNo, CommitStamp, KeyFilter, Scope, Snapshot, Timestamp};
 
 /// Where a scan takes its scope from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,12 @@ impl ScopedTable {
             _ => Constraints::default(),
         };
         Self { table, shown, reads, missing, constraints }
+    }
+
+    /// Whether these filters say which items a scan has to look at.
+    pub fn finds_items(&self, filters: &[Expr]) -> bool {
+        let (keys, candidates) = pushdown::keys_of(&self.table, filters, |name| self.column(name));
+        keys != KeyFilter::All || candidates.is_some()
     }
 
     fn column(&self, name: &str) -> Option<&ColumnDef> {
@@ -204,6 +211,7 @@ impl TableProvider for ScopedTable {
             came: self.came(&ctx, scope),
             rechecked: others.iter().map(|f| f.human_display().to_string()).collect(),
             rows: None,
+            late: LateKeys::of(&self.table, &self.shown, &others),
         };
         if counts && others.is_empty() && ctx.transaction.lock().overlay(self.table.id).is_none() {
             spec.rows = ctx.database.live_count(self.table.id, snapshot).await.map_err(|e| external(e.into()))?;

@@ -239,13 +239,18 @@ impl PgType {
         }
     }
 
-    /// An Arrow field of this type that says so in its metadata.
+    /// An Arrow field of this type; its metadata names the type where the Arrow type alone would mean another, so
+    /// that fields of one type are equal wherever they come from.
     pub fn field(self, name: impl Into<String>, nullable: bool) -> Field {
+        let arrow = self.arrow();
+        if Self::of_arrow(&arrow) == self {
+            return Field::new(name, arrow, nullable);
+        }
         let mut metadata = HashMap::from([(PG_TYPE.to_owned(), self.internal_name())]);
         if self.modifier != -1 {
             metadata.insert(PG_TYPMOD.to_owned(), self.modifier.to_string());
         }
-        Field::new(name, self.arrow(), nullable).with_metadata(metadata)
+        Field::new(name, arrow, nullable).with_metadata(metadata)
     }
 
     /// The type a field has: what its metadata says, else the plainest type of its Arrow type.

@@ -199,7 +199,8 @@ fn wrong_type(expected: Expected) -> SqlError {
     SqlError::new(SqlState::DATATYPE_MISMATCH, message)
 }
 
-/// Refuses everything whose value is not settled before the first row is read.
+/// Refuses everything whose value is not settled before the first row of its relation is read. A qualified column
+/// is let through: the planner takes one of the rows around a subquery, and refuses any other.
 fn check(expr: &Expr) -> Result<()> {
     match expr {
         Expr::Value(_) | Expr::TypedString(_) => Ok(()),
@@ -208,7 +209,8 @@ fn check(expr: &Expr) -> Result<()> {
         Expr::AtTimeZone { timestamp, time_zone } => check(timestamp).and_then(|()| check(time_zone)),
         Expr::Interval(interval) => check(&interval.value),
         Expr::Function(function) => check_function(function),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::CompoundFieldAccess { .. } => {
+        Expr::CompoundIdentifier(_) => Ok(()),
+        Expr::Identifier(_) | Expr::CompoundFieldAccess { .. } => {
             Err(not_constant(format!("cannot use column {expr} as an instant")))
         }
         Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
