@@ -293,6 +293,15 @@ impl Engine {
             .await
     }
 
+    /// Checks the deferred foreign keys that `which` picks against what the transaction has written. 23503.
+    pub async fn check_deferred(
+        self: &Arc<Self>,
+        ctx: &StatementContext,
+        which: impl Fn(&crate::history::ForeignKeyDef) -> bool,
+    ) -> Result<()> {
+        modify::check_deferred(ctx, self.queries(ctx).as_ref(), which).await
+    }
+
     /// What COPY needs to write rows in these surroundings.
     pub fn queries(self: &Arc<Self>, ctx: &StatementContext) -> Arc<dyn Queries> {
         Arc::new(self.run_of(ctx))

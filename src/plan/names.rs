@@ -189,6 +189,7 @@ impl Planning {
         let mut table = table.clone();
         let Some((_, first)) = self.ctx.database.table_states(table.id).into_iter().next() else { return table };
         table.indexes.retain(|index| first.indexes.iter().any(|i| i.id == index.id));
+        table.foreign_keys.retain(|key| first.foreign_keys.iter().any(|k| k.id == key.id));
         table.uniques.retain(|unique| first.uniques.iter().any(|u| u.id == unique.id));
         let key = |def: &TableDef| def.primary_key.as_ref().map(|(_, ids)| ids.clone());
         let types = |def: &TableDef| def.key_columns().map(|c| c.ty).collect::<Vec<_>>();

@@ -10,6 +10,7 @@ mod compiled;
 mod conflict;
 mod copy;
 mod existing;
+mod foreign;
 mod insert;
 mod parameters;
 mod program;
@@ -37,6 +38,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
 pub use self::copy::{CopyInsert, HistoryLoad};
+pub use self::foreign::check_deferred;
 use self::insert::Insert;
 use self::parameters::Parameters;
 pub use self::run::Run;
