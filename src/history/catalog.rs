@@ -178,6 +178,9 @@ impl TableComments {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckDef {
+    /// From the same row of numbers as tables and indexes.
+    #[serde(default)]
+    pub id: u32,
     pub name: String,
     /// SQL text of the condition.
     pub expression: String,

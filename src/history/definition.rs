@@ -96,7 +96,8 @@ impl Definition {
         let keys = def.foreign_keys.iter().map(|f| f.id.0);
         let computed = def.computed_indexes.iter().map(|i| i.id.0);
         let indexes = indexes.chain(keys).chain(computed);
-        indexes.chain(uniques).chain([def.id.0, def.row_counter]).max().unwrap_or(def.id.0)
+        let checks = def.checks.iter().map(|c| c.id);
+        indexes.chain(uniques).chain(checks).chain([def.id.0, def.row_counter]).max().unwrap_or(def.id.0)
     }
 
     fn same(&self, other: &Self) -> bool {

@@ -15,6 +15,7 @@ mod definition;
 mod printed_key;
 mod references;
 mod request;
+mod savepoint;
 mod sequences;
 mod timeline;
 
@@ -27,6 +28,7 @@ pub use ddl::{CatalogError, SYSTEM_COLUMNS, is_system_schema};
 pub use error::HistoryError;
 pub use printed_key::print_reference;
 pub use privilege::{Authority, Grants, PUBLIC};
+pub use savepoint::Savepoint;
 pub use transaction::{Base, PendingRow, TableWrites, Timing, Transaction};
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::savepoint::Undo;
 use super::{Catalog, ForeignKeyDef, HistoryError, UniqueDef, definition};
 use crate::store::{CatalogChange, IndexBackfill, IndexEntry};
 use crate::versions::{CommitNo, Context, IndexId, ItemKey, Snapshot, TableId, Timestamp, VersionNo};
@@ -90,6 +91,7 @@ pub struct Transaction {
     pub timing: Timing,
     /// Definitions at the snapshot.
     pub(super) base_catalog: Arc<Catalog>,
+    pub(super) undo: Undo,
 }
 
 impl Transaction {
@@ -105,6 +107,7 @@ impl Transaction {
             context,
             time: None,
             timing: Timing::default(),
+            undo: Undo::default(),
         }
     }
 
@@ -112,7 +115,8 @@ impl Transaction {
     /// counts only at the transaction's first change of the item. Whether the item may be created or
     /// replaced is for the caller to know.
     pub fn write(&mut self, table: TableId, key: ItemKey, base: Option<Base>, payload: Bytes, entries: Vec<IndexEntry>) {
-        let writes = self.writes_of(table);
+        let writes = Arc::make_mut(self.writes.entry(table).or_default());
+        self.undo.row(table, &key, writes.rows.get(&key));
         let base = base.filter(|_| !writes.truncated);
         match writes.rows.entry(key) {
             Entry::Occupied(mut pending) => pending.get_mut().state = Some((payload, entries)),
@@ -125,7 +129,8 @@ impl Transaction {
 
     /// Ends the item. An item that only this transaction knows is as if it had never been.
     pub fn delete(&mut self, table: TableId, key: ItemKey, base: Option<Base>) {
-        let writes = self.writes_of(table);
+        let writes = Arc::make_mut(self.writes.entry(table).or_default());
+        self.undo.row(table, &key, writes.rows.get(&key));
         match writes.rows.entry(key) {
             Entry::Occupied(pending) if pending.get().base.is_none() => drop(pending.remove()),
             Entry::Occupied(mut pending) => pending.get_mut().state = None,
@@ -139,7 +144,19 @@ impl Transaction {
 
     /// Ends every item of the table, those of this transaction included.
     pub fn truncate(&mut self, table: TableId) {
+        self.undo.table(table, self.writes.get(&table));
         self.writes.insert(table, Arc::new(TableWrites { truncated: true, rows: BTreeMap::new() }));
+    }
+
+    /// Changes the rows written to one table all at once; nothing where there are none.
+    pub fn rewrite<E>(&mut self, table: TableId, change: impl FnOnce(&mut TableWrites) -> Result<(), E>) -> Result<(), E> {
+        let before = self.writes.get(&table).cloned();
+        let Some(before) = before else { return Ok(()) };
+        self.undo.table(table, Some(&before));
+        let mut writes = TableWrites::clone(&before);
+        change(&mut writes)?;
+        self.writes.insert(table, Arc::new(writes));
+        Ok(())
     }
 
     /// Makes these the transaction's definitions. They must have been made from `self.catalog`.
@@ -166,10 +183,6 @@ impl Transaction {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
         self.catalog_changes.is_empty() && self.backfill.is_empty() && self.writes.values().all(|writes| writes.is_empty())
-    }
-
-    fn writes_of(&mut self, table: TableId) -> &mut TableWrites {
-        Arc::make_mut(self.writes.entry(table).or_default())
     }
 }
 

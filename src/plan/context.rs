@@ -1,16 +1,18 @@
 //! What a statement is planned and run under: handed in by the session, the same for every part of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::catalog::CatalogueCache;
+use super::memory::Held;
 use crate::error::{Result, SqlError};
 use crate::history::privilege::denied;
-use crate::history::{Authority, Database, Grants, Transaction};
+use crate::history::{Authority, Database, Grants, RoleDef, Transaction};
 use crate::runtime::Cancel;
-use crate::types::Qualified;
+use crate::types::{Oid, PgType, Qualified};
 use crate::versions::{CommitNo, Timestamp};
 
 /// How far ahead of our clock a pinned time may lie, for clients whose clock runs fast. Microseconds.
@@ -53,6 +55,84 @@ impl Authorities for Authority {
         self.clone()
     }
 }
+
+/// One database, as pg_database shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseFacts {
+    pub oid: Oid,
+    pub name: String,
+    pub owner: String,
+}
+
+/// One setting, as pg_settings shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettingFacts {
+    pub name: String,
+    pub value: String,
+    pub description: String,
+    /// What RESET goes back to.
+    pub reset: String,
+    /// What it is when nobody has set it.
+    pub boot: String,
+    /// `bool`, `integer`, `real`, `enum` or `string`.
+    pub kind: &'static str,
+    /// `internal`, `superuser` or `user`.
+    pub context: &'static str,
+    pub unit: Option<&'static str>,
+    pub least: Option<String>,
+    pub greatest: Option<String>,
+    pub choices: Vec<String>,
+}
+
+/// One session of the server, as pg_stat_activity shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    pub pid: i32,
+    pub database: String,
+    pub user: String,
+    pub application_name: String,
+    /// Without port; `None` for one that is not known.
+    pub client_address: Option<String>,
+    pub started: Timestamp,
+    pub transaction_started: Option<Timestamp>,
+    pub query_started: Option<Timestamp>,
+    pub state_changed: Option<Timestamp>,
+    /// `active`, `idle`, `idle in transaction`, `idle in transaction (aborted)`.
+    pub state: &'static str,
+    pub query: String,
+}
+
+/// What a statement may learn of its session and of the server around its database. What is not given is nothing.
+pub trait ServerView: Send + Sync + Debug {
+    fn roles(&self) -> Vec<Arc<RoleDef>> {
+        Vec::new()
+    }
+
+    fn databases(&self) -> Vec<DatabaseFacts> {
+        Vec::new()
+    }
+
+    fn settings(&self) -> Vec<SettingFacts> {
+        Vec::new()
+    }
+
+    fn sessions(&self) -> Vec<SessionFacts> {
+        Vec::new()
+    }
+
+    /// When the server began to listen.
+    fn started(&self) -> Timestamp {
+        Timestamp::MIN
+    }
+
+    /// Cancels what a session runs, or ends the session; false when there is none.
+    fn signal(&self, _pid: i32, _terminate: bool) -> bool {
+        false
+    }
+}
+
+/// Of a server that nobody asks about.
+impl ServerView for () {}
 
 /// NOTICEs and WARNINGs that a statement gave rise to, drained by the session.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +180,73 @@ impl SequenceValues {
     }
 }
 
+/// What a transaction is going to say or do about channels when it commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    Listen(String),
+    /// `None` is all.
+    Unlisten(Option<String>),
+    Notify {
+        channel: String,
+        payload: String,
+    },
+}
+
+/// The messages of the transaction that is open, in order; shared by its statements.
+#[derive(Clone, Debug, Default)]
+pub struct Messages(Arc<Mutex<Vec<Message>>>);
+
+impl Messages {
+    pub fn push(&self, message: Message) {
+        self.0.lock().push(message);
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn truncate(&self, len: usize) {
+        self.0.lock().truncate(len);
+    }
+
+    pub fn take(&self) -> Vec<Message> {
+        std::mem::take(&mut self.0.lock())
+    }
+}
+
+/// One prepared statement, as `pg_prepared_statements` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreparedInfo {
+    pub statement: String,
+    pub prepared_at: Timestamp,
+    pub parameters: Vec<PgType>,
+    /// By PREPARE; else by the protocol.
+    pub from_sql: bool,
+}
+
+/// One open cursor, as `pg_cursors` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorInfo {
+    pub statement: String,
+    pub holdable: bool,
+    pub binary: bool,
+    pub scrollable: bool,
+    pub created_at: Timestamp,
+}
+
+/// What a session keeps under names, for the catalogue to show; the session changes it, statements read it.
+#[derive(Debug, Default)]
+pub struct SessionObjects {
+    pub prepared: BTreeMap<String, PreparedInfo>,
+    pub cursors: BTreeMap<String, CursorInfo>,
+    /// Channels that are listened to.
+    pub channels: BTreeSet<String>,
+}
+
 /// One statement's surroundings.
 #[derive(Clone, Debug)]
 pub struct StatementContext {
@@ -111,6 +258,9 @@ pub struct StatementContext {
     pub current_user: String,
     pub superuser: bool,
     pub authorities: Arc<dyn Authorities>,
+    pub server: Arc<dyn ServerView>,
+    /// What catalogues the server has at hand.
+    pub catalogues: CatalogueCache,
     /// Schemas searched for unqualified names; `pg_catalog` is searched first without being in it.
     pub search_path: Vec<String>,
     /// The session's TimeZone, an IANA name or a fixed offset as PostgreSQL writes it.
@@ -125,6 +275,10 @@ pub struct StatementContext {
     pub settings: Arc<dyn SettingsAccess>,
     pub notices: Notices,
     pub sequences: SequenceValues,
+    pub messages: Messages,
+    pub objects: Arc<Mutex<SessionObjects>>,
+    /// What the transaction's writes hold in memory until it ends.
+    pub held: Held,
     pub cancel: Cancel,
     /// Backend process number, for pg_backend_pid().
     pub backend_pid: i32,

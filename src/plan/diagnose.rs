@@ -38,7 +38,7 @@ fn by_reference(error: &DataFusionError) -> SqlError {
         DataFusionError::ArrowError(cause, _) => by_text(&cause.to_string()),
         DataFusionError::SchemaError(cause, _) => schema(cause),
         DataFusionError::SQL(cause, _) => SqlError::syntax(cause.to_string().trim_start_matches("sql parser error: ").to_owned()),
-        DataFusionError::NotImplemented(what) => not_implemented(what),
+        DataFusionError::NotImplemented(what) => shape(what).unwrap_or_else(|| not_implemented(what)),
         DataFusionError::ResourcesExhausted(what) => exhausted(what),
         DataFusionError::Plan(what) | DataFusionError::Execution(what) => by_text(what),
         DataFusionError::ExecutionJoin(cause) => unknown(&cause.to_string()),
@@ -205,6 +205,13 @@ fn shape(text: &str) -> Option<SqlError> {
         let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
         return Some(SqlError::new(SqlState::GROUPING_ERROR, message));
     }
+    if text.contains("LATERAL syntax is not supported for") {
+        let message = "invalid reference to a FROM-clause entry";
+        return Some(
+            SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message)
+                .detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."),
+        );
+    }
     if lower.contains("must appear in the group by clause")
         || lower.contains("aggregate function") && lower.contains("not allowed")
     {
@@ -313,49 +320,6 @@ fn sql_name(arrow: &str) -> String {
     PgType::new(ty).sql_name()
 }
 
-/// The error with the place in `text` of the name it complains about, when that stands there exactly once.
-pub fn located(error: SqlError, text: &str) -> SqlError {
-    let about_a_name = [
-        SqlState::UNDEFINED_COLUMN,
-        SqlState::UNDEFINED_TABLE,
-        SqlState::UNDEFINED_FUNCTION,
-        SqlState::AMBIGUOUS_COLUMN,
-        SqlState::UNDEFINED_OBJECT,
-    ];
-    if error.fields().position.is_some() || !about_a_name.contains(&error.code()) {
-        return error;
-    }
-    let Some(name) = complained(error.message()) else { return error };
-    match only_place(text, &name) {
-        Some(place) => error.at(place),
-        None => error,
-    }
-}
-
-/// The name a message is about: quoted, or between the first and the last words.
-fn complained(message: &str) -> Option<String> {
-    if let Some(name) = between(message, "\"", "\"") {
-        return Some(name.to_owned());
-    }
-    let rest = after(message, "column ").or_else(|| after(message, "function "))?;
-    let name = rest.split([' ', '(']).next()?;
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
-/// Where the name stands as a whole word, 1-based in characters; `None` unless exactly once.
-fn only_place(text: &str, name: &str) -> Option<usize> {
-    let lower = text.to_ascii_lowercase();
-    let name = name.to_ascii_lowercase();
-    let in_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut places = lower.match_indices(&name).filter(|(at, hit)| {
-        let before = lower[..*at].chars().next_back();
-        let after = lower[at + hit.len()..].chars().next();
-        !before.is_some_and(in_word) && !after.is_some_and(in_word)
-    });
-    let (first, _) = places.next()?;
-    places.next().is_none().then(|| lower[..first].chars().count() + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use datafusion::common::Column;
@@ -409,12 +373,5 @@ mod tests {
         let hidden = diagnose(DataFusionError::Internal("panicked at /home/x/secret.rs".into()));
         assert_eq!(hidden.code(), SqlState::INTERNAL_ERROR);
         assert!(!hidden.message().contains("secret"));
-    }
-
-    #[test]
-    fn a_name_is_located_when_it_stands_once() {
-        let error = || SqlError::new(SqlState::UNDEFINED_COLUMN, "column \"x\" does not exist");
-        assert_eq!(located(error(), "SELECT é, x FROM xs").fields().position, Some(11));
-        assert_eq!(located(error(), "SELECT x FROM t WHERE x > 1").fields().position, None);
     }
 }

@@ -19,17 +19,18 @@ use datafusion::sql::sqlparser::ast;
 use futures::FutureExt;
 use parking_lot::Mutex;
 
+use super::correlated::SubqueryPlanner;
 use super::diagnose::diagnose;
 use super::modify::{self, Modify, Queries};
 use super::point::PointRead;
 use super::query::{self, PlannedQuery};
 use super::scan::BATCH_ROWS;
 use super::worker::Worker;
-use super::{DefaultScope, SchemaAt, StatementContext, constant, explain, functions, output};
+use super::{CatalogueCache, DefaultScope, Held, SchemaAt, StatementContext, catalog, constant, explain, functions, output};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
 use crate::runtime::SystemEntropy;
-use crate::sql::Statement;
+use crate::sql::{ExplainOptions, Statement};
 use crate::types::{Oid, PgType};
 
 /// Limits of one server.
@@ -45,7 +46,8 @@ pub struct EngineConfig {
 
 /// Everything that plans and runs statements; one per server.
 pub struct Engine {
-    base: SessionState,
+    base: Arc<SessionState>,
+    catalogues: CatalogueCache,
     worker: Worker,
 }
 
@@ -107,7 +109,13 @@ enum Work {
     Query(PlannedQuery),
     Point(PointRead),
     Modify(Modify),
-    Explain { analyze: bool, verbose: bool, query: PlannedQuery },
+    Explain { options: ExplainOptions, of: Explained },
+}
+
+/// What EXPLAIN is about.
+enum Explained {
+    Query(PlannedQuery),
+    Modify(Modify),
 }
 
 /// What an analysis depends on: while these are the same, so is its result.
@@ -172,9 +180,16 @@ impl Engine {
         let builder = SessionStateBuilder::new()
             .with_config(functions::configure(session))
             .with_runtime_env(runtime)
-            .with_default_features();
+            .with_default_features()
+            .with_query_planner(Arc::new(SubqueryPlanner));
         let builder = functions::install(builder, Arc::new(SystemEntropy));
-        Ok(Arc::new(Self { base: builder.build(), worker: Worker::new(config.partitions)? }))
+        let worker = Worker::new(config.partitions)?;
+        Ok(Arc::new(Self { base: Arc::new(builder.build()), catalogues: CatalogueCache::default(), worker }))
+    }
+
+    /// Where the server keeps its catalogues: for the surroundings of every statement.
+    pub fn catalogues(&self) -> CatalogueCache {
+        self.catalogues.clone()
     }
 
     /// Analyses a Query, Insert, Update, Delete or Explain. `declared` are the parameter types that the client gave.
@@ -216,6 +231,7 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Execution> {
         let analysed = self.current(ctx, prepared).await?;
+        let parameters = catalog::names::resolved(ctx, &prepared.parameters, parameters)?;
         if let Work::Modify(modify) = &analysed.work
             && modify.is_compiled()
         {
@@ -238,22 +254,14 @@ impl Engine {
                     Work::Query(query) => {
                         let plan = run.physical(&query.plan, parameters).await?;
                         let rows = engine.worker.stream(run.ctx.cancel.clone(), plan, run.state.task_ctx())?;
-                        let batches = output::conformed(&query.columns, rows);
+                        let batches = output::conformed(&run.ctx, &query.columns, rows);
                         Ok(Execution::Rows(RowStream { columns: Arc::clone(&query.columns), batches }))
                     }
                     Work::Modify(modify) => {
                         let ctx = Arc::clone(&run.ctx);
                         modify.execute(modify::Run::planned(&ctx, &run, &parameters)).await
                     }
-                    Work::Explain { analyze, verbose, query } => {
-                        let plan = run.physical(&query.plan, parameters).await?;
-                        if *analyze {
-                            datafusion::physical_plan::collect(Arc::clone(&plan), run.state.task_ctx())
-                                .await
-                                .map_err(diagnose)?;
-                        }
-                        Ok(Execution::Rows(explain::rows(&plan, *analyze, *verbose)?))
-                    }
+                    Work::Explain { options, of } => run.explain(*options, of, parameters).await.map(Execution::Rows),
                 }
             })
             .await
@@ -302,6 +310,11 @@ impl Engine {
         modify::check_deferred(ctx, self.queries(ctx).as_ref(), which).await
     }
 
+    /// Memory to be held beside plans, of the server's limit.
+    pub fn hold(&self, what: &str) -> Held {
+        Held::of(&self.base.runtime_env().memory_pool, what)
+    }
+
     /// What COPY needs to write rows in these surroundings.
     pub fn queries(self: &Arc<Self>, ctx: &StatementContext) -> Arc<dyn Queries> {
         Arc::new(self.run_of(ctx))
@@ -332,8 +345,8 @@ fn point(ctx: &StatementContext, statement: &Statement, declared: &[Option<PgTyp
 impl Analysed {
     fn parameters(&self) -> &[PgType] {
         match &self.work {
-            Work::Query(query) | Work::Explain { query, .. } => &query.parameters,
-            Work::Modify(modify) => modify.parameters(),
+            Work::Query(query) | Work::Explain { of: Explained::Query(query), .. } => &query.parameters,
+            Work::Modify(modify) | Work::Explain { of: Explained::Modify(modify), .. } => modify.parameters(),
             Work::Point(read) => &read.parameters,
         }
     }
@@ -343,9 +356,13 @@ impl Analysed {
             Work::Query(query) => Some(Arc::clone(&query.columns)),
             Work::Modify(modify) => modify.columns(),
             Work::Point(read) => Some(Arc::clone(&read.columns)),
-            Work::Explain { .. } => Some(explain::columns()),
+            Work::Explain { options, .. } => Some(explain::columns(*options)),
         }
     }
+}
+
+fn not_planned() -> SqlError {
+    SqlError::internal("a statement came to the planner that is not a query")
 }
 
 /// One statement on its way: its surroundings and the configuration made for it.
@@ -360,21 +377,57 @@ impl Run {
         let under = Definitions::of(&self.ctx);
         let work = match statement {
             Statement::Query(query) => Work::Query(self.query(query, declared)?),
-            Statement::Insert(insert) => Work::Modify(modify::plan_insert(&self.ctx, self, insert, declared).await?),
-            Statement::Update(update) => Work::Modify(modify::plan_update(&self.ctx, self, update, declared).await?),
-            Statement::Delete(delete) => Work::Modify(modify::plan_delete(&self.ctx, self, delete, declared).await?),
-            Statement::Explain { analyze, verbose, inner } => match inner.as_ref() {
-                Statement::Query(query) => {
-                    Work::Explain { analyze: *analyze, verbose: *verbose, query: self.query(query, declared)? }
-                }
-                _ => {
-                    let message = "EXPLAIN of a statement that writes is not supported";
-                    return Err(SqlError::unsupported(message, "Explain the SELECT that finds its rows."));
-                }
-            },
-            _ => return Err(SqlError::internal("a statement came to the planner that is not a query")),
+            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+                Work::Modify(self.modify(statement, declared).await?)
+            }
+            Statement::Explain { options, inner } => {
+                let of = match inner.as_ref() {
+                    Statement::Query(query) => Explained::Query(self.query(query, declared)?),
+                    write => Explained::Modify(self.modify(write, declared).await?),
+                };
+                Work::Explain { options: *options, of }
+            }
+            _ => return Err(not_planned()),
         };
         Ok(Analysed { under, work })
+    }
+
+    async fn modify(&self, statement: &Statement, declared: &[Option<PgType>]) -> Result<Modify> {
+        match statement {
+            Statement::Insert(insert) => modify::plan_insert(&self.ctx, self, insert, declared).await,
+            Statement::Update(update) => modify::plan_update(&self.ctx, self, update, declared).await,
+            Statement::Delete(delete) => modify::plan_delete(&self.ctx, self, delete, declared).await,
+            _ => Err(not_planned()),
+        }
+    }
+
+    /// Plans, and for ANALYZE runs: a write that is analysed is done.
+    async fn explain(&self, options: ExplainOptions, of: &Explained, parameters: Vec<ScalarValue>) -> Result<RowStream> {
+        match of {
+            Explained::Query(query) => {
+                let plan = self.physical(&query.plan, parameters).await?;
+                if options.analyze {
+                    datafusion::physical_plan::collect(Arc::clone(&plan), self.state.task_ctx()).await.map_err(diagnose)?;
+                }
+                explain::rows(None, Some(&plan), options)
+            }
+            Explained::Modify(modify) => {
+                let mut head = explain::Write { verb: modify.verb(), table: modify.table().name.name.clone(), rows: None };
+                let plan = match modify.source() {
+                    Some(source) => Some(self.physical(source, parameters.clone()).await?),
+                    None => None,
+                };
+                if options.analyze {
+                    let done = modify.execute(modify::Run::planned(&self.ctx, self, &parameters)).await?;
+                    head.rows = Some(match done {
+                        Execution::Modified { count, .. } => count,
+                        Execution::Rows(_) => 0,
+                    });
+                }
+                // The write has planned its source itself: counts of what it read are not those of this plan.
+                explain::rows(Some(head), plan.as_ref(), ExplainOptions { analyze: false, ..options })
+            }
+        }
     }
 
     fn query(&self, query: &ast::Query, declared: &[Option<PgType>]) -> Result<PlannedQuery> {

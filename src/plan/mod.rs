@@ -3,17 +3,22 @@
 //! Names no concrete store and no socket; reads and writes go through `history`.
 
 pub mod casts;
+pub mod catalog;
 mod columns;
 mod constant;
 pub mod context;
+mod correlated;
 mod diagnose;
 pub mod engine;
 mod expand;
 mod explain;
 pub mod functions;
 pub mod keys;
+mod late_keys;
 mod literals;
+mod locate;
 mod marker;
+mod memory;
 pub mod modify;
 mod names;
 mod output;
@@ -26,15 +31,23 @@ mod relations;
 pub mod rows;
 mod scan;
 mod scope;
+mod select_forms;
+mod select_literals;
 mod system;
 mod table;
 pub mod type_planner;
 mod wildcards;
 mod worker;
 
-pub use context::{Authorities, DefaultScope, Notices, SchemaAt, SequenceValues, SettingsAccess, StatementContext};
-pub use diagnose::{diagnose, located};
+pub use catalog::CatalogueCache;
+pub use context::{
+    Authorities, CursorInfo, DatabaseFacts, DefaultScope, Message, Messages, Notices, PreparedInfo, SchemaAt, SequenceValues,
+    ServerView, SessionFacts, SessionObjects, SettingFacts, SettingsAccess, StatementContext,
+};
+pub use diagnose::diagnose;
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
+pub use locate::located;
+pub use memory::Held;
 
 #[cfg(test)]
 mod tests;

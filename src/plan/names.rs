@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::TableFunctionArgs;
 use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, DataFusionError, TableReference, plan_datafusion_err};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue, TableReference, plan_datafusion_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
@@ -20,6 +20,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::catalog::CatalogueRelation;
 use super::columns::{Shown, SystemColumn, present};
 use super::relations::Relations;
 use super::scan::external;
@@ -41,6 +42,8 @@ pub enum Relation {
     Changes(Arc<TableDef>),
     /// Our own tables in schema `chronogate`, and the catalogue's.
     System(system::SystemTable),
+    /// `pg_catalog` and `information_schema`.
+    Catalogue(CatalogueRelation),
 }
 
 /// `t__as_of(x)` and its like.
@@ -101,6 +104,9 @@ impl Planning {
     fn relation_of(&self, name: &Qualified, scope: Scope) -> Option<Relation> {
         if let Some(system) = system::SystemTable::of_name(&name.schema, &name.name) {
             return Some(Relation::System(system));
+        }
+        if let Some(relation) = CatalogueRelation::of_name(&name.schema, &name.name) {
+            return Some(Relation::Catalogue(relation));
         }
         if let Some(table) = self.table_of(name, scope) {
             return Some(Relation::Table(table));
@@ -221,6 +227,17 @@ impl Planning {
     }
 }
 
+/// Whole numbers as the planner's own functions in FROM take them.
+fn wide(arg: Expr) -> Expr {
+    match arg {
+        Expr::Literal(value @ ScalarValue::Int32(_), metadata) => match value.cast_to(&DataType::Int64) {
+            Ok(value) => Expr::Literal(value, None),
+            Err(_) => Expr::Literal(value, metadata),
+        },
+        other => other,
+    }
+}
+
 pub fn no_relation(schema: Option<&str>, name: &str) -> SqlError {
     let name = schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"));
     SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"))
@@ -259,6 +276,7 @@ impl ContextProvider for Catalogue {
             Relation::History(table) => provider_as_source(Arc::new(planning.history_table(&table).map_err(external)?)),
             Relation::Changes(table) => provider_as_source(system::changes_of(planning, &table).map_err(external)?),
             Relation::System(system) => provider_as_source(system.provider(planning).map_err(external)?),
+            Relation::Catalogue(relation) => provider_as_source(relation.provider()),
             Relation::View(view) => {
                 return Err(external(SqlError::new(
                     SqlState::WRONG_OBJECT_TYPE,
@@ -282,7 +300,7 @@ impl ContextProvider for Catalogue {
         let schema = DFSchema::empty();
         let args = args
             .into_iter()
-            .map(|arg| simplifier.coerce(arg, &schema).and_then(|e| simplifier.simplify(e)))
+            .map(|arg| simplifier.coerce(arg, &schema).and_then(|e| simplifier.simplify(e)).map(wide))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(provider_as_source(function.create_table_provider_with_args(TableFunctionArgs::new(&args, state))?))
     }

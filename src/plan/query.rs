@@ -8,11 +8,12 @@ use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
+use super::correlated::Nested;
 use super::diagnose::diagnose;
 use super::functions::{Ambient, forms};
 use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
-use super::{ResultColumn, StatementContext, expand, literals, output, parameters, wildcards};
+use super::{ResultColumn, StatementContext, expand, literals, output, parameters, select_forms, wildcards};
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::columns::output_names;
 use crate::types::PgType;
@@ -26,11 +27,13 @@ pub struct PlannedQuery {
 }
 
 /// A copy of the shared configuration that carries one statement.
-pub fn statement_state(base: &SessionState, ctx: &Arc<StatementContext>) -> SessionState {
-    let mut state = base.clone();
+pub fn statement_state(base: &Arc<SessionState>, ctx: &Arc<StatementContext>) -> SessionState {
+    let mut state = SessionState::clone(base);
     let config = state.config_mut();
     config.set_extension(Arc::clone(ctx));
-    config.options_mut().extensions.insert(Ambient(Arc::clone(ctx)));
+    let options = config.options_mut();
+    options.extensions.insert(Ambient(Arc::clone(ctx)));
+    options.extensions.insert(Nested::new(Arc::clone(base), Arc::clone(ctx)));
     state.mark_start_execution();
     state
 }
@@ -83,6 +86,7 @@ pub fn row_expr(
     known: &[Option<PgType>],
 ) -> Result<Expr> {
     forms::rewrite(&mut expression);
+    select_forms::rewrite(&mut expression);
     let catalogue = Catalogue::new(Arc::new(planning(ctx, state, vec![])));
     let planner = SqlToRel::new_with_options(&catalogue, options(state));
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters::fields(known));
@@ -94,6 +98,7 @@ pub fn constant_expr(ctx: &Arc<StatementContext>, state: &SessionState, mut expr
     let catalogue = Catalogue::new(Arc::new(planning(ctx, state, vec![])));
     let planner = SqlToRel::new_with_options(&catalogue, options(state));
     forms::rewrite(&mut expression);
+    select_forms::rewrite(&mut expression);
     let expr = planner.sql_to_expr(expression, &DFSchema::empty(), &mut PlannerContext::new()).map_err(diagnose)?;
     Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(ty.field("", true)))))
 }
@@ -119,9 +124,11 @@ impl<'a> Planner<'a> {
     fn new(ctx: &Arc<StatementContext>, state: &'a SessionState, query: &mut ast::Query) -> Result<Self> {
         let mut planning = planning(ctx, state, vec![]);
         let expanded = expand::expand(&planning, query)?;
+        super::catalog::tableoid::resolve(&planning, query);
         check_locks(ctx, query, expanded.clauses)?;
         wildcards::hide(&planning, &expanded.named, query)?;
         forms::rewrite(query);
+        select_forms::rewrite(query);
         planning.exposed = expanded.named;
         Ok(Self { state, catalogue: Catalogue::new(Arc::new(planning)) })
     }

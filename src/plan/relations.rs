@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, DFSchema, JoinType, Result, TableReference};
+use datafusion::common::{Column, DFSchema, DataFusionError, JoinType, Result, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
@@ -127,7 +127,9 @@ impl Relations {
         match self.planning.relation_in(schema, name, then).map_err(external)? {
             Relation::Table(table) => self.past_plan(reference.clone(), &table, clause),
             Relation::View(_) => Err(external(no_relation(schema, name))),
-            Relation::History(_) | Relation::Changes(_) | Relation::System(_) => Err(external(not_versioned(name))),
+            Relation::History(_) | Relation::Changes(_) | Relation::System(_) | Relation::Catalogue(_) => {
+                Err(external(not_versioned(name)))
+            }
         }
     }
 
@@ -158,11 +160,15 @@ impl Relations {
             InstantExpr::Either(e) => (Names::Either, false, e),
             InstantExpr::BeforeEither(e) => (Names::Either, true, e),
         };
-        let expr = context.sql_to_expr(expr, &DFSchema::empty())?;
+        let written = expr.to_string();
+        let expr = context.sql_to_expr(expr, &DFSchema::empty()).map_err(|error| match error.find_root() {
+            DataFusionError::SchemaError(..) => external(not_around(&written)),
+            _ => error,
+        })?;
         Ok((InstantKind { names, before }, typed(names, expr)?))
     }
 
-    /// The scope to look names up in. An instant that is a parameter is not known yet: then any will do.
+    /// The scope to look names up in. An instant that is a parameter or a column around is not known yet: then any will do.
     fn scope_at_planning(&self, clause: &Clause) -> Result<Scope, SqlError> {
         let one = matches!(clause.kind, ClauseKind::AsOf | ClauseKind::Pinned);
         let Some((kind, expr)) = clause.instants.first().filter(|_| one) else { return Ok(Scope::All) };
@@ -254,6 +260,15 @@ impl Relations {
     }
 }
 
+/// A column that is not one of a row around the subquery that reads the past.
+fn not_around(instant: &str) -> SqlError {
+    SqlError::unsupported(
+        format!("cannot use column {instant} as an instant"),
+        "An instant is a literal, a parameter, an expression of those such as now() - interval '1 day', or, in a subquery, a \
+         column of the query around it.",
+    )
+}
+
 fn wrong_arguments(name: &str) -> SqlError {
     SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not take these arguments"))
         .hint("It takes instants: one for __as_of, two for __between, __from_to and __diff.")
@@ -262,7 +277,7 @@ fn wrong_arguments(name: &str) -> SqlError {
 fn has_parameter(expr: &Expr) -> bool {
     let mut found = false;
     let _ = datafusion::common::tree_node::TreeNode::apply(expr, |e| {
-        found |= matches!(e, Expr::Placeholder(_));
+        found |= matches!(e, Expr::Placeholder(_) | Expr::OuterReferenceColumn(..));
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     });
     found

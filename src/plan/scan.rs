@@ -24,12 +24,15 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Par
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::columns::SystemColumn;
+use super::late_keys::LateKeys;
 use super::payload::{PayloadColumn, PayloadDecoder};
 use super::{StatementContext, system};
 use crate::error::SqlError;
 use crate::history::{HistoryError, RowBatch, RowScan, StateRow};
 use crate::store::{IndexCandidates, ScanRequest};
-use crate::versions::{CommitInfo, CommitNo, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo};
+use crate::versions::{
+    CommitInfo, CommitNo, CommitStamp, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo,
+};
 
 /// Rows per batch, at most.
 pub const BATCH_ROWS: usize = 8_192;
@@ -59,15 +62,32 @@ pub struct ScanSpec {
     pub own_writes: bool,
     /// Ends later than this are shown as open.
     pub known_until: Option<Timestamp>,
+    /// Columns that came to the table with a value for rows from before: their members, and when they came. What
+    /// is read of a time before that has no such value.
+    pub came: Vec<(String, CommitStamp)>,
     /// Filters that are checked again above, for EXPLAIN.
     pub rechecked: Vec<String>,
     /// How many rows there are, when that is known without reading them.
     pub rows: Option<u64>,
+    /// Filters that name items only when the scan runs, by the row around it.
+    pub late: Option<LateKeys>,
 }
 
 impl ScanSpec {
     fn reads_payloads(&self) -> bool {
         self.columns.iter().any(|c| matches!(c, ReadColumn::Payload(_)))
+    }
+
+    /// Whether a state is shown as of before this.
+    fn is_before(&self, came: CommitStamp, version: Option<&Version>) -> bool {
+        match self.scope {
+            Scope::Current => false,
+            Scope::AsOf(at) => at < came.time,
+            Scope::AsOfCommit(commit) => commit < came.commit,
+            Scope::FromTo { .. } | Scope::Between { .. } | Scope::ContainedIn { .. } | Scope::All => {
+                version.and_then(|v| v.period.end).is_some_and(|end| end.to <= came.time)
+            }
+        }
     }
 
     fn picks_one(&self) -> bool {
@@ -105,6 +125,9 @@ impl DisplayAs for VersionScanExec {
         }
         if let Some(candidates) = &spec.candidates {
             write!(f, ", index={}", candidates.index.0)?;
+        }
+        if spec.late.is_some() {
+            f.write_str(", keys=by outer row")?;
         }
         if !spec.rechecked.is_empty() {
             write!(f, ", rechecked=[{}]", spec.rechecked.join(", "))?;
@@ -173,7 +196,11 @@ impl ExecutionPlan for VersionScanExec {
             return internal_err!("a scan ran outside a statement");
         };
         let counts = Counts::new(&self.metrics, partition);
-        let reader = Reader::new(ctx, Arc::clone(&self.spec), self.schema(), counts)?;
+        let spec = match &self.spec.late {
+            Some(late) => Arc::new(late.applied(&self.spec)?),
+            None => Arc::clone(&self.spec),
+        };
+        let reader = Reader::new(ctx, spec, self.schema(), counts)?;
         let batches = stream::try_unfold(reader, |mut reader| async move {
             Ok(reader.next_batch().await.map_err(external)?.map(|batch| (batch, reader)))
         });
@@ -236,6 +263,8 @@ struct Reader {
     /// Where the transaction's own rows go on, once the store's have been given.
     own_from: Option<std::ops::Bound<ItemKey>>,
     decoder: PayloadDecoder,
+    /// `ScanSpec::came` by position among the decoder's columns.
+    came: Vec<(usize, CommitStamp)>,
     payload_columns: bool,
     system: Vec<SystemRow>,
     keeps_system: bool,
@@ -252,6 +281,8 @@ impl Reader {
             .iter()
             .filter_map(|c| if let ReadColumn::Payload(column) = c { Some(column.clone()) } else { None })
             .collect();
+        let place = |(field, came): &(String, CommitStamp)| Some((payload.iter().position(|c| c.field == *field)?, *came));
+        let came = spec.came.iter().filter_map(place).collect();
         let decoder = PayloadDecoder::new(&payload).map_err(|e| external(e.into()))?;
         let own = if spec.own_writes { ctx.transaction.lock().overlay(spec.table) } else { None };
         let stored = Self::open(&ctx, &spec, own.as_deref());
@@ -261,6 +292,7 @@ impl Reader {
             own_from: own.as_ref().map(|_| std::ops::Bound::Unbounded),
             own,
             decoder,
+            came,
             payload_columns: !payload.is_empty(),
             system: Vec::new(),
             keeps_system: spec.columns.iter().any(|c| matches!(c, ReadColumn::System(_))),
@@ -336,7 +368,9 @@ impl Reader {
     fn take(&mut self, key: ItemKey, version: Option<Version>, number: VersionNo, payload: &[u8]) -> crate::error::Result<()> {
         if self.payload_columns {
             self.counts.payload_bytes.add(payload.len());
-            self.decoder.append(payload)?;
+            let before = self.came.iter().filter(|(_, came)| self.spec.is_before(*came, version.as_ref()));
+            let lacking: Vec<usize> = before.map(|(at, _)| *at).collect();
+            self.decoder.append_lacking(payload, &lacking)?;
         }
         if self.keeps_system {
             self.system.push(SystemRow { key, version, number });

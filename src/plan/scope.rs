@@ -80,7 +80,7 @@ fn as_of(ctx: &StatementContext, at: Instant) -> Scope {
         Instant::Commit(commit) => Scope::AsOfCommit(commit),
         Instant::Time(at) => {
             let now = ctx.database.now().max(ctx.statement_time);
-            if at > now {
+            if at > now && at != Timestamp::MAX {
                 let message = "the instant is in the future; reading the state at the statement's snapshot";
                 ctx.notices.push(SqlError::notice(message));
             }
@@ -118,6 +118,11 @@ fn resolve(ctx: &StatementContext, what: InstantKind, value: &ScalarValue) -> Re
 
 /// A text as a timestamptz; without a zone of its own it is in the session's.
 fn read_time(ctx: &StatementContext, text: &str) -> Result<Timestamp> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "infinity" => return Ok(Timestamp::MAX),
+        "-infinity" => return Ok(Timestamp::MIN),
+        _ => {}
+    }
     let zone = Zone::parse(&ctx.time_zone)?;
     Ok(Timestamp::from_micros(parse_timestamptz(text, zone)?))
 }

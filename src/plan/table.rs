@@ -16,13 +16,14 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::columns::{Shown, Source};
+use super::late_keys::LateKeys;
 use super::marker::Clause;
 use super::payload::PayloadColumn;
 use super::scan::{ReadColumn, ScanSpec, VersionScanExec, external};
 use super::{DefaultScope, StatementContext, constant, pushdown, scope};
 use crate::error::SqlError;
 use crate::history::{ColumnDef, ColumnId, TableDef};
-use crate::versions::{Scope, Snapshot, Timestamp};
+use crate::versions::{CommitNo, CommitStamp, KeyFilter, Scope, Snapshot, Timestamp};
 
 /// Where a scan takes its scope from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,12 @@ impl ScopedTable {
         Self { table, shown, reads, missing, constraints }
     }
 
+    /// Whether these filters say which items a scan has to look at.
+    pub fn finds_items(&self, filters: &[Expr]) -> bool {
+        let (keys, candidates) = pushdown::keys_of(&self.table, filters, |name| self.column(name));
+        keys != KeyFilter::All || candidates.is_some()
+    }
+
     fn column(&self, name: &str) -> Option<&ColumnDef> {
         self.shown.columns.iter().find(|c| c.name == name).and_then(|c| match &c.source {
             Source::Column(column) => Some(column),
@@ -74,6 +81,25 @@ impl ScopedTable {
                 missing: self.missing.get(&column.id).cloned(),
             }),
         })
+    }
+
+    /// When each column came that reads as something where older rows lack it; nothing for the present.
+    fn came(&self, ctx: &StatementContext, scope: Scope) -> Vec<(String, CommitStamp)> {
+        if self.missing.is_empty() || scope == Scope::Current {
+            return Vec::new();
+        }
+        let states = ctx.database.table_states(self.table.id);
+        let columns = self.shown.columns.iter().filter_map(|c| match &c.source {
+            Source::Column(column) if self.missing.contains_key(&column.id) => Some(column),
+            Source::Column(_) | Source::System(_) => None,
+        });
+        let of_column = |column: &ColumnDef| {
+            let first = states.iter().find(|(_, def)| def.columns.iter().any(|c| c.id == column.id));
+            // A column of this very transaction comes with its commit.
+            let yet_to_come = CommitStamp { commit: CommitNo::MAX, time: Timestamp::MAX };
+            (column.field.clone(), first.map_or(yet_to_come, |(stamp, _)| *stamp))
+        };
+        columns.map(of_column).collect()
     }
 
     async fn scope(&self, ctx: &StatementContext, state: &dyn Session, filters: &[Expr]) -> crate::error::Result<Scope> {
@@ -182,8 +208,10 @@ impl TableProvider for ScopedTable {
             limit: if others.is_empty() { limit } else { None },
             own_writes,
             known_until,
+            came: self.came(&ctx, scope),
             rechecked: others.iter().map(|f| f.human_display().to_string()).collect(),
             rows: None,
+            late: LateKeys::of(&self.table, &self.shown, &others),
         };
         if counts && others.is_empty() && ctx.transaction.lock().overlay(self.table.id).is_none() {
             spec.rows = ctx.database.live_count(self.table.id, snapshot).await.map_err(|e| external(e.into()))?;

@@ -108,6 +108,8 @@ impl World {
             current_user: "chronogate".into(),
             superuser: true,
             authorities: Arc::new(crate::history::Authority { superuser: true, ..Default::default() }),
+            server: Arc::new(()),
+            catalogues: Default::default(),
             search_path: vec!["public".into()],
             time_zone: "UTC".into(),
             default_scope: None,
@@ -118,6 +120,9 @@ impl World {
             settings: Arc::new(NoSettings),
             notices: Notices::default(),
             sequences: Default::default(),
+            messages: Default::default(),
+            objects: Default::default(),
+            held: Default::default(),
             cancel: Cancel::new(),
             backend_pid: 1,
         };

@@ -113,6 +113,7 @@ impl Opened {
             tenancy,
             clock: settings.clock.clone(),
             entropy: settings.entropy.clone(),
+            channels: Arc::default(),
             turns: Arc::default(),
             defaults: Arc::new([("statement_timeout".to_owned(), settings.limits.statement_timeout_ms.to_string())]),
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 
 use super::prepared::PreparedStatement;
+use super::server_view::Seen;
 use super::transaction::{Block, aborted};
 use super::{Reply, Session, roles::Roles};
 use crate::error::{Result, SqlError, SqlState};
@@ -27,6 +28,14 @@ impl<'a> Work<'a> {
         match self {
             Self::Text(parsed) => Some(parsed),
             Self::Bound { statement, .. } => statement.parsed.as_ref(),
+        }
+    }
+
+    /// Formats that Bind asked for.
+    fn formats(self) -> &'a [i16] {
+        match self {
+            Self::Text(_) => &[],
+            Self::Bound { formats, .. } => formats,
         }
     }
 
@@ -65,7 +74,8 @@ impl Session {
     }
 
     async fn run_control(&mut self, control: &TransactionStatement, last: bool) -> Result<Reply> {
-        let ends = matches!(control, TransactionStatement::Commit { .. } | TransactionStatement::Rollback { .. });
+        use TransactionStatement::{Commit, Rollback, RollbackTo};
+        let ends = matches!(control, Commit { .. } | Rollback { .. } | RollbackTo(_));
         if self.transaction.block == Block::Failed && !ends {
             return Err(aborted());
         }
@@ -97,6 +107,8 @@ impl Session {
                 self.define(ddl).await
             }
             (Statement::Execute { name, arguments }, _) => self.execute_named(name, arguments).await,
+            (Statement::Declare(declare), _) => self.declare(declare, &parsed.text).await,
+            (Statement::Fetch(fetch), work) => self.fetch(fetch, work.formats()).await,
             (utility, _) => self.utility(utility).await,
         }
     }
@@ -174,6 +186,8 @@ impl Session {
             current_user,
             superuser,
             authorities: Arc::new(Roles { tenancy: Arc::clone(&self.shared.tenancy), database: Arc::clone(&self.database) }),
+            server: Arc::new(Seen { tenancy: Arc::clone(&self.shared.tenancy), settings: Arc::clone(&self.settings) }),
+            catalogues: self.shared.engine.catalogues(),
             search_path,
             time_zone: effective.time_zone.clone(),
             default_scope,
@@ -184,6 +198,9 @@ impl Session {
             settings: self.settings.clone(),
             notices: self.notices.clone(),
             sequences: self.sequences.clone(),
+            messages: self.messages.clone(),
+            objects: Arc::clone(&self.objects),
+            held: self.held(),
             cancel: self.cancel.clone(),
             backend_pid: self.backend_pid,
         })
@@ -253,7 +270,7 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         Statement::Update(_) => Some("UPDATE"),
         Statement::Delete(_) => Some("DELETE"),
         Statement::Query(query) if !query.locks.is_empty() => Some("SELECT FOR UPDATE"),
-        Statement::Explain { analyze: true, inner, .. } => change_made_by(inner),
+        Statement::Explain { options, inner } if options.analyze => change_made_by(inner),
         Statement::Copy(copy) if copy.direction == CopyDirection::FromStdin => Some("COPY FROM"),
         Statement::Ddl(ddl) => Some(tag_of(ddl)),
         Statement::Query(_)
@@ -266,7 +283,13 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         | Statement::Discard(_)
         | Statement::Prepare { .. }
         | Statement::Execute { .. }
-        | Statement::Deallocate(_) => None,
+        | Statement::Deallocate(_)
+        | Statement::Declare(_)
+        | Statement::Fetch(_)
+        | Statement::Close(_)
+        | Statement::Listen(_)
+        | Statement::Unlisten(_)
+        | Statement::Notify { .. } => None,
     }
 }
 

@@ -5,12 +5,16 @@
 mod as_of;
 mod constraints;
 mod copy;
+mod cursors;
 mod ddl;
 mod dispatch;
+mod notify;
 mod prepared;
 pub mod reply;
 mod retry;
 mod roles;
+mod savepoints;
+mod server_view;
 pub mod settings;
 mod start;
 mod transaction;
@@ -19,6 +23,7 @@ mod utility;
 #[cfg(test)]
 mod tests;
 
+pub use notify::{Channels, Notification};
 pub use reply::{CopyInSink, Reply, StatementDescription, TransactionStatus};
 pub use retry::Turns;
 
@@ -27,13 +32,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::error::{Result, Severity, SqlError, SqlState};
 use crate::history::Database;
-use crate::plan::{Engine, Notices, ResultColumn, SequenceValues};
+use crate::plan::{Engine, Messages, Notices, ResultColumn, SequenceValues, SessionObjects};
 use crate::runtime::{Cancel, Clock, Entropy, cancel::Reason};
 use crate::sql::Parsed;
 use crate::types::{Oid, zone::Zone};
+use cursors::Cursor;
+use notify::Mailbox;
 use prepared::{Portal, PreparedStatement};
 use settings::{NoticeFloor, Settings};
 use transaction::State;
@@ -59,6 +67,8 @@ pub struct Shared {
     pub entropy: Arc<dyn Entropy>,
     /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
     pub turns: Arc<Turns>,
+    /// Who listens to what; start with `Channels::default()`.
+    pub channels: Arc<Channels>,
     /// Settings that every session starts with, before those of its role: the server's configuration.
     pub defaults: Arc<[(String, String)]>,
 }
@@ -80,6 +90,15 @@ pub struct Session {
     transaction: State,
     statements: HashMap<String, Arc<PreparedStatement>>,
     portals: HashMap<String, Portal>,
+    cursors: HashMap<String, Cursor>,
+    /// Portals and cursors made so far, and how many of them before the transaction that is open.
+    born: u64,
+    born_before: u64,
+    /// What the open transaction sends when it commits.
+    messages: Messages,
+    mailbox: Mailbox,
+    /// What the catalogue shows of this session.
+    objects: Arc<Mutex<SessionObjects>>,
 }
 
 /// Cancels a statement when its time is over; stopped when dropped.
@@ -172,11 +191,10 @@ impl Session {
     /// Runs one statement of a simple query. `last` closes the implicit transaction.
     pub async fn run(&mut self, statement: Parsed, last: bool) -> Result<Reply> {
         self.start_timer();
-        let offset = statement.offset;
         let reply = self.run_parsed(&statement, last).await;
         reply.map_err(|error| {
             self.abort();
-            shifted(error, offset)
+            placed(error, &statement)
         })
     }
 
@@ -237,6 +255,7 @@ impl Session {
 
     pub fn close_statement(&mut self, name: &str) {
         self.statements.remove(name);
+        self.objects.lock().prepared.remove(name);
     }
 
     pub fn close_portal(&mut self, name: &str) {
@@ -248,11 +267,22 @@ impl Session {
         self.end_implicit().await
     }
 
+    /// Messages of channels that are listened to, come since the last call. To be asked for outside transactions only.
+    pub fn notifications(&mut self) -> Vec<Notification> {
+        self.mailbox.take()
+    }
+
+    /// Waits for the next such message.
+    pub async fn notified(&mut self) -> Option<Notification> {
+        self.mailbox.next().await
+    }
+
     /// The connection is gone: rolls back.
     pub async fn end(&mut self) {
         self.timer = Timer::default();
         self.forget(false);
         self.statements.clear();
+        self.cursors.clear();
     }
 
     fn start_timer(&mut self) {
@@ -272,10 +302,14 @@ impl Session {
     }
 }
 
-/// Positions count from the beginning of the text that the client sent.
-fn shifted(mut error: SqlError, offset: usize) -> SqlError {
+/// The error with the place it is about, counted from the beginning of the text that the client sent.
+fn placed(error: SqlError, statement: &Parsed) -> SqlError {
+    let mut error = match prepared::is_planned(&statement.statement) {
+        true => crate::plan::located(error, &statement.text),
+        false => error,
+    };
     if let Some(position) = &mut error.fields_mut().position {
-        *position += offset;
+        *position += statement.offset;
     }
     error
 }

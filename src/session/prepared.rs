@@ -15,7 +15,7 @@ use super::transaction::{Block, aborted};
 use super::{Reply, Session, StatementDescription};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
-use crate::plan::{DefaultScope, Prepared, ResultColumn, StatementContext};
+use crate::plan::{DefaultScope, Prepared, PreparedInfo, ResultColumn, StatementContext};
 use crate::sql::{Parsed, Statement};
 use crate::types::{Oid, PgType, TypeName, decode::decode_parameter};
 
@@ -59,6 +59,8 @@ pub(super) struct Portal {
     statement: Arc<PreparedStatement>,
     parameters: Vec<ScalarValue>,
     formats: Vec<i16>,
+    /// Its number among the portals and cursors of the session.
+    pub born: u64,
     /// The rows that are still to come after PortalSuspended.
     pub rest: Mutex<Option<Reply>>,
 }
@@ -112,10 +114,27 @@ impl Session {
             return Err(aborted());
         }
         let declared = types.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>>>()?;
-        let offset = parsed.as_ref().map_or(0, |p| p.offset);
-        let statement = self.prepare_statement(parsed, declared).await.map_err(|error| super::shifted(error, offset))?;
-        self.statements.insert(name.to_owned(), Arc::new(statement));
+        let told = parsed.clone();
+        let statement = self.prepare_statement(parsed, declared).await;
+        let statement = statement.map_err(|error| match &told {
+            Some(parsed) => super::placed(error, parsed),
+            None => error,
+        })?;
+        self.keep_statement(name, statement, false);
         Ok(())
+    }
+
+    fn keep_statement(&mut self, name: &str, statement: PreparedStatement, from_sql: bool) {
+        if !name.is_empty() {
+            let info = PreparedInfo {
+                statement: statement.parsed.as_ref().map(|p| p.text.clone()).unwrap_or_default(),
+                prepared_at: self.database.now(),
+                parameters: statement.parameters.clone(),
+                from_sql,
+            };
+            self.objects.lock().prepared.insert(name.to_owned(), info);
+        }
+        self.statements.insert(name.to_owned(), Arc::new(statement));
     }
 
     /// Analyses a statement to be kept. Takes no snapshot that the transaction does not have already.
@@ -136,6 +155,9 @@ impl Session {
             }
             Some(Statement::Show(show)) => kept.columns = Some(super::utility::show_columns(&self.settings, show)?),
             Some(Statement::Execute { name, .. }) => kept.columns.clone_from(&self.statement(name)?.columns),
+            Some(Statement::Fetch(fetch)) if !fetch.only_move => {
+                kept.columns = self.cursors.get(&fetch.cursor).map(|cursor| Arc::clone(&cursor.columns));
+            }
             _ => {}
         }
         Ok(kept)
@@ -183,7 +205,7 @@ impl Session {
         if self.transaction.block == Block::Failed && !ends_block {
             return Err(aborted());
         }
-        if !portal.is_empty() && self.portals.contains_key(portal) {
+        if !portal.is_empty() && (self.portals.contains_key(portal) || self.cursors.contains_key(portal)) {
             return Err(SqlError::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{portal}\" already exists")));
         }
         check_counts(statement, &kept, parameter_formats, parameters.len(), result_formats)?;
@@ -197,7 +219,9 @@ impl Session {
             };
             values.push(decode_parameter(*ty, format, bytes.as_deref(), zone)?);
         }
-        let bound = Portal { statement: kept, parameters: values, formats: result_formats.to_vec(), rest: Mutex::new(None) };
+        self.born += 1;
+        let (formats, born) = (result_formats.to_vec(), self.born);
+        let bound = Portal { statement: kept, parameters: values, formats, born, rest: Mutex::new(None) };
         self.portals.insert(portal.to_owned(), bound);
         Ok(())
     }
@@ -210,7 +234,6 @@ impl Session {
         let kept = Arc::clone(&portal.statement);
         let parameters = std::mem::take(&mut portal.parameters);
         let formats = portal.formats.clone();
-        let offset = kept.parsed.as_ref().map_or(0, |p| p.offset);
         let work = Work::Bound { statement: &kept, parameters: &parameters, formats: &formats };
         let reply = self.run_work(work, last).await;
         // A portal may be run once more from its beginning only by clients that bind it again; its values stay
@@ -220,7 +243,10 @@ impl Session {
         }
         reply.map_err(|error| {
             self.abort();
-            super::shifted(error, offset)
+            match &kept.parsed {
+                Some(parsed) => super::placed(error, parsed),
+                None => error,
+            }
         })
     }
 
@@ -234,7 +260,7 @@ impl Session {
         }
         let declared = types.iter().map(|ty| Some(*ty)).collect();
         let kept = self.prepare_statement(Some(statement.clone()), declared).await?;
-        self.statements.insert(name.to_owned(), Arc::new(kept));
+        self.keep_statement(name, kept, true);
         Ok(Reply::Command("PREPARE".to_owned()))
     }
 

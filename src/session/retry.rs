@@ -77,7 +77,7 @@ fn writes(statement: &Statement) -> bool {
         Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Ddl(_) | Statement::Execute { .. } => {
             true
         }
-        Statement::Explain { analyze, inner, .. } => *analyze && writes(inner),
+        Statement::Explain { options, inner } => options.analyze && writes(inner),
         Statement::Query(_)
         | Statement::Copy(_)
         | Statement::Transaction(_)
@@ -86,7 +86,13 @@ fn writes(statement: &Statement) -> bool {
         | Statement::Reset(_)
         | Statement::Discard(_)
         | Statement::Prepare { .. }
-        | Statement::Deallocate(_) => false,
+        | Statement::Deallocate(_)
+        | Statement::Declare(_)
+        | Statement::Fetch(_)
+        | Statement::Close(_)
+        | Statement::Listen(_)
+        | Statement::Unlisten(_)
+        | Statement::Notify { .. } => false,
     }
 }
 

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::as_of::AsOf;
+use super::notify::Mailbox;
 use super::settings::{Checks, Settings, Source};
 use super::{Session, SessionStart, Shared, Timer};
 use crate::error::{Result, Severity, SqlError, SqlState};
@@ -24,6 +25,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
     let checks = World { database: Arc::clone(&database), tenancy: Arc::clone(&shared.tenancy), user: start.user.clone() };
     let settings = Arc::new(Settings::new(Arc::new(checks)));
     settings.fix("session_authorization", &start.user);
+    let mailbox = Mailbox::new(Arc::clone(&shared.channels), database.name());
     let session = Session {
         shared,
         database,
@@ -38,6 +40,12 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         transaction: Default::default(),
         statements: Default::default(),
         portals: Default::default(),
+        cursors: Default::default(),
+        born: 0,
+        born_before: 0,
+        messages: Default::default(),
+        mailbox,
+        objects: Default::default(),
     };
     session.apply(&role, pinned.as_deref(), &startup_settings(&start.parameters)?)?;
     Ok(session)

@@ -58,7 +58,15 @@ impl World {
         let tenancy = Tenancy::open(opener, clock.clone(), entropy.clone(), "chief", None).await.unwrap();
         let engine =
             Engine::new(EngineConfig { memory_limit: 64 << 20, partitions: 1, spill_directory: std::env::temp_dir() }).unwrap();
-        let shared = Shared { engine, tenancy, clock: clock.clone(), entropy, turns: Arc::default(), defaults: Arc::default() };
+        let shared = Shared {
+            engine,
+            tenancy,
+            clock: clock.clone(),
+            entropy,
+            turns: Arc::default(),
+            channels: Arc::default(),
+            defaults: Arc::default(),
+        };
         Self { shared, clock }
     }
 

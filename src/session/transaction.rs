@@ -10,10 +10,11 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 
 use super::as_of::AsOf;
+use super::savepoints::Named;
 use super::{Reply, Session, TransactionStatus};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::history::{HistoryError, Transaction};
-use crate::plan::DefaultScope;
+use crate::plan::{DefaultScope, Held};
 use crate::sql::{AsOfValue, TransactionModes, TransactionStatement};
 use crate::types::{PgType, TypeName};
 use crate::versions::{CommitStamp, Context, Timestamp};
@@ -40,6 +41,10 @@ pub(super) struct State {
     pub modes: Modes,
     /// A statement's own context comments, merged over `chronogate.context`.
     pub comment: Option<String>,
+    /// Places to go back to, the innermost last.
+    pub savepoints: Vec<Named>,
+    /// Memory that own writes take.
+    pub held: Option<Held>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -71,6 +76,12 @@ impl Session {
         current
     }
 
+    /// The memory that own writes of the open transaction count against.
+    pub(super) fn held(&mut self) -> Held {
+        let engine = &self.shared.engine;
+        self.transaction.held.get_or_insert_with(|| engine.hold("transaction")).clone()
+    }
+
     pub(super) fn started(&mut self) -> Timestamp {
         let database = &self.database;
         *self.transaction.started.get_or_insert_with(|| database.now())
@@ -95,6 +106,18 @@ impl Session {
             }
             TransactionStatement::Commit { chain } => self.commit_block(chain).await?,
             TransactionStatement::Rollback { chain } => self.rollback_block(chain)?,
+            TransactionStatement::Savepoint(name) => {
+                self.savepoint(name)?;
+                "SAVEPOINT"
+            }
+            TransactionStatement::Release(name) => {
+                self.release(&name)?;
+                "RELEASE"
+            }
+            TransactionStatement::RollbackTo(name) => {
+                self.roll_back_to(&name)?;
+                "ROLLBACK"
+            }
             TransactionStatement::Set(modes) => {
                 self.set_modes(modes).await?;
                 "SET"
@@ -135,7 +158,8 @@ impl Session {
             return Ok(());
         }
         if self.transaction.current.is_some() {
-            if modes.isolation.is_some() {
+            let now = self.settings.show("transaction_isolation").map(|(_, level)| level).unwrap_or_default();
+            if modes.isolation.is_some_and(|level| level != now) {
                 let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
                 return Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
             }
@@ -289,6 +313,12 @@ impl Session {
             self.forget(false);
             return Err(error);
         }
+        if !self.cursors.is_empty()
+            && let Err(error) = self.keep_held_cursors().await
+        {
+            self.forget(false);
+            return Err(error);
+        }
         let Some(transaction) = self.take_transaction() else {
             self.forget(true);
             return Ok(None);
@@ -325,6 +355,11 @@ impl Session {
         let pinned = self.transaction.modes.as_of.is_some();
         self.transaction = State::default();
         self.portals.clear();
+        self.end_cursors(committed);
+        match committed {
+            true => self.send_messages(),
+            false => drop(self.messages.take()),
+        }
         self.settings.end_transaction(committed);
         if shown || pinned {
             self.show_modes();
@@ -363,9 +398,15 @@ impl Session {
     pub(super) fn abort(&mut self) {
         match self.transaction.block {
             Block::Explicit => {
+                if self.return_to_last() {
+                    self.transaction.block = Block::Failed;
+                    return;
+                }
                 let modes = self.transaction.modes.clone();
                 self.transaction = State { block: Block::Failed, modes, ..State::default() };
                 self.portals.clear();
+                self.end_cursors(false);
+                self.messages.take();
                 self.settings.end_transaction(false);
             }
             Block::Failed => {}

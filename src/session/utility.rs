@@ -8,7 +8,7 @@ use super::settings::{Settings, Source};
 use super::transaction::Block;
 use super::{Reply, Session, reply};
 use crate::error::{Result, SqlError, SqlState};
-use crate::plan::ResultColumn;
+use crate::plan::{Message, ResultColumn};
 use crate::sql::{Discard, SetStatement, ShowStatement, Statement, TransactionModes};
 
 impl Session {
@@ -20,7 +20,16 @@ impl Session {
             Statement::Discard(what) => self.discard(*what),
             Statement::Prepare { name, types, statement } => self.prepare_named(name, types, statement).await,
             Statement::Deallocate(name) => self.deallocate(name.as_deref()),
-            Statement::Query(_)
+            Statement::Listen(channel) => Ok(self.message(Message::Listen(channel.clone()), "LISTEN")),
+            Statement::Unlisten(channel) => Ok(self.message(Message::Unlisten(channel.clone()), "UNLISTEN")),
+            Statement::Notify { channel, payload } => {
+                let (channel, payload) = (channel.clone(), payload.clone());
+                Ok(self.message(Message::Notify { channel, payload }, "NOTIFY"))
+            }
+            Statement::Close(name) => self.close_cursor(name.as_deref()),
+            Statement::Declare(_)
+            | Statement::Fetch(_)
+            | Statement::Query(_)
             | Statement::Insert(_)
             | Statement::Update(_)
             | Statement::Delete(_)
@@ -30,6 +39,12 @@ impl Session {
             | Statement::Transaction(_)
             | Statement::Execute { .. } => Err(SqlError::internal("a statement went astray")),
         }
+    }
+
+    /// What is said and done about channels waits for the commit.
+    fn message(&mut self, message: Message, tag: &str) -> Reply {
+        self.messages.push(message);
+        Reply::Command(tag.to_owned())
     }
 
     async fn set(&mut self, set: &SetStatement) -> Result<Reply> {
@@ -117,7 +132,10 @@ impl Session {
             Discard::All => {
                 self.refuse_in_block("DISCARD ALL")?;
                 self.portals.clear();
-                self.statements.clear();
+                self.cursors.clear();
+                self.show_cursors();
+                self.forget_statements();
+                self.messages.push(Message::Unlisten(None));
                 self.settings.reset("role")?;
                 self.settings.reset_all();
                 self.show_role();
@@ -138,16 +156,24 @@ impl Session {
 
     fn deallocate(&mut self, name: Option<&str>) -> Result<Reply> {
         match name {
-            Some(name) if self.statements.remove(name).is_none() => {
+            Some(name) if !self.statements.contains_key(name) => {
                 let message = format!("prepared statement \"{name}\" does not exist");
                 Err(SqlError::new(SqlState::INVALID_SQL_STATEMENT_NAME, message))
             }
-            Some(_) => Ok(Reply::Command("DEALLOCATE".to_owned())),
+            Some(name) => {
+                self.close_statement(name);
+                Ok(Reply::Command("DEALLOCATE".to_owned()))
+            }
             None => {
-                self.statements.clear();
+                self.forget_statements();
                 Ok(Reply::Command("DEALLOCATE ALL".to_owned()))
             }
         }
+    }
+
+    fn forget_statements(&mut self) {
+        self.statements.clear();
+        self.objects.lock().prepared.clear();
     }
 
     /// 25001 for what cannot be part of a transaction with anything else.

@@ -6,7 +6,7 @@
 use super::cursor::Cursor;
 use super::lex::Slice;
 use super::statement::{Ddl, Parsed, Statement};
-use super::{access, copy, ddl, query, settings, transaction, utility};
+use super::{access, copy, ddl, fetch, query, settings, transaction, utility};
 use crate::error::{Result, SqlError};
 
 pub fn parsed(slice: Slice<'_>) -> Result<Parsed> {
@@ -23,6 +23,10 @@ pub fn statement(slice: Slice<'_>) -> Result<Statement> {
     let mut cursor = Cursor::new(slice);
     let Some(word) = cursor.peek_keyword() else { return query::parse(slice) };
     let statement = match word.as_str() {
+        "DELETE" if cursor.sees_all(&["DELETE", "HISTORY"]) => {
+            let hint = "History is kept whole: DELETE ends a row, its past stays.";
+            return Err(cursor.unsupported("DELETE HISTORY is not supported", hint));
+        }
         "SELECT" | "WITH" | "VALUES" | "TABLE" | "INSERT" | "UPDATE" | "DELETE" => return query::parse(slice),
         "EXPLAIN" => utility::explain(&mut cursor)?,
         "PREPARE" => utility::prepare(&mut cursor)?,
@@ -33,7 +37,13 @@ pub fn statement(slice: Slice<'_>) -> Result<Statement> {
         "SET" => settings::set(&mut cursor)?,
         "SHOW" => settings::show(&mut cursor)?,
         "RESET" => settings::reset(&mut cursor)?,
-        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" => transaction::statement(&mut cursor)?,
+        "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => {
+            transaction::statement(&mut cursor)?
+        }
+        "DECLARE" => fetch::declare(&mut cursor)?,
+        "FETCH" | "MOVE" => fetch::fetch(&mut cursor)?,
+        "CLOSE" => fetch::close(&mut cursor)?,
+        "LISTEN" | "UNLISTEN" | "NOTIFY" => utility::notification(&mut cursor)?,
         "CREATE" => data_definition(ddl::create(&mut cursor)?),
         "ALTER" => data_definition(ddl::alter(&mut cursor)?),
         "DROP" => data_definition(ddl::drop(&mut cursor)?),
@@ -55,31 +65,22 @@ const REFUSED: &[(&str, &str)] = &[
     ("ANALYZE", "Statistics need no upkeep here: leave the statement out."),
     ("CALL", "Run the procedure's statements from the client."),
     ("CHECKPOINT", "Every commit is durable when it is acknowledged: leave the statement out."),
-    ("CLOSE", "Use a portal of the extended protocol with a row limit."),
     ("CLUSTER", "Storage order needs no upkeep here: leave the statement out."),
     ("COMMENT", "Keep descriptions in a table of your own."),
-    ("DECLARE", "Use a portal of the extended protocol with a row limit, or LIMIT with a key condition."),
     ("DO", "Run the block's statements from the client."),
     ("ERASE", "DELETE ends a row; its history stays."),
-    ("FETCH", "Use a portal of the extended protocol with a row limit."),
     ("FLASHBACK", "INSERT … SELECT … FOR SYSTEM_TIME AS OF brings rows of the past back."),
     ("IMPORT", "Load data with COPY."),
-    ("LISTEN", "Read the table's __changes view from the last commit you have seen."),
     ("LOAD", "Extensions cannot be loaded."),
     ("LOCK", "A transaction that changes a row which another has changed meanwhile fails with 40001: retry it."),
     ("MERGE", "Use INSERT … ON CONFLICT, or UPDATE … FROM and DELETE … USING."),
-    ("MOVE", "Use a portal of the extended protocol with a row limit."),
-    ("NOTIFY", "Readers can follow the table's __changes view."),
     ("REASSIGN", "Change owners one by one with ALTER … OWNER TO."),
     ("REFRESH", "Use a plain view."),
     ("REINDEX", "Indexes need no upkeep here: leave the statement out."),
-    ("RELEASE", "Savepoints are not there: run the statements as a transaction of their own."),
     ("RESTORE", "INSERT … SELECT … FOR SYSTEM_TIME AS OF brings rows of the past back."),
-    ("SAVEPOINT", "Savepoints are not there: run the statements as a transaction of their own."),
     ("SECURITY", "Use GRANT and REVOKE."),
     ("SUBSCRIBE", "Read the table's __changes view from the last commit you have seen."),
     ("UNDROP", "A dropped table can still be read FOR SYSTEM_TIME AS OF an instant before the drop."),
-    ("UNLISTEN", "Nothing is listened to: leave the statement out."),
     ("VACUUM", "Storage needs no upkeep here: leave the statement out."),
 ];
 

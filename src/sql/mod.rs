@@ -13,8 +13,10 @@ mod context_comment;
 mod copy;
 mod cursor;
 mod ddl;
+mod fetch;
 mod hoist;
 mod lex;
+mod locate;
 mod query;
 mod scan;
 mod settings;
@@ -24,6 +26,7 @@ mod utility;
 #[cfg(test)]
 mod tests;
 
+pub use locate::{Sought, place_of};
 pub use statement::*;
 
 use crate::error::Result;

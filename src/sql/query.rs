@@ -25,6 +25,7 @@ pub fn parse(slice: Slice<'_>) -> Result<Statement> {
         return Err(slice.parse_error(&ParserError::ParserError(format!("unexpected token{at}"))));
     }
     temporal::place(&canonical, &mut statement, slice)?;
+    temporal::name_pseudocolumns(&mut statement, slice)?;
     if let ControlFlow::Break(error) = statement.visit(&mut Refusals { slice, depth: 0 }) {
         return Err(error.at(slice.position(0)));
     }

@@ -35,8 +35,7 @@ pub enum Statement {
     Update(Box<ast::Update>),
     Delete(Box<ast::Delete>),
     Explain {
-        analyze: bool,
-        verbose: bool,
+        options: ExplainOptions,
         inner: Box<Statement>,
     },
     Copy(Box<Copy>),
@@ -59,6 +58,58 @@ pub enum Statement {
     },
     /// DEALLOCATE name (`None` is ALL).
     Deallocate(Option<String>),
+    Declare(Box<Declare>),
+    Fetch(Fetch),
+    /// CLOSE name (`None` is ALL).
+    Close(Option<String>),
+    Listen(String),
+    /// UNLISTEN channel (`None` is `*`).
+    Unlisten(Option<String>),
+    Notify {
+        channel: String,
+        payload: String,
+    },
+}
+
+/// DECLARE name CURSOR FOR query.
+#[derive(Clone, Debug)]
+pub struct Declare {
+    pub name: String,
+    pub binary: bool,
+    /// `Some(false)` is NO SCROLL.
+    pub scroll: Option<bool>,
+    pub hold: bool,
+    pub query: Box<ast::Query>,
+}
+
+/// FETCH or MOVE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    pub cursor: String,
+    pub to: FetchTo,
+    /// MOVE: where the rows are passed over.
+    pub only_move: bool,
+}
+
+/// Where FETCH goes, in rows; a cursor stands on a row, before the first (0) or behind the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchTo {
+    /// So many rows on, all of them; negative is backwards.
+    Rows(i64),
+    AllForward,
+    AllBackward,
+    /// One row: counted from the first, negative from the last.
+    Absolute(i64),
+    /// One row: counted from where the cursor stands.
+    Relative(i64),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExplainOptions {
+    pub analyze: bool,
+    pub verbose: bool,
+    /// FORMAT JSON; else text.
+    pub json: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +129,9 @@ pub enum TransactionStatement {
     Rollback {
         chain: bool,
     },
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
     /// SET TRANSACTION.
     Set(TransactionModes),
     /// SET SESSION CHARACTERISTICS AS TRANSACTION.

@@ -1,4 +1,4 @@
-//! BEGIN, COMMIT, ROLLBACK and their other names, and the modes of a transaction.
+//! BEGIN, COMMIT, ROLLBACK and their other names, savepoints, and the modes of a transaction.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -8,7 +8,7 @@ use super::temporal::transaction_as_of;
 use crate::error::{Result, SqlError};
 
 pub fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
-    let word = cursor.accept_any(&["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT"]);
+    let word = cursor.accept_any(&["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"]);
     let transaction = match word {
         Some("BEGIN") => {
             work(cursor);
@@ -23,18 +23,31 @@ pub fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
             work(cursor);
             TransactionStatement::Commit { chain: chain(cursor)? }
         }
-        Some(_) => {
+        Some("SAVEPOINT") => TransactionStatement::Savepoint(cursor.ident()?),
+        Some("RELEASE") => {
+            savepoint_word(cursor);
+            TransactionStatement::Release(cursor.ident()?)
+        }
+        Some(word) => {
             refuse_prepared(cursor)?;
             work(cursor);
-            if cursor.sees("TO") {
-                let hint = "Savepoints are not there: run the statements as a transaction of their own.";
-                return Err(cursor.unsupported("ROLLBACK TO SAVEPOINT is not supported", hint));
+            if word == "ROLLBACK" && cursor.accept("TO") {
+                savepoint_word(cursor);
+                TransactionStatement::RollbackTo(cursor.ident()?)
+            } else {
+                TransactionStatement::Rollback { chain: chain(cursor)? }
             }
-            TransactionStatement::Rollback { chain: chain(cursor)? }
         }
         None => return Err(cursor.syntax()),
     };
     Ok(Statement::Transaction(transaction))
+}
+
+/// SAVEPOINT, where it is not itself the name.
+fn savepoint_word(cursor: &mut Cursor<'_>) {
+    if cursor.peek_at(1).is_some() {
+        cursor.accept("SAVEPOINT");
+    }
 }
 
 fn work(cursor: &mut Cursor<'_>) {

@@ -1,27 +1,27 @@
-//! EXPLAIN, PREPARE, EXECUTE, DEALLOCATE and DISCARD.
+//! EXPLAIN, PREPARE, EXECUTE, DEALLOCATE, DISCARD, LISTEN and NOTIFY.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::classify;
 use super::cursor::{Cursor, expression};
-use super::statement::{Discard, Statement};
+use super::statement::{Discard, ExplainOptions, Statement};
 use super::type_name::type_name;
 use crate::error::{Result, SqlError, SqlState};
 
 pub fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("EXPLAIN")?;
-    let (mut analyze, mut verbose) = (false, false);
+    let mut options = ExplainOptions::default();
     if options_follow(cursor) {
-        cursor.parenthesised(|option| explain_option(option, &mut analyze, &mut verbose))?;
+        cursor.parenthesised(|option| explain_option(option, &mut options))?;
     } else {
-        analyze = cursor.accept("ANALYZE") || cursor.accept("ANALYSE");
-        verbose = cursor.accept("VERBOSE");
+        options.analyze = cursor.accept("ANALYZE") || cursor.accept("ANALYSE");
+        options.verbose = cursor.accept("VERBOSE");
     }
     let position = cursor.position();
     let inner = classify::statement(nested(cursor)?)?;
     match inner {
         Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
-            Ok(Statement::Explain { analyze, verbose, inner: Box::new(inner) })
+            Ok(Statement::Explain { options, inner: Box::new(inner) })
         }
         _ => {
             let hint = "Explain a SELECT, INSERT, UPDATE or DELETE.";
@@ -38,22 +38,30 @@ fn options_follow(cursor: &Cursor<'_>) -> bool {
         && !inside.sees_token(&Token::LParen)
 }
 
-fn explain_option(cursor: &mut Cursor<'_>, analyze: &mut bool, verbose: &mut bool) -> Result<()> {
+fn explain_option(cursor: &mut Cursor<'_>, options: &mut ExplainOptions) -> Result<()> {
     let position = cursor.position();
     let name = cursor.word()?;
     match name.as_str() {
-        "analyze" => *analyze = switch(cursor)?,
-        "verbose" => *verbose = switch(cursor)?,
+        "analyze" => options.analyze = switch(cursor)?,
+        "verbose" => options.verbose = switch(cursor)?,
         "costs" | "buffers" | "wal" | "timing" | "summary" | "settings" | "generic_plan" | "memory" => {
             // What they would add or leave out is not part of the plans shown here.
             switch(cursor)?;
         }
         "format" => {
             let format = cursor.word().or_else(|_| cursor.string())?;
-            if !format.eq_ignore_ascii_case("text") {
-                let message = format!("EXPLAIN FORMAT {} is not supported", format.to_ascii_uppercase());
-                return Err(SqlError::unsupported(message, "Plans are shown as text.").at(position));
-            }
+            options.json = match format.to_ascii_lowercase().as_str() {
+                "text" => false,
+                "json" => true,
+                "xml" | "yaml" => {
+                    let message = format!("EXPLAIN FORMAT {} is not supported", format.to_ascii_uppercase());
+                    return Err(SqlError::unsupported(message, "Plans are shown as text or JSON.").at(position));
+                }
+                other => {
+                    let message = format!("unrecognized value for EXPLAIN option \"format\": \"{other}\"");
+                    return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position));
+                }
+            };
         }
         _ => return Err(SqlError::syntax(format!("unrecognized EXPLAIN option \"{name}\"")).at(position)),
     }
@@ -143,6 +151,26 @@ pub fn discard(cursor: &mut Cursor<'_>) -> Result<Statement> {
         None => return Err(cursor.syntax()),
     };
     Ok(Statement::Discard(what))
+}
+
+/// LISTEN, UNLISTEN and NOTIFY.
+pub fn notification(cursor: &mut Cursor<'_>) -> Result<Statement> {
+    /// Bytes of a payload, as PostgreSQL bounds it.
+    const LONGEST_PAYLOAD: usize = 7999;
+    match cursor.accept_any(&["LISTEN", "UNLISTEN", "NOTIFY"]) {
+        Some("LISTEN") => Ok(Statement::Listen(cursor.ident()?)),
+        Some("UNLISTEN") if cursor.accept_token(&Token::Mul) => Ok(Statement::Unlisten(None)),
+        Some("UNLISTEN") => Ok(Statement::Unlisten(Some(cursor.ident()?))),
+        Some(_) => {
+            let channel = cursor.ident()?;
+            let payload = if cursor.accept_token(&Token::Comma) { cursor.string()? } else { String::new() };
+            if payload.len() > LONGEST_PAYLOAD {
+                return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "payload string too long"));
+            }
+            Ok(Statement::Notify { channel, payload })
+        }
+        None => Err(cursor.syntax()),
+    }
 }
 
 /// The error for an option given twice.

@@ -6,12 +6,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use pgwire::messages::Message;
 use pgwire::messages::copy::{CopyInResponse, CopyOutResponse};
 use pgwire::messages::data::{FieldDescription, ParameterDescription, RowDescription};
-use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse, ReadyForQuery};
+use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse, NotificationResponse, ReadyForQuery};
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 
 use crate::error::{Severity, SqlError};
 use crate::plan::ResultColumn;
-use crate::session::TransactionStatus;
+use crate::session::{Notification, TransactionStatus};
 use crate::types::Oid;
 
 /// PostgreSQL's bound on the columns of a result.
@@ -74,6 +74,10 @@ pub fn ready(out: &mut BytesMut, status: TransactionStatus) {
         TransactionStatus::Failed => Wire::Error,
     };
     put(out, &ReadyForQuery::new(status));
+}
+
+pub fn notification(out: &mut BytesMut, Notification { pid, channel, payload }: Notification) {
+    put(out, &NotificationResponse::new(pid, text(&channel), text(&payload)));
 }
 
 pub fn command_complete(out: &mut BytesMut, tag: String) {

@@ -115,12 +115,18 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            biased;
-            frame = self.channel.frame() => frame,
-            () = &mut self.draining, if resting => Err(shutting_down()),
-            () = &mut self.expired => Err(shutting_down()),
-            ended = silent => ended,
+        tokio::pin!(silent);
+        loop {
+            let notification = tokio::select! {
+                biased;
+                frame = self.channel.frame() => return frame,
+                () = &mut self.draining, if resting => return Err(shutting_down()),
+                () = &mut self.expired => return Err(shutting_down()),
+                ended = &mut silent => return ended,
+                Some(notification) = self.session.notified(), if resting => notification,
+            };
+            backend::notification(&mut self.channel.out, notification);
+            self.channel.flush().await?;
         }
     }
 
@@ -317,6 +323,11 @@ impl Connection {
     async fn ready(&mut self) -> Result<(), Ended> {
         self.tell_notices();
         self.tell_parameters();
+        if self.session.transaction_status() == TransactionStatus::Idle {
+            for notification in self.session.notifications() {
+                backend::notification(&mut self.channel.out, notification);
+            }
+        }
         backend::ready(&mut self.channel.out, self.session.transaction_status());
         self.channel.flush().await?;
         self.idle = true;

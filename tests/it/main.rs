@@ -11,5 +11,6 @@ mod layers;
 mod lifecycle;
 mod protocol;
 mod raw;
+mod session;
 mod slt;
 mod store_crash;

@@ -21,6 +21,7 @@ use super::ambient::external;
 use super::arithmetic::quotient;
 use super::jsonb::JsonColumn;
 use super::temporal::{out_of_range, scale_interval};
+use super::widened::Widened;
 use crate::error::{SqlError, SqlState};
 use crate::plan::casts::COMPUTED_SCALE;
 use crate::types::encode::Column;
@@ -92,6 +93,19 @@ impl Own {
         }
     }
 
+    /// What whole numbers are brought to before they are added up.
+    fn widens_to(&self, argument: &DataType) -> Option<DataType> {
+        match (self.aggregate, argument) {
+            (Aggregate::Sum, DataType::Int16 | DataType::Int32) => Some(DataType::Int64),
+            (Aggregate::Sum, DataType::Int64) => Some(DataType::Decimal128(38, 0)),
+            _ => None,
+        }
+    }
+
+    fn widening_of(&self, args: &AccumulatorArgs) -> Option<DataType> {
+        args.expr_fields.first().and_then(|f| self.widens_to(f.data_type()))
+    }
+
     fn inner_of(&self, args: &AccumulatorArgs) -> Option<Arc<AggregateUDF>> {
         args.expr_fields.first().and_then(|f| self.inner(f.data_type()))
     }
@@ -122,8 +136,8 @@ impl AggregateUDFImpl for Own {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         use DataType::{Decimal128, Float32, Float64, Int16, Int32, Int64, Interval, Null};
         let coerced = match (self.aggregate, types) {
-            (Aggregate::Sum, [Int16 | Int32]) => vec![Int64],
-            (Aggregate::Sum, [Int64 | DataType::UInt64]) => vec![Decimal128(38, 0)],
+            (Aggregate::Sum, [whole @ (Int16 | Int32 | Int64)]) => vec![whole.clone()],
+            (Aggregate::Sum, [DataType::UInt64]) => vec![Int64],
             (Aggregate::Average, [Int16 | Int32 | Int64 | DataType::UInt64]) => vec![Decimal128(20, 0)],
             (Aggregate::Sum | Aggregate::Average, [decimal @ Decimal128(..)]) => vec![decimal.clone()],
             (Aggregate::Sum | Aggregate::Average, [Float32 | Float64 | Null]) => vec![Float64],
@@ -140,6 +154,10 @@ impl AggregateUDFImpl for Own {
             (Aggregate::Array { .. } | Aggregate::Object { .. }, _) => Ok(DataType::Utf8),
             (Aggregate::Average, Some(DataType::Decimal128(..))) => Ok(DataType::Decimal128(38, COMPUTED_SCALE)),
             (Aggregate::Average, Some(span @ DataType::Interval(_))) => Ok(span.clone()),
+            (Aggregate::Sum, Some(argument)) => match self.widens_to(argument) {
+                Some(to) => Ok(to),
+                None => sum_udaf().return_type(types),
+            },
             (_, Some(argument)) => match self.inner(argument) {
                 Some(inner) => inner.return_type(types),
                 None => Err(external(self.undefined(types))),
@@ -162,7 +180,12 @@ impl AggregateUDFImpl for Own {
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         if let Some(inner) = self.inner_of(&args) {
-            return inner.accumulator(args);
+            let widening = self.widening_of(&args);
+            let accumulator = inner.accumulator(args)?;
+            return Ok(match widening {
+                Some(to) => Widened::new(accumulator, to),
+                None => accumulator,
+            });
         }
         if args.is_distinct {
             let message = format!("DISTINCT in {} is not supported here", self.name());
@@ -202,16 +225,20 @@ impl AggregateUDFImpl for Own {
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        match self.inner_of(&args) {
-            Some(inner) => inner.create_groups_accumulator(args),
-            None => Err(external(SqlError::internal("an aggregate without groups"))),
+        let widening = self.widening_of(&args);
+        match (self.inner_of(&args), widening) {
+            (Some(inner), Some(to)) => Ok(Widened::new(inner.create_groups_accumulator(args)?, to)),
+            (Some(inner), None) => inner.create_groups_accumulator(args),
+            (None, _) => Err(external(SqlError::internal("an aggregate without groups"))),
         }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match self.inner_of(&args) {
-            Some(inner) => inner.create_sliding_accumulator(args),
-            None => self.accumulator(args),
+        let widening = self.widening_of(&args);
+        match (self.inner_of(&args), widening) {
+            (Some(inner), Some(to)) => Ok(Widened::new(inner.create_sliding_accumulator(args)?, to)),
+            (Some(inner), None) => inner.create_sliding_accumulator(args),
+            (None, _) => self.accumulator(args),
         }
     }
 

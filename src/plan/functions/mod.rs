@@ -16,6 +16,7 @@ mod patterns;
 pub mod session;
 mod strings;
 mod temporal;
+mod widened;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub use ambient::{Ambient, client_error, external};
 pub use session::SERVER_VERSION;
 
 use super::casts::{self, PostgresCasts};
+use super::correlated::{self, CorrelatedSubqueries};
 use super::type_planner::PostgresTypes;
 use crate::runtime::Entropy;
 
@@ -57,6 +59,7 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
     let mut rules = Analyzer::new().rules;
     rules.insert(0, casts.clone());
     rules.push(casts);
+    rules.push(Arc::new(CorrelatedSubqueries));
     builder
         .with_scalar_functions(functions)
         .with_aggregate_functions(aggregates)
@@ -77,8 +80,10 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
         strings::FUNCTIONS,
         numeric::FUNCTIONS,
     ];
-    let mut functions: Vec<Arc<ScalarUDF>> = tables.into_iter().flatten().map(|f| f.clone().udf()).collect();
+    let tables = tables.into_iter().flatten().chain(super::catalog::functions::all());
+    let mut functions: Vec<Arc<ScalarUDF>> = tables.map(|f| f.clone().udf()).collect();
     functions.push(casts::function().udf());
+    functions.push(correlated::array_function());
     functions.push(strings::random_uuid(entropy));
     functions
 }

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast;
 use super::cells::{Cell, Cells};
 use super::conflict::Conflict;
 use super::parameters::Parameters;
-use super::returning::Returning;
+use super::returning::{Clause, Returning};
 use super::select::{fold, outputs, plan_typed};
 use super::set::{self, Incoming};
 use super::target::{Target, find_table, refuse_given_identity};
@@ -71,9 +71,8 @@ pub async fn plan_insert(
     let returning = match &insert.returning {
         None => None,
         Some(items) => {
-            let schema = target.schema(&alias)?;
-            let visible: Vec<usize> = (0..schema.fields().len()).collect();
-            let returning = Returning::plan(queries, &target, items, &schema, &visible, parameters)?;
+            let clause = Clause { items, schema: &target.schema(&alias)?, deletes: false };
+            let returning = Returning::plan(queries, &target, &alias, clause, parameters)?;
             parameters.of_plan(queries, returning.program().logical_plan())?;
             Some(returning)
         }
@@ -237,7 +236,11 @@ impl Insert {
         let rows = edits.len();
         let returning = match &self.returning {
             None => None,
-            Some(returning) => Some(returning.rows(run, values.clone(), rows)?),
+            Some(returning) => {
+                let mut shown = values.clone();
+                shown.extend(returning.system(run, target, &edits, &values).await?);
+                Some(returning.rows(run, shown, rows)?)
+            }
         };
         write(run, target, edits, &values).await?;
         Ok(Execution::Modified { count: rows as u64, returning })

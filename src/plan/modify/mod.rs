@@ -18,6 +18,7 @@ mod returning;
 mod run;
 mod select;
 mod set;
+mod system;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -37,6 +38,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
+pub use self::assign::assignable;
 pub use self::copy::{CopyInsert, HistoryLoad};
 pub use self::foreign::check_deferred;
 use self::insert::Insert;

@@ -13,14 +13,25 @@ use datafusion::sql::sqlparser::ast;
 use super::parameters::Parameters;
 use super::program::RowProgram;
 use super::select::fold;
+use super::system;
 use super::target::Target;
+use super::write::Edit;
 use super::{Queries, Run};
 use crate::error::{Result, SqlError};
+use crate::plan::columns::SystemColumn;
 use crate::plan::output::output_type;
 use crate::plan::rows::batch_of;
 use crate::plan::{ResultColumn, RowStream};
 use crate::sql::columns::{UNNAMED, item_name};
 use crate::types::PgType;
+
+/// A RETURNING clause as written, and over which columns.
+pub struct Clause<'a> {
+    pub items: &'a [ast::SelectItem],
+    pub schema: &'a DFSchemaRef,
+    /// Of a DELETE: what is returned are the states it ends.
+    pub deletes: bool,
+}
 
 /// A RETURNING clause, planned over the rows a statement gives it.
 #[derive(Clone, Debug)]
@@ -29,18 +40,24 @@ pub struct Returning {
     pub columns: Arc<[ResultColumn]>,
     output: SchemaRef,
     input: SchemaRef,
+    /// System columns behind the schema's own.
+    system: Vec<SystemColumn>,
 }
 
 impl Returning {
-    /// `schema` begins with the target's columns; `*` is the first `visible` of them.
+    /// `schema` begins with the target's columns; `*` is all of it. System columns may be named beside it, as far as
+    /// they are known before the commit.
     pub fn plan(
         queries: &dyn Queries,
         target: &Target,
-        items: &[ast::SelectItem],
-        schema: &DFSchemaRef,
-        visible: &[usize],
+        alias: &str,
+        clause: Clause<'_>,
         parameters: &Parameters,
     ) -> Result<Self> {
+        let Clause { items, schema, deletes } = clause;
+        let visible: Vec<usize> = (0..schema.fields().len()).collect();
+        let system = system::named(target, items, deletes)?;
+        let schema = &system::extended(schema, alias, &system)?;
         let mut expressions = Vec::new();
         let mut names = Vec::new();
         for item in items {
@@ -54,14 +71,14 @@ impl Returning {
                     expressions.push(expr.clone());
                 }
                 ast::SelectItem::Wildcard(_) => {
-                    for position in visible {
+                    for position in &visible {
                         push_column(schema, *position, &mut expressions, &mut names)?;
                     }
                 }
                 ast::SelectItem::QualifiedWildcard(kind, _) => {
                     let qualifier = wildcard_qualifier(kind)?;
                     let before = names.len();
-                    for position in visible {
+                    for position in &visible {
                         let (of, _) = schema.qualified_field(*position);
                         if of.is_some_and(|of| of.table() == qualifier) {
                             push_column(schema, *position, &mut expressions, &mut names)?;
@@ -79,7 +96,7 @@ impl Returning {
         let columns: Arc<[ResultColumn]> =
             names.into_iter().enumerate().map(|(n, name)| column(&program, target, n, name)).collect();
         let output = Arc::new(Schema::new(columns.iter().map(|c| c.ty.field(&c.name, true)).collect::<Vec<_>>()));
-        Ok(Self { program, columns, output, input: Arc::new(schema.as_arrow().clone()) })
+        Ok(Self { program, columns, output, input: Arc::new(schema.as_arrow().clone()), system })
     }
 
     pub fn program(&self) -> &RowProgram {
@@ -91,7 +108,12 @@ impl Returning {
         self.program.compile(queries, parameters)
     }
 
-    /// The rows to return; `values` are the columns of the clause's schema.
+    /// What the system columns named are going to be; to be given to [`Self::rows`] behind the schema's own columns.
+    pub async fn system(&self, run: Run<'_>, target: &Target, edits: &[Edit], rows: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+        system::values(run.ctx, target, &self.system, edits, rows).await
+    }
+
+    /// The rows to return; `values` are the columns of the clause's schema, then those of [`Self::system`].
     pub fn rows(&self, run: Run<'_>, values: Vec<ArrayRef>, rows: usize) -> Result<RowStream> {
         let batch = batch_of(self.input.clone(), conform(values, &self.input)?, rows)?;
         let results = self.program.run(run, &batch)?;

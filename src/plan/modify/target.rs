@@ -144,6 +144,12 @@ impl Target {
     /// The position of a column named in a statement; 42703.
     pub fn position(&self, name: &str) -> Result<usize> {
         self.layout.position(name).ok_or_else(|| {
+            if crate::history::SYSTEM_COLUMNS.contains(&name) {
+                return SqlError::unsupported(
+                    format!("system column \"{name}\" cannot be written"),
+                    "Versions, times and commits number themselves; use WHERE _version = … to change a row only as you have seen it.",
+                );
+            }
             let table = &self.table().name.name;
             SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" of relation \"{table}\" does not exist"))
         })

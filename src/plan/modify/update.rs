@@ -14,7 +14,7 @@ use super::conflict::old_of;
 use super::existing::{Old, read_items};
 use super::parameters::Parameters;
 use super::program::{RowProgram, rows_where, type_placeholder};
-use super::returning::Returning;
+use super::returning::{Clause, Returning};
 use super::select::{column_of, fold, named, outputs, plan_typed, select};
 use super::set::{self, AssignedValue, Assignment, Incoming};
 use super::target::{Target, find_table};
@@ -166,9 +166,9 @@ impl Parts<'_> {
         let returning = match self.returning {
             None => None,
             Some(items) => {
-                let schema = returning_schema(&target, &alias, &plan, own + 2 + assigned)?;
-                let visible: Vec<usize> = (0..schema.fields().len()).collect();
-                let returning = Returning::plan(queries, &target, items, &schema, &visible, parameters)?;
+                let schema = &returning_schema(&target, &alias, &plan, own + 2 + assigned)?;
+                let clause = Clause { items, schema, deletes: assignments.is_none() };
+                let returning = Returning::plan(queries, &target, &alias, clause, parameters)?;
                 parameters.of_plan(queries, returning.program().logical_plan())?;
                 Some(returning)
             }
@@ -217,8 +217,8 @@ impl Parts<'_> {
         }
         let mut returning = None;
         if let Some(items) = self.returning {
-            let visible: Vec<usize> = (0..schema.fields().len()).collect();
-            let clause = Returning::plan(queries, target, items, &schema, &visible, &tried)?;
+            let clause = Clause { items, schema: &schema, deletes: assignments.is_none() };
+            let clause = Returning::plan(queries, target, alias, clause, &tried)?;
             tried.of_plan(queries, clause.program().logical_plan())?;
             returning = Some(clause);
         }
@@ -379,7 +379,7 @@ impl Change {
             return Ok(Execution::Modified { count: 0, returning });
         };
         let count = olds.len();
-        let (new, edits) = match &self.assignments {
+        let (new, edits): (_, Vec<Edit>) = match &self.assignments {
             None => (old, olds.into_iter().map(|old| Edit { old: Some(old), new: None }).collect()),
             Some((assignments, incoming)) => {
                 let new = set::apply(run, target, assignments, incoming, &old, &results, count).await?;
@@ -393,6 +393,7 @@ impl Change {
             Some(returning) => {
                 let mut values = new.clone();
                 values.extend(beside);
+                values.extend(returning.system(run, target, &edits, &new).await?);
                 Some(returning.rows(run, values, count)?)
             }
         };

@@ -39,6 +39,18 @@ struct Row {
     new: Option<NewState>,
 }
 
+impl Row {
+    /// About what it takes in the transaction.
+    fn bytes(&self) -> usize {
+        /// Nodes, pointers and lengths around the bytes themselves.
+        const AROUND: usize = 160;
+        let entries = |entries: &[IndexEntry]| entries.iter().map(|e| e.key.as_bytes().len() + AROUND / 2).sum::<usize>();
+        let old = self.old.as_ref().map_or(0, |old| old.key.as_bytes().len() + entries(&old.entries));
+        let new = self.new.as_ref().map_or(0, |new| new.key.as_bytes().len() + new.payload.len() + entries(&new.entries));
+        old + new + AROUND
+    }
+}
+
 struct NewState {
     key: ItemKey,
     payload: Bytes,
@@ -100,6 +112,7 @@ async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> 
     check.keys().await?;
     check.indexes().await?;
     ctx.cancel.check()?;
+    ctx.held.grow(rows.iter().map(Row::bytes).sum())?;
     let id = target.table().id;
     let mut transaction = ctx.transaction.lock();
     let touched = touched(&transaction.catalog, target.table(), &rows);

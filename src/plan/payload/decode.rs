@@ -57,13 +57,18 @@ impl PayloadDecoder {
 
     /// Appends one row. After an error the decoder must not be used any more.
     pub fn append(&mut self, payload: &[u8]) -> Result<(), PayloadError> {
+        self.append_lacking(payload, &[])
+    }
+
+    /// The same, where absent members of these columns, by position, are NULL whatever they read as elsewhere.
+    pub fn append_lacking(&mut self, payload: &[u8], lacking: &[usize]) -> Result<(), PayloadError> {
         self.rows += 1;
         let mut json = serde_json::Deserializer::from_slice(payload);
         let row = RowSeed { columns: &mut self.columns, row: self.rows };
         row.deserialize(&mut json).map_err(|e| PayloadError::Unreadable(e.to_string()))?;
-        for column in self.columns.iter_mut().filter(|c| c.filled != self.rows) {
+        for (at, column) in self.columns.iter_mut().enumerate().filter(|(_, c)| c.filled != self.rows) {
             column.filled = self.rows;
-            match &column.missing {
+            match column.missing.as_ref().filter(|_| !lacking.contains(&at)) {
                 None => column.cells.append_null(),
                 Some(json) => {
                     let mut json = serde_json::Deserializer::from_str(json);
@@ -141,9 +146,17 @@ impl Cells {
             TypeName::Bool => Self::Bool(BooleanBuilder::new()),
             TypeName::Int2 => Self::Int2(Int16Builder::new()),
             TypeName::Int4 => Self::Int4(Int32Builder::new()),
-            TypeName::Int8 | TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc => {
-                Self::Int8(Int64Builder::new())
-            }
+            TypeName::Int8
+            | TypeName::Oid
+            | TypeName::Xid
+            | TypeName::Regclass
+            | TypeName::Regtype
+            | TypeName::Regproc
+            | TypeName::Regprocedure
+            | TypeName::Regoper
+            | TypeName::Regoperator
+            | TypeName::Regnamespace
+            | TypeName::Regrole => Self::Int8(Int64Builder::new()),
             TypeName::Float4 => Self::Float4(Float32Builder::new()),
             TypeName::Float8 => Self::Float8(Float64Builder::new()),
             TypeName::Numeric => {
@@ -159,6 +172,8 @@ impl Cells {
             | TypeName::Name
             | TypeName::Char
             | TypeName::Uuid
+            | TypeName::Aclitem
+            | TypeName::NodeTree
             | TypeName::Unknown => Self::Text(StringBuilder::new()),
             TypeName::Json | TypeName::Jsonb => Self::Json(StringBuilder::new()),
             TypeName::Bytea => Self::Bytes(BinaryBuilder::new()),
@@ -167,7 +182,9 @@ impl Cells {
             TypeName::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::new()),
             TypeName::Timestamptz => Self::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
             TypeName::Interval => Self::Interval(IntervalMonthDayNanoBuilder::new()),
-            TypeName::Void => return Err(PayloadError::Unstorable(ty.sql_name())),
+            TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => {
+                return Err(PayloadError::Unstorable(ty.sql_name()));
+            }
         })
     }
 

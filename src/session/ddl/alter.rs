@@ -10,6 +10,7 @@ use super::verify::{contains_nulls, parse_expression};
 use super::{Change, literal, types};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Catalog, ColumnDef, TableDef};
+use crate::plan::modify::assignable;
 use crate::sql::{AlterTable, ColumnSpec, ConstraintKind, ConstraintSpec, Name};
 use crate::types::text::text_of_scalar;
 use crate::types::{PgType, Qualified, Zone};
@@ -317,6 +318,12 @@ impl Change {
         let keys = table.primary_key.iter().map(|(_, ids)| ids);
         let mut keyed = keys.chain(table.uniques.iter().map(|u| &u.columns)).chain(table.indexes.iter().map(|i| &i.columns));
         let keyed = keyed.any(|ids| ids.contains(&found.id)) || self.is_in_foreign_key(&table, found.id);
+        if using.is_none() && !assignable(found.ty, ty) {
+            let (name, to) = (&found.name, ty.sql_name());
+            let message = format!("column \"{name}\" cannot be cast automatically to type {to}");
+            let hint = format!("You might need to specify \"USING {name}::{to}\".");
+            return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message).hint(hint));
+        }
         let readable = types::reads_unchanged(found.ty, ty, keyed) && using.is_none_or(|using| is_plain(using, column));
         if !readable && self.has_versions(table.id).await? {
             return Err(SqlError::unsupported(

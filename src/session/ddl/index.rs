@@ -23,10 +23,13 @@ impl Change {
         let mut table = self.own_table(&create.table)?;
         let schema = table.name.schema.clone();
         if let Some(name) = &create.name
-            && create.if_not_exists
             && self.catalog.has_relation(&Qualified::new(schema.as_str(), name.as_str()))
         {
-            self.notice(format!("relation \"{name}\" already exists, skipping"));
+            let message = format!("relation \"{name}\" already exists");
+            if !create.if_not_exists {
+                return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));
+            }
+            self.notice(format!("{message}, skipping"));
             return Ok(());
         }
         if let Some(missing) = create.columns.iter().find(|column| table.column(column).is_none()) {
@@ -92,12 +95,12 @@ impl Change {
         }
         entries.dedup();
         let mut transaction = self.ctx.transaction.lock();
-        if let Some(writes) = transaction.writes.get_mut(&table.id) {
-            let writes = Arc::make_mut(writes);
+        transaction.rewrite(table.id, |writes| {
             for (payload, of_row) in writes.rows.values_mut().filter_map(|row| row.state.as_mut()) {
                 of_row.extend(reader.read(&[payload.as_ref()])?.into_iter().flatten());
             }
-        }
+            Ok::<_, crate::error::SqlError>(())
+        })?;
         transaction.backfill.push(IndexBackfill { table: table.id, seen: snapshot.commit, entries });
         Ok(())
     }

@@ -76,6 +76,14 @@ struct Layers {
     changed: bool,
 }
 
+/// Settings as they were at a savepoint.
+#[derive(Clone, Debug)]
+pub struct SettingsMark {
+    session: BTreeMap<String, String>,
+    local: BTreeMap<String, String>,
+    before: Option<BTreeMap<String, String>>,
+}
+
 /// Shared with the statements that run, for `current_setting` and `set_config`.
 #[derive(Debug)]
 pub struct Settings {
@@ -243,6 +251,24 @@ impl Settings {
         layers.touched(true);
     }
 
+    /// What a savepoint is to go back to.
+    pub fn mark(&self) -> SettingsMark {
+        let layers = self.layers.lock();
+        SettingsMark { session: layers.session.clone(), local: layers.local.clone(), before: layers.before.clone() }
+    }
+
+    /// Undoes what was set since the mark.
+    pub fn return_to(&self, mark: &SettingsMark) {
+        let mut layers = self.layers.lock();
+        if layers.session == mark.session && layers.local == mark.local {
+            return;
+        }
+        layers.session.clone_from(&mark.session);
+        layers.local.clone_from(&mark.local);
+        layers.before.clone_from(&mark.before);
+        layers.touched(true);
+    }
+
     /// Told by the transaction: which commit it reads; 0 when none yet.
     pub fn snapshot_is(&self, commit: u64) {
         self.snapshot.store(commit, Ordering::SeqCst);
@@ -263,6 +289,12 @@ impl Settings {
     pub fn show_all(&self) -> Vec<Shown> {
         let all = table::ALL.iter().filter(|d| !d.hidden);
         all.map(|d| Shown { name: d.name.to_owned(), value: self.value_of(d), description: d.description }).collect()
+    }
+
+    /// A setting's value now, and the one that RESET goes back to.
+    pub fn present_and_reset(&self, definition: &Definition) -> (String, String) {
+        let start = self.layers.lock().start.get(&definition.key()).cloned();
+        (self.value_of(definition), start.unwrap_or_else(|| definition.default.to_owned()))
     }
 
     fn value_of(&self, definition: &Definition) -> String {

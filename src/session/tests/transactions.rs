@@ -249,3 +249,23 @@ async fn a_foreign_key_that_is_new_holds_for_those_who_do_not_know_it_yet() {
     b.run("INSERT INTO parent VALUES (2)").await;
     assert!(a.refused("COMMIT").await.starts_with("40001"), "the rows that were checked have changed");
 }
+
+#[tokio::test]
+async fn a_panic_in_the_engine_is_an_error_of_its_statement() {
+    let (_world, mut client) = with_accounts().await;
+    client.run("BEGIN").await;
+    client.run("DELETE FROM accounts WHERE id = 1").await;
+    client.run("SAVEPOINT s").await;
+    for text in [
+        "SELECT panic_on_purpose(1)",
+        "SELECT panic_on_purpose(balance) FROM accounts",
+        "DELETE FROM accounts WHERE panic_on_purpose(balance)",
+    ] {
+        assert_eq!(client.error(text).await.code(), SqlState::INTERNAL_ERROR, "{text}");
+        assert_eq!(client.session.transaction_status(), TransactionStatus::Failed);
+        client.run("ROLLBACK TO s").await;
+    }
+    assert_eq!(client.rows("SELECT id FROM accounts").await, ["2"]);
+    client.run("COMMIT").await;
+    assert_eq!(client.rows("SELECT id FROM accounts").await, ["2"]);
+}

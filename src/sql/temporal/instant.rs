@@ -124,7 +124,10 @@ fn parameter(expr: Expr, expected: Expected) -> InstantExpr {
 
 fn numeric(number: String, expr: Expr, expected: Expected) -> Result<InstantExpr> {
     match expected {
-        Expected::Any | Expected::Commit if number.bytes().all(|b| b.is_ascii_digit()) => Ok(InstantExpr::Commit(expr)),
+        Expected::Any | Expected::Commit if number.bytes().all(|b| b.is_ascii_digit()) => match number.parse::<i64>() {
+            Ok(_) => Ok(InstantExpr::Commit(expr)),
+            Err(_) => Err(invalid(format!("commit {number} does not exist yet"))),
+        },
         Expected::Any | Expected::Commit => Err(invalid(format!("invalid commit number: {number}"))),
         Expected::Time => Err(wrong_type(expected)),
         Expected::SystemTime => match relative::clock_value(&number) {
@@ -140,10 +143,10 @@ fn literal(text: String, expected: Expected) -> Result<InstantExpr> {
     let number = number.filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     match (expected, number) {
         (Expected::Time, _) => Ok(InstantExpr::Time(string(text))),
-        (_, Some(number)) => Ok(InstantExpr::Commit(number_literal(number))),
+        (_, Some(number)) => numeric(number.to_owned(), number_literal(number), Expected::Commit),
         (Expected::Any, None) => Ok(InstantExpr::Time(string(text))),
         (Expected::Commit, None) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
-            Ok(InstantExpr::Commit(number_literal(&text)))
+            numeric(text.clone(), number_literal(&text), expected)
         }
         (Expected::Commit, None) => {
             Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("named point \"{text}\" does not exist"))
@@ -196,7 +199,8 @@ fn wrong_type(expected: Expected) -> SqlError {
     SqlError::new(SqlState::DATATYPE_MISMATCH, message)
 }
 
-/// Refuses everything whose value is not settled before the first row is read.
+/// Refuses everything whose value is not settled before the first row of its relation is read. A qualified column
+/// is let through: the planner takes one of the rows around a subquery, and refuses any other.
 fn check(expr: &Expr) -> Result<()> {
     match expr {
         Expr::Value(_) | Expr::TypedString(_) => Ok(()),
@@ -205,7 +209,8 @@ fn check(expr: &Expr) -> Result<()> {
         Expr::AtTimeZone { timestamp, time_zone } => check(timestamp).and_then(|()| check(time_zone)),
         Expr::Interval(interval) => check(&interval.value),
         Expr::Function(function) => check_function(function),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::CompoundFieldAccess { .. } => {
+        Expr::CompoundIdentifier(_) => Ok(()),
+        Expr::Identifier(_) | Expr::CompoundFieldAccess { .. } => {
             Err(not_constant(format!("cannot use column {expr} as an instant")))
         }
         Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {

@@ -6,11 +6,13 @@
 
 mod canonical;
 mod instant;
+mod oracle;
 mod placement;
 mod relative;
 mod spelling;
 
 pub use canonical::{Canonical, canonicalise};
+pub use oracle::name_pseudocolumns;
 pub use placement::place;
 pub use spelling::transaction_as_of;
 

@@ -5,13 +5,6 @@ use super::*;
 #[test]
 fn known_statements_are_refused_with_a_hint() {
     for text in [
-        "SAVEPOINT a",
-        "RELEASE SAVEPOINT a",
-        "ROLLBACK TO SAVEPOINT a",
-        "ROLLBACK WORK TO a",
-        "DECLARE c CURSOR FOR SELECT 1",
-        "FETCH 1 FROM c",
-        "LISTEN x",
         "MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE",
         "VACUUM",
         "ANALYZE t",
@@ -50,7 +43,7 @@ fn known_statements_are_refused_with_a_hint() {
         "PREPARE TRANSACTION 'x'",
         "SET CONSTRAINTS ALL DEFERRED",
         "SET TRANSACTION SNAPSHOT '1'",
-        "EXPLAIN (FORMAT json) SELECT 1",
+        "EXPLAIN (FORMAT xml) SELECT 1",
         "EXPLAIN CREATE TABLE t (a int)",
         "SELECT * FROM a.b.c.d FOR UPDATE",
         "DROP TABLE a.b.c",

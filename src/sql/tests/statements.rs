@@ -486,7 +486,9 @@ fn prepared_and_explained() {
         ("EXPLAIN (ANALYZE, VERBOSE off, COSTS false) SELECT 1", (true, false)),
         ("EXPLAIN (SELECT 1)", (false, false)),
     ] {
-        let Statement::Explain { analyze, verbose, .. } = one(text).statement else { panic!("{text}") };
+        let Statement::Explain { options: ExplainOptions { analyze, verbose, .. }, .. } = one(text).statement else {
+            panic!("{text}")
+        };
         assert_eq!((analyze, verbose), expected, "{text}");
     }
 }

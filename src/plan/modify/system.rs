@@ -1,0 +1,139 @@
+//! System columns in RETURNING: what is known of a version before its commit.
+//!
+//! A version's number and what made it are known; its commit and its time are not, and are refused rather than
+//! guessed. DELETE returns the state that it ends, so it tells that state's number only.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray, new_null_array};
+use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
+use datafusion::sql::sqlparser::ast;
+use futures::TryStreamExt;
+
+use super::select::fold;
+use super::target::Target;
+use super::write::Edit;
+use crate::error::{Result, SqlError};
+use crate::plan::StatementContext;
+use crate::plan::columns::SystemColumn;
+use crate::store::ScanRequest;
+use crate::versions::{ItemKey, KeyFilter, Op, Scope, VersionNo};
+
+/// System columns that a RETURNING list names, in no particular order; 0A000 for one that is not known yet.
+pub fn named(target: &Target, items: &[ast::SelectItem], deletes: bool) -> Result<Vec<SystemColumn>> {
+    let mut found = Vec::new();
+    for item in items {
+        let (ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        let _: std::ops::ControlFlow<()> = ast::visit_expressions(expr, |expr| {
+            let ident = match expr {
+                ast::Expr::Identifier(ident) => Some(ident),
+                ast::Expr::CompoundIdentifier(parts) => parts.last(),
+                _ => None,
+            };
+            let name = ident.map(fold).unwrap_or_default();
+            let column = SystemColumn::of_name(&name).filter(|_| target.layout.position(&name).is_none());
+            found.extend(column.filter(|column| !found.contains(column)));
+            std::ops::ControlFlow::Continue(())
+        });
+    }
+    match found.iter().find(|column| !is_known(**column, deletes)) {
+        None => Ok(found),
+        Some(column) => Err(SqlError::unsupported(
+            format!("RETURNING {} is not supported", column.name()),
+            "It is known when the transaction has committed: read it from the table then.",
+        )),
+    }
+}
+
+fn is_known(column: SystemColumn, deletes: bool) -> bool {
+    use SystemColumn::{Actor, Commit, Context, EndCommit, EndOp, From, Key, Op, Reason, To, Version};
+    match column {
+        Version => true,
+        Op | To | EndCommit | EndOp => !deletes,
+        Key | From | Commit | Actor | Reason | Context => false,
+    }
+}
+
+/// The schema with these columns behind its own.
+pub fn extended(schema: &DFSchemaRef, alias: &str, columns: &[SystemColumn]) -> Result<DFSchemaRef> {
+    if columns.is_empty() {
+        return Ok(Arc::clone(schema));
+    }
+    let mut fields: Vec<_> = schema.iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field))).collect();
+    let qualifier = TableReference::bare(alias.to_owned());
+    fields.extend(columns.iter().map(|c| (Some(qualifier.clone()), Arc::new(c.ty().field(c.name(), true)))));
+    DFSchema::new_with_metadata(fields, HashMap::default())
+        .map(Arc::new)
+        .map_err(|e| SqlError::internal(format!("columns have no schema: {e}")))
+}
+
+/// The values of these columns for the rows that the edits write, or end.
+pub async fn values(
+    ctx: &StatementContext,
+    target: &Target,
+    columns: &[SystemColumn],
+    edits: &[Edit],
+    rows: &[ArrayRef],
+) -> Result<Vec<ArrayRef>> {
+    if columns.is_empty() {
+        return Ok(Vec::new());
+    }
+    let facts = facts(ctx, target, edits, rows).await?;
+    let array = |column: &SystemColumn| -> ArrayRef {
+        match column {
+            SystemColumn::Version => {
+                Arc::new(Int64Array::from_iter_values(facts.iter().map(|(number, _)| number.0.cast_signed())))
+            }
+            SystemColumn::Op => Arc::new(StringArray::from_iter_values(facts.iter().map(|(_, op)| op.name()))),
+            other => new_null_array(&other.ty().arrow(), facts.len()),
+        }
+    };
+    Ok(columns.iter().map(array).collect())
+}
+
+/// The number and operation of each row's version once it is committed; of an end, the number of what it ends.
+async fn facts(ctx: &StatementContext, target: &Target, edits: &[Edit], rows: &[ArrayRef]) -> Result<Vec<(VersionNo, Op)>> {
+    let overlay = ctx.transaction.lock().overlay(target.table().id);
+    let mut facts = Vec::with_capacity(edits.len());
+    for edit in edits {
+        let key = match (edit.new, &edit.old) {
+            (Some(row), _) if target.layout.keys.has_key() => Some(target.layout.keys.key(rows, row)?),
+            (_, old) => old.as_ref().map(|old| old.key.clone()),
+        };
+        // What the transaction did before decides first: its changes of an item make one version.
+        let own = key.as_ref().and_then(|key| overlay.as_ref()?.rows.get(key));
+        let truncated = overlay.as_ref().is_some_and(|overlay| overlay.truncated);
+        let old = edit.old.as_ref().filter(|old| Some(&old.key) == key.as_ref());
+        let stored = match own {
+            Some(pending) => pending.base.filter(|_| !truncated),
+            None => old.and_then(|old| old.base.as_ref()).map(|base| base.version),
+        };
+        facts.push(match (stored, edit.new) {
+            (Some(number), None) if own.is_none() => (number, Op::Delete),
+            (Some(number), _) => (number.next(), Op::Update),
+            (None, _) => (first_number(ctx, target, key).await?, Op::Create),
+        });
+    }
+    Ok(facts)
+}
+
+/// The number that a new item's first version gets: the one behind those that the key has had.
+async fn first_number(ctx: &StatementContext, target: &Target, key: Option<ItemKey>) -> Result<VersionNo> {
+    let Some(key) = key.filter(|_| target.layout.keys.has_key()) else { return Ok(VersionNo(0)) };
+    let mut states = ctx.database.scan(ScanRequest {
+        table: target.table().id,
+        snapshot: ctx.database.snapshot(),
+        scope: Scope::All,
+        keys: KeyFilter::Points(vec![key]),
+        candidates: None,
+        payloads: false,
+        limit: None,
+    });
+    let mut last = None;
+    while let Some(batch) = states.try_next().await? {
+        last = batch.iter().map(|state| state.version.number).max().max(last);
+    }
+    // Each end took a number too.
+    Ok(last.map_or(VersionNo(0), |number| number.next().next()))
+}
