@@ -48,7 +48,10 @@ pub fn keys_of<'a>(
     }
     let uniques = table.uniques.iter().map(|u| (u.id, &u.columns));
     let indexes = table.indexes.iter().map(|i| (i.id, &i.columns));
-    let candidates = uniques.chain(indexes).find_map(|(index, columns)| {
+    // A row with a NULL is not among those of a foreign key: all of its columns must be asked for.
+    let asked = |id: &ColumnId| known.get(id).is_some_and(|k| k.any_of.is_some());
+    let foreign = table.foreign_keys.iter().filter(|f| f.entry.iter().all(asked)).map(|f| (f.id, &f.entry));
+    let candidates = uniques.chain(indexes).chain(foreign).find_map(|(index, columns)| {
         let first = known.get(columns.first()?)?;
         first.any_of.as_ref()?;
         Some(IndexCandidates { index, keys: filter_of(columns, &known) })
@@ -216,6 +219,7 @@ mod tests {
             not_null: false,
             default: None,
             identity: None,
+            generated: None,
             missing: None,
             dropped: false,
         };
@@ -227,8 +231,11 @@ mod tests {
             primary_key: Some(("t_pkey".into(), key.iter().map(|id| ColumnId(*id)).collect())),
             row_counter: 1,
             uniques: vec![],
-            indexes: vec![IndexDef { id: IndexId(8), name: "i".into(), columns: vec![ColumnId(3)] }],
+            indexes: vec![IndexDef { id: IndexId(8), name: "i".into(), columns: vec![ColumnId(3)], shape: Default::default() }],
             checks: vec![],
+            foreign_keys: vec![],
+            computed_indexes: vec![],
+            comments: Default::default(),
             grants: BTreeMap::new(),
         }
     }

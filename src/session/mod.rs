@@ -3,6 +3,7 @@
 //! Opens no socket and touches no store: plans run through `plan`, commits through `history`.
 
 mod as_of;
+mod constraints;
 mod copy;
 mod cursors;
 mod ddl;

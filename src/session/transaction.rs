@@ -128,6 +128,10 @@ impl Session {
                 self.set_modes(modes).await?;
                 "SET"
             }
+            TransactionStatement::SetConstraints { names, deferred } => {
+                self.set_constraints(&names, deferred).await?;
+                "SET CONSTRAINTS"
+            }
             TransactionStatement::SetSession(modes) => {
                 self.set_session_modes(modes)?;
                 "SET"
@@ -311,6 +315,10 @@ impl Session {
 
     /// Makes the open transaction one commit. Whatever comes of it, the transaction is over.
     pub(super) async fn commit(&mut self) -> Result<Option<CommitStamp>> {
+        if let Err(error) = self.check_deferred().await {
+            self.forget(false);
+            return Err(error);
+        }
         if !self.cursors.is_empty()
             && let Err(error) = self.keep_held_cursors().await
         {

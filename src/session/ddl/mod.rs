@@ -8,6 +8,7 @@ mod column;
 mod create_as;
 mod database;
 mod drop;
+mod foreign_key;
 mod grant;
 mod index;
 mod relations;
@@ -67,7 +68,7 @@ impl Session {
             Ddl::CreateTable(create) => change.create_table(create).await?,
             Ddl::AlterTable { name, if_exists, actions } => change.alter_table(name, *if_exists, actions).await?,
             Ddl::Drop { kind, names, if_exists, cascade } => change.drop(*kind, names, *if_exists, *cascade).await?,
-            Ddl::Truncate { tables, restart_identity, cascade: _ } => change.truncate(tables, *restart_identity).await?,
+            Ddl::Truncate { tables, restart_identity, cascade } => change.truncate(tables, *restart_identity, *cascade).await?,
             Ddl::CreateIndex(create) => change.create_index(create).await?,
             Ddl::CreateSchema { name, if_not_exists, owner } => {
                 let owner = owner.clone().unwrap_or_else(|| change.ctx.current_user.clone());
