@@ -95,7 +95,7 @@ impl Change {
         }
         entries.dedup();
         let mut transaction = self.ctx.transaction.lock();
-        transaction.rewrite(table.id, |writes| writes.add_entries(|payload| reader.read(&[payload])))?;
+        transaction.rewrite(table.id, |writes| writes.add_entries(|payload| reader.read(&[payload]).map(|entries| entries.into_iter().flatten().collect())))?;
         transaction.backfill.push(IndexBackfill { table: table.id, seen: snapshot.commit, entries });
         Ok(())
     }
