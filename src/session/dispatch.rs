@@ -13,6 +13,7 @@ use super::{Reply, Session, roles::Roles};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{DefaultScope, Execution, Prepared, RowStream, StatementContext};
 use crate::sql::{CopyDirection, Ddl, ObjectKind, Parsed, Statement, TransactionStatement};
+use crate::types::PgType;
 use crate::versions::Timestamp;
 
 /// One statement to run: as text gave it, or bound to parameters.
@@ -35,6 +36,14 @@ impl<'a> Work<'a> {
         match self {
             Self::Text(_) => &[],
             Self::Bound { formats, .. } => formats,
+        }
+    }
+
+    /// Types and values of the parameters that Bind gave.
+    fn bound(self) -> (&'a [PgType], &'a [ScalarValue]) {
+        match self {
+            Self::Text(_) => (&[], &[]),
+            Self::Bound { statement, parameters, .. } => (statement.parameters(), parameters),
         }
     }
 
@@ -106,7 +115,7 @@ impl Session {
                 self.define(ddl).await
             }
             (Statement::Execute { name, arguments }, _) => self.execute_named(name, arguments).await,
-            (Statement::Declare(declare), _) => self.declare(declare, &parsed.text).await,
+            (Statement::Declare(declare), work) => self.declare(declare, &parsed.text, work.bound()).await,
             (Statement::Fetch(fetch), work) => self.fetch(fetch, work.formats()).await,
             (utility, _) => self.utility(utility).await,
         }
@@ -286,7 +295,8 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         | Statement::Close(_)
         | Statement::Listen(_)
         | Statement::Unlisten(_)
-        | Statement::Notify { .. } => None,
+        | Statement::Notify { .. }
+        | Statement::Upkeep(_) => None,
     }
 }
 

@@ -66,6 +66,11 @@ pub(super) struct Portal {
 }
 
 impl PreparedStatement {
+    /// The types that Parse told the client.
+    pub fn parameters(&self) -> &[PgType] {
+        &self.parameters
+    }
+
     pub fn description(&self) -> StatementDescription {
         StatementDescription { parameters: self.parameters.iter().map(|ty| ty.oid()).collect(), columns: self.columns.clone() }
     }
@@ -142,16 +147,13 @@ impl Session {
         let mut kept = PreparedStatement { parsed, declared, parameters: Vec::new(), columns: None, plan: Mutex::new(None) };
         match kept.parsed.as_ref().map(|p| &p.statement) {
             Some(statement) if is_planned(statement) => {
-                let had_snapshot = self.transaction.current.is_some();
-                let ctx = self.context().await?;
-                let planned = self.plan_kept(&ctx, &kept).await;
-                if !had_snapshot {
-                    self.transaction.current = None;
-                    self.settings.snapshot_is(0);
-                }
-                let prepared = planned?;
+                let prepared = self.analysed(&kept, None).await?;
                 kept.parameters.clone_from(&prepared.parameters);
                 kept.columns.clone_from(&prepared.columns);
+            }
+            Some(Statement::Declare(declare)) => {
+                let query = Statement::Query(declare.query.clone());
+                kept.parameters.clone_from(&self.analysed(&kept, Some(&query)).await?.parameters);
             }
             Some(Statement::Show(show)) => kept.columns = Some(super::utility::show_columns(&self.settings, show)?),
             Some(Statement::Execute { name, .. }) => kept.columns.clone_from(&self.statement(name)?.columns),
@@ -161,6 +163,24 @@ impl Session {
             _ => {}
         }
         Ok(kept)
+    }
+
+    /// The analysis of a statement to be kept, or of the query within it.
+    async fn analysed(&mut self, kept: &PreparedStatement, within: Option<&Statement>) -> Result<Arc<Prepared>> {
+        let had_snapshot = self.transaction.current.is_some();
+        let ctx = self.context().await?;
+        let analysed = match within {
+            Some(query) => {
+                let engine = Arc::clone(&self.shared.engine);
+                cancellable(&ctx, engine.prepare(&ctx, query, &kept.declared)).await.map(Arc::new)
+            }
+            None => self.plan_kept(&ctx, kept).await,
+        };
+        if !had_snapshot {
+            self.transaction.current = None;
+            self.settings.snapshot_is(0);
+        }
+        analysed
     }
 
     /// The statement's plan for these surroundings. 0A000 when it would answer with other columns than the
