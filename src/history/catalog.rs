@@ -52,6 +52,9 @@ pub struct UniqueDef {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CheckDef {
+    /// From the same row of numbers as tables and indexes.
+    #[serde(default)]
+    pub id: u32,
     pub name: String,
     /// SQL text of the condition.
     pub expression: String,

@@ -93,7 +93,8 @@ impl Definition {
         let Self::Table(def) = self else { return self.id() };
         let indexes = def.indexes.iter().map(|i| i.id.0);
         let uniques = def.uniques.iter().map(|u| u.id.0);
-        indexes.chain(uniques).chain([def.id.0, def.row_counter]).max().unwrap_or(def.id.0)
+        let checks = def.checks.iter().map(|c| c.id);
+        indexes.chain(uniques).chain(checks).chain([def.id.0, def.row_counter]).max().unwrap_or(def.id.0)
     }
 
     fn same(&self, other: &Self) -> bool {

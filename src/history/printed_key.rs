@@ -32,9 +32,15 @@ fn value(ty: PgType, rest: &mut &[u8]) -> Option<String> {
         | TypeName::Int4
         | TypeName::Int8
         | TypeName::Oid
+        | TypeName::Xid
         | TypeName::Regclass
         | TypeName::Regtype
-        | TypeName::Regproc => integer(rest).map(|n| n.to_string()),
+        | TypeName::Regproc
+        | TypeName::Regprocedure
+        | TypeName::Regoper
+        | TypeName::Regoperator
+        | TypeName::Regnamespace
+        | TypeName::Regrole => integer(rest).map(|n| n.to_string()),
         TypeName::Float4 | TypeName::Float8 => float(rest).map(|x| x.to_string()),
         TypeName::Numeric => take::<16>(rest).map(|b| numeric(ty, (u128::from_be_bytes(b) ^ (1 << 127)) as i128)),
         TypeName::Date => date(integer(rest)?),
@@ -51,6 +57,10 @@ fn value(ty: PgType, rest: &mut &[u8]) -> Option<String> {
         | TypeName::Uuid
         | TypeName::Json
         | TypeName::Jsonb
+        | TypeName::Int2vector
+        | TypeName::Oidvector
+        | TypeName::Aclitem
+        | TypeName::NodeTree
         | TypeName::Void
         | TypeName::Unknown => Some(String::from_utf8_lossy(&escaped(rest)).into_owned()),
     }

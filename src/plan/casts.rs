@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int64Array, TimestampMicrosecondArray, new_null_array,
 };
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, TimestampMicrosecondType,
@@ -22,7 +22,8 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::functions::ambient::external;
+use super::catalog::names::Names;
+use super::functions::ambient::{external, statement};
 use super::functions::define::{Call, Function, Returns, Want};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::calendar::{MICROS_PER_DAY, split};
@@ -67,7 +68,21 @@ fn target(_: &[PgType], values: &[Option<&ScalarValue>]) -> Result<PgType> {
 }
 
 fn run(call: &Call<'_>) -> Result<ArrayRef> {
-    cast_array(&call.args[0], call.types[0], PgType::of_field(&call.returns), call.zone())
+    let (array, from, to) = (&call.args[0], call.types[0], PgType::of_field(&call.returns));
+    if from.name.is_reg() && is_text(to.element()) {
+        let ctx = statement(call.options)?;
+        let (catalogue, path) = (ctx.catalogue(), ctx.effective_path());
+        let named = Names { catalogue: &catalogue, path: &path }.with_names(from.name, array);
+        return through_text(&named, from, to, call.zone());
+    }
+    if to.name.is_reg() && !to.array && is_text(from) {
+        let ctx = statement(call.options)?;
+        let (catalogue, path) = (ctx.catalogue(), ctx.effective_path());
+        let names = Names { catalogue: &catalogue, path: &path };
+        return call
+            .map::<i64, Int64Array>(|row| call.text(0, row).map(|text| names.read(to.name, text).map(i64::from)).transpose());
+    }
+    cast_array(array, from, to, call.zone())
 }
 
 /// Casts in the plan are made PostgreSQL's.
@@ -155,7 +170,7 @@ impl PostgresCasts {
 
 /// Whether a text means the same value of the type in every session.
 fn is_constant(to: PgType) -> bool {
-    !matches!(to.name, TypeName::Timestamptz | TypeName::Regclass | TypeName::Regproc | TypeName::Regtype)
+    !to.name.is_reg() && to.name != TypeName::Timestamptz
 }
 
 fn is_text(ty: PgType) -> bool {
@@ -198,9 +213,9 @@ fn is_arrows(from: PgType, to: PgType) -> bool {
             | (Numeric, Float4 | Float8)
             | (Date, Timestamp)
             | (Interval, Interval)
-            | (TypeName::Regclass | TypeName::Regtype | TypeName::Regproc, Oid | Int8)
-            | (Oid, TypeName::Regclass | TypeName::Regtype | TypeName::Regproc)
-    )
+    ) || (from.name.is_reg() && matches!(to.name, Oid | Int8))
+        || (to.name.is_reg() && from.name == Oid)
+        || (from.name.is_reg() && to.name.is_reg())
 }
 
 /// Every value of the array as `to`, by PostgreSQL's rules for an explicit cast. 42846 where there is none.
@@ -247,12 +262,7 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
         (Jsonb, TypeName::Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric) => from_jsonb(array, to, zone),
         (Json | Jsonb, Json | Jsonb) => through_text(array, from, to, zone),
         (a, b) if a == b => through_text(array, from, to, zone),
-        (TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc, _)
-        | (_, TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc)
-            if from.arrow().is_integer() && to.arrow().is_integer() =>
-        {
-            narrow(array, to)
-        }
+        (a, b) if (a.is_oid() || b.is_oid()) && from.arrow().is_integer() && to.arrow().is_integer() => narrow(array, to),
         (TypeName::Bool, Int4)
         | (Int4, TypeName::Bool)
         | (Date, Timestamp)

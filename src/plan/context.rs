@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::catalog::CatalogueCache;
 use super::memory::Held;
 use crate::error::{Result, SqlError};
 use crate::history::privilege::denied;
-use crate::history::{Authority, Database, Grants, Transaction};
+use crate::history::{Authority, Database, Grants, RoleDef, Transaction};
 use crate::runtime::Cancel;
-use crate::types::{PgType, Qualified};
+use crate::types::{Oid, PgType, Qualified};
 use crate::versions::{CommitNo, Timestamp};
 
 /// How far ahead of our clock a pinned time may lie, for clients whose clock runs fast. Microseconds.
@@ -54,6 +55,84 @@ impl Authorities for Authority {
         self.clone()
     }
 }
+
+/// One database, as pg_database shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseFacts {
+    pub oid: Oid,
+    pub name: String,
+    pub owner: String,
+}
+
+/// One setting, as pg_settings shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettingFacts {
+    pub name: String,
+    pub value: String,
+    pub description: String,
+    /// What RESET goes back to.
+    pub reset: String,
+    /// What it is when nobody has set it.
+    pub boot: String,
+    /// `bool`, `integer`, `real`, `enum` or `string`.
+    pub kind: &'static str,
+    /// `internal`, `superuser` or `user`.
+    pub context: &'static str,
+    pub unit: Option<&'static str>,
+    pub least: Option<String>,
+    pub greatest: Option<String>,
+    pub choices: Vec<String>,
+}
+
+/// One session of the server, as pg_stat_activity shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    pub pid: i32,
+    pub database: String,
+    pub user: String,
+    pub application_name: String,
+    /// Without port; `None` for one that is not known.
+    pub client_address: Option<String>,
+    pub started: Timestamp,
+    pub transaction_started: Option<Timestamp>,
+    pub query_started: Option<Timestamp>,
+    pub state_changed: Option<Timestamp>,
+    /// `active`, `idle`, `idle in transaction`, `idle in transaction (aborted)`.
+    pub state: &'static str,
+    pub query: String,
+}
+
+/// What a statement may learn of its session and of the server around its database. What is not given is nothing.
+pub trait ServerView: Send + Sync + Debug {
+    fn roles(&self) -> Vec<Arc<RoleDef>> {
+        Vec::new()
+    }
+
+    fn databases(&self) -> Vec<DatabaseFacts> {
+        Vec::new()
+    }
+
+    fn settings(&self) -> Vec<SettingFacts> {
+        Vec::new()
+    }
+
+    fn sessions(&self) -> Vec<SessionFacts> {
+        Vec::new()
+    }
+
+    /// When the server began to listen.
+    fn started(&self) -> Timestamp {
+        Timestamp::MIN
+    }
+
+    /// Cancels what a session runs, or ends the session; false when there is none.
+    fn signal(&self, _pid: i32, _terminate: bool) -> bool {
+        false
+    }
+}
+
+/// Of a server that nobody asks about.
+impl ServerView for () {}
 
 /// NOTICEs and WARNINGs that a statement gave rise to, drained by the session.
 #[derive(Clone, Debug, Default)]
@@ -179,6 +258,9 @@ pub struct StatementContext {
     pub current_user: String,
     pub superuser: bool,
     pub authorities: Arc<dyn Authorities>,
+    pub server: Arc<dyn ServerView>,
+    /// What catalogues the server has at hand.
+    pub catalogues: CatalogueCache,
     /// Schemas searched for unqualified names; `pg_catalog` is searched first without being in it.
     pub search_path: Vec<String>,
     /// The session's TimeZone, an IANA name or a fixed offset as PostgreSQL writes it.

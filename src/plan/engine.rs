@@ -26,7 +26,7 @@ use super::point::PointRead;
 use super::query::{self, PlannedQuery};
 use super::scan::BATCH_ROWS;
 use super::worker::Worker;
-use super::{DefaultScope, Held, SchemaAt, StatementContext, constant, explain, functions, output};
+use super::{CatalogueCache, DefaultScope, Held, SchemaAt, StatementContext, catalog, constant, explain, functions, output};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
 use crate::runtime::SystemEntropy;
@@ -47,6 +47,7 @@ pub struct EngineConfig {
 /// Everything that plans and runs statements; one per server.
 pub struct Engine {
     base: Arc<SessionState>,
+    catalogues: CatalogueCache,
     worker: Worker,
 }
 
@@ -182,7 +183,13 @@ impl Engine {
             .with_default_features()
             .with_query_planner(Arc::new(SubqueryPlanner));
         let builder = functions::install(builder, Arc::new(SystemEntropy));
-        Ok(Arc::new(Self { base: Arc::new(builder.build()), worker: Worker::new(config.partitions)? }))
+        let worker = Worker::new(config.partitions)?;
+        Ok(Arc::new(Self { base: Arc::new(builder.build()), catalogues: CatalogueCache::default(), worker }))
+    }
+
+    /// Where the server keeps its catalogues: for the surroundings of every statement.
+    pub fn catalogues(&self) -> CatalogueCache {
+        self.catalogues.clone()
     }
 
     /// Analyses a Query, Insert, Update, Delete or Explain. `declared` are the parameter types that the client gave.
@@ -224,6 +231,7 @@ impl Engine {
         parameters: Vec<ScalarValue>,
     ) -> Result<Execution> {
         let analysed = self.current(ctx, prepared).await?;
+        let parameters = catalog::names::resolved(ctx, &prepared.parameters, parameters)?;
         if let Work::Modify(modify) = &analysed.work
             && modify.is_compiled()
         {
@@ -246,7 +254,7 @@ impl Engine {
                     Work::Query(query) => {
                         let plan = run.physical(&query.plan, parameters).await?;
                         let rows = engine.worker.stream(run.ctx.cancel.clone(), plan, run.state.task_ctx())?;
-                        let batches = output::conformed(&query.columns, rows);
+                        let batches = output::conformed(&run.ctx, &query.columns, rows);
                         Ok(Execution::Rows(RowStream { columns: Arc::clone(&query.columns), batches }))
                     }
                     Work::Modify(modify) => {

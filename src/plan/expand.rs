@@ -120,7 +120,7 @@ impl Expander<'_> {
         }
         let relation = self.lookup(schema.as_deref(), &table, version.is_some())?;
         if let (None, Some(Inside { clause: Some(clause), .. })) = (&version, &self.view)
-            && !matches!(relation, Relation::System(_))
+            && !matches!(relation, Relation::System(_) | Relation::Catalogue(_))
         {
             *version = Some(clause.clone());
         }
@@ -135,7 +135,7 @@ impl Expander<'_> {
                 }
                 Ok(false)
             }
-            Relation::System(_) => Ok(false),
+            Relation::System(_) | Relation::Catalogue(_) => Ok(false),
             Relation::View(view) => {
                 let version = version.take();
                 let alias = alias.take();

@@ -3,6 +3,7 @@
 //! Names no concrete store and no socket; reads and writes go through `history`.
 
 pub mod casts;
+pub mod catalog;
 mod columns;
 mod constant;
 pub mod context;
@@ -38,9 +39,10 @@ pub mod type_planner;
 mod wildcards;
 mod worker;
 
+pub use catalog::CatalogueCache;
 pub use context::{
-    Authorities, CursorInfo, DefaultScope, Message, Messages, Notices, PreparedInfo, SchemaAt, SequenceValues, SessionObjects,
-    SettingsAccess, StatementContext,
+    Authorities, CursorInfo, DatabaseFacts, DefaultScope, Message, Messages, Notices, PreparedInfo, SchemaAt, SequenceValues,
+    ServerView, SessionFacts, SessionObjects, SettingFacts, SettingsAccess, StatementContext,
 };
 pub use diagnose::diagnose;
 pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};

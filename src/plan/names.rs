@@ -20,6 +20,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::catalog::CatalogueRelation;
 use super::columns::{Shown, SystemColumn, present};
 use super::relations::Relations;
 use super::scan::external;
@@ -41,6 +42,8 @@ pub enum Relation {
     Changes(Arc<TableDef>),
     /// Our own tables in schema `chronogate`, and the catalogue's.
     System(system::SystemTable),
+    /// `pg_catalog` and `information_schema`.
+    Catalogue(CatalogueRelation),
 }
 
 /// `t__as_of(x)` and its like.
@@ -101,6 +104,9 @@ impl Planning {
     fn relation_of(&self, name: &Qualified, scope: Scope) -> Option<Relation> {
         if let Some(system) = system::SystemTable::of_name(&name.schema, &name.name) {
             return Some(Relation::System(system));
+        }
+        if let Some(relation) = CatalogueRelation::of_name(&name.schema, &name.name) {
+            return Some(Relation::Catalogue(relation));
         }
         if let Some(table) = self.table_of(name, scope) {
             return Some(Relation::Table(table));
@@ -269,6 +275,7 @@ impl ContextProvider for Catalogue {
             Relation::History(table) => provider_as_source(Arc::new(planning.history_table(&table).map_err(external)?)),
             Relation::Changes(table) => provider_as_source(system::changes_of(planning, &table).map_err(external)?),
             Relation::System(system) => provider_as_source(system.provider(planning).map_err(external)?),
+            Relation::Catalogue(relation) => provider_as_source(relation.provider()),
             Relation::View(view) => {
                 return Err(external(SqlError::new(
                     SqlState::WRONG_OBJECT_TYPE,

@@ -12,13 +12,15 @@ use datafusion::common::{Column, DataFusionError};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{Stream, StreamExt};
 
-use super::ResultColumn;
+use super::catalog::names::{self, Names};
 use super::columns::Source;
 use super::diagnose::diagnose;
 use super::scan::external;
 use super::table::ScopedTable;
+use super::{ResultColumn, StatementContext};
 use crate::types::{Oid, PgType, TypeName};
 
 /// The columns that an analysed plan gives. `names` has a name per select item, none for one that stands for
@@ -100,6 +102,10 @@ fn origin(plan: &LogicalPlan, column: &Column) -> Option<(Oid, i16)> {
         }
         LogicalPlan::TableScan(scan) => {
             let provider = source_as_provider(&scan.source).ok()?;
+            if let Some(relation) = super::catalog::relation_oid(provider.as_ref()) {
+                let at = scan.source.schema().index_of(&column.name).ok()?;
+                return Some((relation, i16::try_from(at + 1).ok()?));
+            }
             let table = provider.downcast_ref::<ScopedTable>()?;
             let shown = table.shown.columns.iter().find(|c| c.name == column.name)?;
             match &shown.source {
@@ -111,12 +117,38 @@ fn origin(plan: &LogicalPlan, column: &Column) -> Option<(Oid, i16)> {
     }
 }
 
-/// Rows of a plan in the types of its result columns.
-pub fn conformed(columns: &[ResultColumn], batches: SendableRecordBatchStream) -> SendableRecordBatchStream {
+/// Rows of a plan in the types of its result columns; OIDs that print as names come with those.
+pub fn conformed(
+    ctx: &StatementContext,
+    columns: &[ResultColumn],
+    batches: SendableRecordBatchStream,
+) -> SendableRecordBatchStream {
     let produced = batches.schema();
     let fields: Vec<Field> =
         columns.iter().enumerate().map(|(i, c)| output_field(c, produced.fields().get(i).map(|f| f.data_type()))).collect();
-    Box::pin(Conformed { schema: Arc::new(Schema::new(fields)), batches })
+    let schema = Arc::new(Schema::new(fields));
+    let batches: SendableRecordBatchStream = Box::pin(Conformed { schema: Arc::clone(&schema), batches });
+    if !columns.iter().any(|c| c.ty.name.is_reg()) {
+        return batches;
+    }
+    let kinds: Vec<TypeName> = columns.iter().map(|c| c.ty.name).collect();
+    let fields = schema.fields().iter().zip(&kinds).map(|(field, kind)| match kind.is_reg() {
+        true => Field::clone(field).with_data_type(names::named_type(field.data_type())),
+        false => Field::clone(field),
+    });
+    let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+    let (catalogue, path, shown) = (ctx.catalogue(), ctx.effective_path(), Arc::clone(&schema));
+    let named = batches.map(move |batch| {
+        let batch = batch?;
+        let names = Names { catalogue: &catalogue, path: &path };
+        let named = |(array, kind): (&ArrayRef, &TypeName)| match kind.is_reg() {
+            true => names.with_names(*kind, array),
+            false => Arc::clone(array),
+        };
+        let columns = batch.columns().iter().zip(&kinds).map(named).collect();
+        Ok(RecordBatch::try_new(Arc::clone(&shown), columns)?)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, named))
 }
 
 /// The column's field; a numeric of any digits keeps those that the plan gives it.

@@ -124,6 +124,7 @@ impl<'a> Planner<'a> {
     fn new(ctx: &Arc<StatementContext>, state: &'a SessionState, query: &mut ast::Query) -> Result<Self> {
         let mut planning = planning(ctx, state, vec![]);
         let expanded = expand::expand(&planning, query)?;
+        super::catalog::tableoid::resolve(&planning, query);
         check_locks(ctx, query, expanded.clauses)?;
         wildcards::hide(&planning, &expanded.named, query)?;
         forms::rewrite(query);

@@ -104,6 +104,8 @@ impl World {
             current_user: "chronogate".into(),
             superuser: true,
             authorities: Arc::new(crate::history::Authority { superuser: true, ..Default::default() }),
+            server: Arc::new(()),
+            catalogues: Default::default(),
             search_path: vec!["public".into()],
             time_zone: "UTC".into(),
             default_scope: None,

@@ -74,6 +74,9 @@ fn no_such_type(name: &str) -> SqlError {
 fn custom(name: &str, arguments: &[String]) -> Result<PgType> {
     let lower = name.replace('"', "").to_lowercase();
     let bare = lower.strip_prefix("pg_catalog.").unwrap_or(&lower);
+    if let Some(domain) = bare.strip_prefix("information_schema.") {
+        return standard_domain(domain).ok_or_else(|| no_such_type(bare));
+    }
     if bare == "char" {
         return Ok(PgType::new(TypeName::Char));
     }
@@ -85,6 +88,18 @@ fn custom(name: &str, arguments: &[String]) -> Result<PgType> {
         }
         _ => Ok(ty),
     }
+}
+
+/// Domains of information_schema by what they are made of.
+fn standard_domain(name: &str) -> Option<PgType> {
+    Some(match name {
+        "cardinal_number" => PgType::INT4,
+        "character_data" => PgType::new(TypeName::Varchar),
+        "sql_identifier" => PgType::new(TypeName::Name),
+        "time_stamp" => PgType::TIMESTAMPTZ,
+        "yes_or_no" => PgType::new(TypeName::Varchar).with_modifier(7),
+        _ => return None,
+    })
 }
 
 fn sized(name: TypeName, length: Option<i32>) -> PgType {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 
 use super::prepared::PreparedStatement;
+use super::server_view::Seen;
 use super::transaction::{Block, aborted};
 use super::{Reply, Session, roles::Roles};
 use crate::error::{Result, SqlError, SqlState};
@@ -194,6 +195,8 @@ impl Session {
             current_user,
             superuser,
             authorities: Arc::new(Roles { tenancy: Arc::clone(&self.shared.tenancy), database: Arc::clone(&self.database) }),
+            server: Arc::new(Seen { tenancy: Arc::clone(&self.shared.tenancy), settings: Arc::clone(&self.settings) }),
+            catalogues: self.shared.engine.catalogues(),
             search_path,
             time_zone: effective.time_zone.clone(),
             default_scope,

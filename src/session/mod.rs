@@ -13,6 +13,7 @@ pub mod reply;
 mod retry;
 mod roles;
 mod savepoints;
+mod server_view;
 pub mod settings;
 mod start;
 mod transaction;

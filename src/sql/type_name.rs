@@ -236,6 +236,16 @@ fn plain_type(name: &str) -> Option<TypeName> {
         "regclass" => TypeName::Regclass,
         "regtype" => TypeName::Regtype,
         "regproc" => TypeName::Regproc,
+        "regprocedure" => TypeName::Regprocedure,
+        "regoper" => TypeName::Regoper,
+        "regoperator" => TypeName::Regoperator,
+        "regnamespace" => TypeName::Regnamespace,
+        "regrole" => TypeName::Regrole,
+        "xid" => TypeName::Xid,
+        "int2vector" => TypeName::Int2vector,
+        "oidvector" => TypeName::Oidvector,
+        "aclitem" => TypeName::Aclitem,
+        "pg_node_tree" => TypeName::NodeTree,
         _ => return None,
     })
 }

@@ -20,6 +20,10 @@ use crate::error::{Result, SqlError, SqlState};
 pub fn decode_parameter(ty: PgType, format: i16, value: Option<&[u8]>, zone: Zone) -> Result<ScalarValue> {
     let Some(value) = value else { return null_of(ty) };
     match format {
+        // A name that only a catalogue knows: left for whoever has one.
+        0 if ty.name.is_reg() && !ty.array && !value.iter().all(u8::is_ascii_digit) => {
+            Ok(ScalarValue::Utf8(Some(utf8(value)?.to_owned())))
+        }
         0 => scalar_from_text(ty, utf8(value)?, zone),
         1 => binary(ty, value),
         _ => Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("unsupported format code: {format}"))),
@@ -88,15 +92,27 @@ fn scalar(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
         TypeName::Int2 => ScalarValue::Int16(Some(input.i16()?)),
         TypeName::Int4 => ScalarValue::Int32(Some(input.i32()?)),
         TypeName::Int8 => ScalarValue::Int64(Some(input.i64()?)),
-        TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc => {
-            ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(input.array()?))))
-        }
+        TypeName::Oid
+        | TypeName::Xid
+        | TypeName::Regclass
+        | TypeName::Regtype
+        | TypeName::Regproc
+        | TypeName::Regprocedure
+        | TypeName::Regoper
+        | TypeName::Regoperator
+        | TypeName::Regnamespace
+        | TypeName::Regrole => ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(input.array()?)))),
         TypeName::Float4 => ScalarValue::Float32(Some(f32::from_be_bytes(input.array()?))),
         TypeName::Float8 => ScalarValue::Float64(Some(f64::from_be_bytes(input.array()?))),
         TypeName::Numeric => numeric(ty, input)?,
-        TypeName::Text | TypeName::Varchar | TypeName::Bpchar | TypeName::Name | TypeName::Char | TypeName::Unknown => {
-            scalar_from_text(ty, utf8(input.rest())?, Zone::UTC)?
-        }
+        TypeName::Text
+        | TypeName::Varchar
+        | TypeName::Bpchar
+        | TypeName::Name
+        | TypeName::Char
+        | TypeName::Aclitem
+        | TypeName::NodeTree
+        | TypeName::Unknown => scalar_from_text(ty, utf8(input.rest())?, Zone::UTC)?,
         TypeName::Uuid => {
             let mut text = String::with_capacity(36);
             plain::write_uuid(&mut text, &input.array()?);
@@ -113,6 +129,8 @@ fn scalar(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
             ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
         }
         TypeName::Interval => interval(input)?,
+        TypeName::Int2vector => list(PgType::new(TypeName::Int2).array_of(), input)?,
+        TypeName::Oidvector => list(PgType::new(TypeName::Oid).array_of(), input)?,
         TypeName::Void => ScalarValue::Null,
     })
 }

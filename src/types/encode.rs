@@ -90,6 +90,10 @@ pub enum Column {
     Oid(Int64Array),
     /// Shown by the type's name.
     Regtype(Int64Array),
+    /// Object numbers that come with the names they are shown by.
+    Named(Int64Array, StringArray),
+    /// Numbers with blanks between them; counted from 0.
+    Vector(Box<Column>),
     Float4(Float32Array),
     Float8(Float64Array),
     Numeric {
@@ -121,6 +125,15 @@ impl Column {
         if ty.array {
             return Self::list(ty, array, zone);
         }
+        if let Some(element) = ty.name.vector_of() {
+            return Ok(Self::Vector(Box::new(Self::list(PgType::new(element).array_of(), array, zone)?)));
+        }
+        if let (true, Some(named)) = (ty.name.is_reg(), array.as_struct_opt()) {
+            let (Some(oids), Some(names)) = (named.column(0).as_primitive_opt(), named.column(1).as_string_opt()) else {
+                return Err(unfit(ty, array));
+            };
+            return Ok(Self::Named(oids.clone(), names.clone()));
+        }
         let cast_array;
         let array = match (ty.name, array.data_type()) {
             (TypeName::Numeric, DataType::Decimal128(..)) => array,
@@ -135,7 +148,15 @@ impl Column {
             TypeName::Int2 => Self::Int2(array.as_primitive::<Int16Type>().clone()),
             TypeName::Int4 => Self::Int4(array.as_primitive::<Int32Type>().clone()),
             TypeName::Int8 => Self::Int8(array.as_primitive::<Int64Type>().clone()),
-            TypeName::Oid | TypeName::Regclass | TypeName::Regproc => Self::Oid(array.as_primitive::<Int64Type>().clone()),
+            TypeName::Oid
+            | TypeName::Xid
+            | TypeName::Regclass
+            | TypeName::Regproc
+            | TypeName::Regprocedure
+            | TypeName::Regoper
+            | TypeName::Regoperator
+            | TypeName::Regnamespace
+            | TypeName::Regrole => Self::Oid(array.as_primitive::<Int64Type>().clone()),
             TypeName::Regtype => Self::Regtype(array.as_primitive::<Int64Type>().clone()),
             TypeName::Float4 => Self::Float4(array.as_primitive::<Float32Type>().clone()),
             TypeName::Float8 => Self::Float8(array.as_primitive::<Float64Type>().clone()),
@@ -152,6 +173,8 @@ impl Column {
             | TypeName::Name
             | TypeName::Char
             | TypeName::Json
+            | TypeName::Aclitem
+            | TypeName::NodeTree
             | TypeName::Unknown => Self::Text(array.as_string::<i32>().clone()),
             TypeName::Uuid => Self::Uuid(array.as_string::<i32>().clone()),
             TypeName::Jsonb => Self::Jsonb(array.as_string::<i32>().clone()),
@@ -161,7 +184,7 @@ impl Column {
             TypeName::Timestamp => Self::Timestamp(array.as_primitive::<TimestampMicrosecondType>().clone()),
             TypeName::Timestamptz => Self::Timestamptz(array.as_primitive::<TimestampMicrosecondType>().clone(), zone),
             TypeName::Interval => Self::Interval(array.as_primitive::<IntervalMonthDayNanoType>().clone()),
-            TypeName::Void => Self::Void,
+            TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => Self::Void,
         })
     }
 
@@ -184,7 +207,8 @@ impl Column {
             Self::Bool(a) => a.is_null(row),
             Self::Int2(a) => a.is_null(row),
             Self::Int4(a) => a.is_null(row),
-            Self::Int8(a) | Self::Oid(a) | Self::Regtype(a) => a.is_null(row),
+            Self::Int8(a) | Self::Oid(a) | Self::Regtype(a) | Self::Named(a, _) => a.is_null(row),
+            Self::Vector(list) => list.is_null(row),
             Self::Float4(a) => a.is_null(row),
             Self::Float8(a) => a.is_null(row),
             Self::Numeric { values, .. } => values.is_null(row),
@@ -207,6 +231,8 @@ impl Column {
             Self::Int4(a) => push_integer(out, i64::from(a.value(row))),
             Self::Int8(a) | Self::Oid(a) => push_integer(out, a.value(row)),
             Self::Regtype(a) => push_regtype(out, a.value(row)),
+            Self::Named(_, names) => out.push_str(names.value(row)),
+            Self::Vector(list) => write_vector(out, list, row),
             Self::Float4(a) => write_float4(out, a.value(row)),
             Self::Float8(a) => write_float8(out, a.value(row)),
             Self::Numeric { values, scale, trim } => write_numeric(out, values.value(row), *scale, *trim),
@@ -250,7 +276,7 @@ impl Column {
             Self::Int2(a) => out.put_i16(a.value(row)),
             Self::Int4(a) => out.put_i32(a.value(row)),
             Self::Int8(a) => out.put_i64(a.value(row)),
-            Self::Oid(a) | Self::Regtype(a) => out.put_u32(a.value(row) as u32),
+            Self::Oid(a) | Self::Regtype(a) | Self::Named(a, _) => out.put_u32(a.value(row) as u32),
             Self::Float4(a) => out.put_f32(a.value(row)),
             Self::Float8(a) => out.put_f64(a.value(row)),
             Self::Numeric { values, scale, trim } => put_numeric(out, values.value(row), *scale, *trim),
@@ -270,7 +296,12 @@ impl Column {
                 out.put_i32(interval.days);
                 out.put_i32(interval.months);
             }
-            Self::List { lists, items, element } => put_list(out, lists, items, *element, row)?,
+            Self::List { lists, items, element } => put_list(out, lists, items, *element, 1, row)?,
+            Self::Vector(list) => {
+                if let Self::List { lists, items, element } = list.as_ref() {
+                    put_list(out, lists, items, *element, 0, row)?;
+                }
+            }
             Self::Void => {}
         }
         Ok(())
@@ -337,8 +368,20 @@ fn write_list(out: &mut String, lists: &ListArray, items: &Column, row: usize) {
     out.push('}');
 }
 
-/// Dimensions, whether there are NULLs, the element's OID, then length and bytes of each element.
-fn put_list(out: &mut BytesMut, lists: &ListArray, items: &Column, element: PgType, row: usize) -> Result<()> {
+fn write_vector(out: &mut String, list: &Column, row: usize) {
+    let Column::List { lists, items, .. } = list else { return };
+    let offsets = lists.value_offsets();
+    for (i, item) in (offsets[row] as usize..offsets[row + 1] as usize).enumerate() {
+        if i > 0 {
+            out.push(' ');
+        }
+        items.write_text(item, out);
+    }
+}
+
+/// Dimensions, whether there are NULLs, the element's OID, then length and bytes of each element; `first` is the
+/// place of the first one.
+fn put_list(out: &mut BytesMut, lists: &ListArray, items: &Column, element: PgType, first: i32, row: usize) -> Result<()> {
     let offsets = lists.value_offsets();
     let range = offsets[row] as usize..offsets[row + 1] as usize;
     let has_null = range.clone().any(|item| items.is_null(item));
@@ -349,7 +392,7 @@ fn put_list(out: &mut BytesMut, lists: &ListArray, items: &Column, element: PgTy
         return Ok(());
     }
     out.put_i32(length(range.len())?);
-    out.put_i32(1);
+    out.put_i32(first);
     let mut scratch = String::new();
     for item in range {
         if items.is_null(item) {

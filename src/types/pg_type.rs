@@ -36,9 +36,24 @@ pub enum TypeName {
     Json,
     Jsonb,
     Oid,
+    /// A transaction's number; four bytes like an OID.
+    Xid,
     Regclass,
     Regtype,
     Regproc,
+    Regprocedure,
+    Regoper,
+    Regoperator,
+    Regnamespace,
+    Regrole,
+    /// Small integers of the catalogue, written with blanks between them.
+    Int2vector,
+    /// OIDs of the catalogue, written with blanks between them.
+    Oidvector,
+    /// A grant as the catalogue writes it: `role=privileges/grantor`.
+    Aclitem,
+    /// An expression in a definition: carried as its SQL text.
+    NodeTree,
     Void,
     /// A literal or parameter whose type nobody has settled; travels as text.
     Unknown,
@@ -87,6 +102,11 @@ const TYPES: &[Row] = &[
     Row(TypeName::Regproc, "regproc", "regproc", 24, 1008, 4),
     Row(TypeName::Text, "text", "text", 25, 1009, -1),
     Row(TypeName::Oid, "oid", "oid", 26, 1028, 4),
+    Row(TypeName::Int2vector, "int2vector", "int2vector", 22, 1006, -1),
+    Row(TypeName::Xid, "xid", "xid", 28, 1011, 4),
+    Row(TypeName::Oidvector, "oidvector", "oidvector", 30, 1013, -1),
+    Row(TypeName::NodeTree, "pg_node_tree", "pg_node_tree", 194, 0, -1),
+    Row(TypeName::Aclitem, "aclitem", "aclitem", 1033, 1034, 12),
     Row(TypeName::Json, "json", "json", 114, 199, -1),
     Row(TypeName::Float4, "float4", "real", 700, 1021, 4),
     Row(TypeName::Float8, "float8", "double precision", 701, 1022, 8),
@@ -99,12 +119,39 @@ const TYPES: &[Row] = &[
     Row(TypeName::Timestamptz, "timestamptz", "timestamp with time zone", 1184, 1185, 8),
     Row(TypeName::Interval, "interval", "interval", 1186, 1187, 16),
     Row(TypeName::Numeric, "numeric", "numeric", 1700, 1231, -1),
+    Row(TypeName::Regprocedure, "regprocedure", "regprocedure", 2202, 2207, 4),
+    Row(TypeName::Regoper, "regoper", "regoper", 2203, 2208, 4),
+    Row(TypeName::Regoperator, "regoperator", "regoperator", 2204, 2209, 4),
     Row(TypeName::Regclass, "regclass", "regclass", 2205, 2210, 4),
     Row(TypeName::Regtype, "regtype", "regtype", 2206, 2211, 4),
     Row(TypeName::Void, "void", "void", 2278, 0, 4),
     Row(TypeName::Uuid, "uuid", "uuid", 2950, 2951, 16),
     Row(TypeName::Jsonb, "jsonb", "jsonb", 3802, 3807, -1),
+    Row(TypeName::Regnamespace, "regnamespace", "regnamespace", 4089, 4090, 4),
+    Row(TypeName::Regrole, "regrole", "regrole", 4096, 4097, 4),
 ];
+
+impl TypeName {
+    /// Whether values are OIDs that read and print as the names of objects.
+    pub const fn is_reg(self) -> bool {
+        use TypeName::{Regclass, Regnamespace, Regoper, Regoperator, Regproc, Regprocedure, Regrole, Regtype};
+        matches!(self, Regclass | Regtype | Regproc | Regprocedure | Regoper | Regoperator | Regnamespace | Regrole)
+    }
+
+    /// Whether values are numbers of objects: four bytes without sign on the wire.
+    pub const fn is_oid(self) -> bool {
+        self.is_reg() || matches!(self, Self::Oid | Self::Xid)
+    }
+
+    /// What the vectors of the catalogue consist of.
+    pub const fn vector_of(self) -> Option<TypeName> {
+        match self {
+            Self::Int2vector => Some(Self::Int2),
+            Self::Oidvector => Some(Self::Oid),
+            _ => None,
+        }
+    }
+}
 
 fn row(name: TypeName) -> &'static Row {
     // The test below holds that every name has its row, so the fallback is never taken.
@@ -209,11 +256,24 @@ impl PgType {
         if self.array {
             return DataType::List(FieldRef::new(self.element().field("item", true)));
         }
+        if let Some(element) = self.name.vector_of() {
+            return PgType::new(element).array_of().arrow();
+        }
         match self.name {
             TypeName::Bool => DataType::Boolean,
             TypeName::Int2 => DataType::Int16,
             TypeName::Int4 => DataType::Int32,
-            TypeName::Int8 | TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc => DataType::Int64,
+            TypeName::Int8
+            | TypeName::Oid
+            | TypeName::Xid
+            | TypeName::Regclass
+            | TypeName::Regtype
+            | TypeName::Regproc
+            | TypeName::Regprocedure
+            | TypeName::Regoper
+            | TypeName::Regoperator
+            | TypeName::Regnamespace
+            | TypeName::Regrole => DataType::Int64,
             TypeName::Float4 => DataType::Float32,
             TypeName::Float8 => DataType::Float64,
             TypeName::Numeric => {
@@ -228,6 +288,8 @@ impl PgType {
             | TypeName::Uuid
             | TypeName::Json
             | TypeName::Jsonb
+            | TypeName::Aclitem
+            | TypeName::NodeTree
             | TypeName::Unknown => DataType::Utf8,
             TypeName::Bytea => DataType::Binary,
             TypeName::Date => DataType::Date32,
@@ -235,7 +297,7 @@ impl PgType {
             TypeName::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
             TypeName::Timestamptz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             TypeName::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
-            TypeName::Void => DataType::Null,
+            TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => DataType::Null,
         }
     }
 
@@ -271,6 +333,9 @@ impl PgType {
     fn carries(self, arrow: &DataType) -> bool {
         match (self.array, arrow) {
             (true, DataType::List(item)) => self.element().carries(item.data_type()),
+            (false, DataType::List(item)) => {
+                self.name.vector_of().is_some_and(|element| PgType::new(element).arrow() == *item.data_type())
+            }
             (false, arrow) => self.arrow() == *arrow,
             _ => false,
         }

@@ -43,7 +43,7 @@ pub fn scalar_from_text_as(ty: PgType, text: &str, zone: Zone, fit: Fit) -> Resu
         TypeName::Float4 => ScalarValue::Float32(Some(number::parse_float4(text)?)),
         TypeName::Float8 => ScalarValue::Float64(Some(number::parse_float8(text)?)),
         TypeName::Numeric => numeric_scalar(ty, text)?,
-        TypeName::Text | TypeName::Unknown => utf8(text),
+        TypeName::Text | TypeName::Aclitem | TypeName::NodeTree | TypeName::Unknown => utf8(text),
         TypeName::Varchar | TypeName::Bpchar | TypeName::Name | TypeName::Char => utf8(fit_text(ty, text, fit)?),
         TypeName::Bytea => ScalarValue::Binary(Some(parse_bytea(text)?)),
         TypeName::Date => ScalarValue::Date32(Some(datetime::parse_date(text)?)),
@@ -59,7 +59,17 @@ pub fn scalar_from_text_as(ty: PgType, text: &str, zone: Zone, fit: Fit) -> Resu
             utf8(text)
         }
         TypeName::Jsonb => utf8(json::normalise(text)?),
-        TypeName::Oid | TypeName::Regproc | TypeName::Regclass => ScalarValue::Int64(Some(number::parse_oid(text)?)),
+        TypeName::Oid
+        | TypeName::Xid
+        | TypeName::Regproc
+        | TypeName::Regclass
+        | TypeName::Regprocedure
+        | TypeName::Regoper
+        | TypeName::Regoperator
+        | TypeName::Regnamespace
+        | TypeName::Regrole => ScalarValue::Int64(Some(number::parse_oid(text)?)),
+        TypeName::Int2vector => vector(TypeName::Int2, text, zone)?,
+        TypeName::Oidvector => vector(TypeName::Oid, text, zone)?,
         TypeName::Regtype => ScalarValue::Int64(Some(regtype(text)?)),
         TypeName::Void => ScalarValue::Null,
     })
@@ -74,6 +84,13 @@ fn numeric_scalar(ty: PgType, text: &str) -> Result<ScalarValue> {
     let mantissa = number::parse_numeric(text, precision)?;
     let (p, s) = precision.unwrap_or((38, super::pg_type::UNCONSTRAINED_SCALE));
     Ok(ScalarValue::Decimal128(Some(mantissa), p, s))
+}
+
+/// A vector of the catalogue: numbers with white space between them.
+fn vector(element: TypeName, text: &str, zone: Zone) -> Result<ScalarValue> {
+    let element = PgType::new(element);
+    let values = text.split_ascii_whitespace().map(|t| scalar_from_text(element, t, zone)).collect::<Result<Vec<_>>>()?;
+    list_of(element.array_of(), values)
 }
 
 /// The uuid's canonical text. 22P02 when it is none.

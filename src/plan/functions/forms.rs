@@ -25,6 +25,9 @@ impl VisitorMut for Forms {
                 *expr = call("timezone", args);
             }
             Expr::Function(function) => plain_sequence_name(function),
+            Expr::Collate { expr: inner, collation } if orders_by_bytes(collation) => {
+                *expr = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+            }
             Expr::Interval(interval) => {
                 if let Some(cast) = interval_cast(interval) {
                     *expr = cast;
@@ -34,6 +37,12 @@ impl VisitorMut for Forms {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Text is ordered by its bytes: what these collations say, the default one too.
+fn orders_by_bytes(collation: &ObjectName) -> bool {
+    let name = collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str());
+    matches!(name, Some("default" | "C" | "POSIX" | "ucs_basic"))
 }
 
 /// `nextval('s'::regclass)` names the sequence by its text, as `nextval('s')` does.

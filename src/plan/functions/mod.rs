@@ -80,7 +80,8 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
         strings::FUNCTIONS,
         numeric::FUNCTIONS,
     ];
-    let mut functions: Vec<Arc<ScalarUDF>> = tables.into_iter().flatten().map(|f| f.clone().udf()).collect();
+    let tables = tables.into_iter().flatten().chain(super::catalog::functions::all());
+    let mut functions: Vec<Arc<ScalarUDF>> = tables.map(|f| f.clone().udf()).collect();
     functions.push(casts::function().udf());
     functions.push(correlated::array_function());
     functions.push(strings::random_uuid(entropy));

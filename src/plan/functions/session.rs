@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int32Array, Int64Array, NullArray, StringArray};
+use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, NullArray, StringArray};
 use datafusion::common::ScalarValue;
 
 use super::ambient::statement;
-use super::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
+use super::define::{Call, Function, INT8, Returns, TEXT, Want};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::SequenceDef;
 use crate::plan::{Message, StatementContext};
-use crate::types::text::type_by_name;
 use crate::types::{PgType, Qualified, TypeName};
 
 const TEXT_RESULT: Returns = Returns::Fixed(PgType::TEXT);
 const NAME: Returns = Returns::of(TypeName::Name);
-const BOOL: Returns = Returns::Fixed(PgType::BOOL);
 const INT8_RESULT: Returns = Returns::Fixed(PgType::INT8);
 
 /// What `version()` and `server_version` tell clients that ask for PostgreSQL.
@@ -51,32 +49,15 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("currval", &[TEXT], INT8_RESULT, currval).volatile(),
     Function::new("lastval", &[], INT8_RESULT, lastval).volatile(),
     Function::new("setval", &[TEXT, INT8, Want::Type(TypeName::Bool)], INT8_RESULT, setval).optional(1).volatile(),
-    Function::new("format_type", &[INT8, INT4], TEXT_RESULT, format_type),
-    Function::new("to_regtype", &[TEXT], Returns::of(TypeName::Regtype), |c| {
-        c.map::<i64, Int64Array>(|row| Ok(c.text(0, row).and_then(type_by_name).map(|t| i64::from(t.oid()))))
-    }),
-    Function::new("pg_typeof", &[Want::Any], Returns::of(TypeName::Regtype), |c| {
-        Ok(Arc::new(Int64Array::from_value(i64::from(c.types[0].oid()), c.rows)))
-    }),
     Function::new("quote_ident", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_ident)))),
     Function::new("quote_literal", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_literal)))),
     Function::new("quote_nullable", &[TEXT], TEXT_RESULT, |c| {
         c.map_text(|row| Ok(Some(c.text(0, row).map_or_else(|| "NULL".to_owned(), quote_literal))))
     }),
-    Function::new("obj_description", &[INT8, TEXT], TEXT_RESULT, no_text).optional(1).stable(),
-    Function::new("col_description", &[INT8, INT4], TEXT_RESULT, no_text).stable(),
-    Function::new("shobj_description", &[INT8, TEXT], TEXT_RESULT, no_text).stable(),
-    Function::new("pg_table_is_visible", &[INT8], BOOL, always).stable(),
-    Function::new("pg_type_is_visible", &[INT8], BOOL, always).stable(),
-    Function::new("pg_function_is_visible", &[INT8], BOOL, always).stable(),
-    Function::new("pg_is_in_recovery", &[], BOOL, |c| Ok(Arc::new(BooleanArray::from(vec![false; c.rows])))).stable(),
-    Function::new("pg_encoding_to_char", &[INT4], NAME, |c| {
-        c.map_text(|row| Ok(c.int4(0, row).map(|n| if n == 6 { "UTF8" } else { "" })))
-    }),
     Function::new("pg_client_encoding", &[], NAME, |c| constant(c, |_| Ok(Some("UTF8".to_owned())))),
     Function::new("txid_current", &[], INT8_RESULT, transaction_number).stable().aliases(&["pg_current_xact_id"]),
     #[cfg(test)]
-    Function::new("panic_on_purpose", &[INT8], BOOL, |_| panic!("on purpose")).volatile(),
+    Function::new("panic_on_purpose", &[INT8], Returns::Fixed(PgType::BOOL), |_| panic!("on purpose")).volatile(),
     Function::new("pg_notify", &[TEXT, TEXT], Returns::of(TypeName::Void), pg_notify).volatile(),
     Function::new("pg_advisory_unlock_all", &[], Returns::of(TypeName::Text), |c| constant(c, |_| Ok(Some(String::new()))))
         .volatile(),
@@ -89,14 +70,6 @@ fn constant(call: &Call<'_>, text: impl Fn(&StatementContext) -> Result<Option<S
         Err(error) => return Err(error),
     };
     Ok(Arc::new(StringArray::from(vec![value; call.rows])))
-}
-
-fn no_text(call: &Call<'_>) -> Result<ArrayRef> {
-    Ok(Arc::new(StringArray::new_null(call.rows)))
-}
-
-fn always(call: &Call<'_>) -> Result<ArrayRef> {
-    Ok(Arc::new(BooleanArray::from(vec![true; call.rows])))
 }
 
 fn current_setting(call: &Call<'_>) -> Result<ArrayRef> {
@@ -240,19 +213,6 @@ fn setval(call: &Call<'_>) -> Result<ArrayRef> {
 fn transaction_number(call: &Call<'_>) -> Result<ArrayRef> {
     let next = statement(call.options)?.transaction.lock().snapshot.commit.next();
     Ok(Arc::new(Int64Array::from_value(next.0 as i64, call.rows)))
-}
-
-fn format_type(call: &Call<'_>) -> Result<ArrayRef> {
-    call.map_text(|row| {
-        let Some(oid) = call.int8(0, row) else { return Ok(None) };
-        let ty = u32::try_from(oid).ok().and_then(PgType::from_oid);
-        let modifier = call.int4(1, row).unwrap_or(-1);
-        Ok(Some(match ty {
-            Some(ty) => ty.with_modifier(modifier).sql_name(),
-            None if oid == 0 => "-".to_owned(),
-            None => "???".to_owned(),
-        }))
-    })
 }
 
 /// Words that must be quoted to be names; the ones that occur as names in practice.

@@ -34,10 +34,24 @@ enum Family {
 fn family(name: TypeName) -> Family {
     match name {
         TypeName::Int2 | TypeName::Int4 | TypeName::Int8 | TypeName::Oid => Family::Integer,
-        TypeName::Regclass | TypeName::Regtype | TypeName::Regproc => Family::Integer,
+        TypeName::Xid
+        | TypeName::Regclass
+        | TypeName::Regtype
+        | TypeName::Regproc
+        | TypeName::Regprocedure
+        | TypeName::Regoper
+        | TypeName::Regoperator
+        | TypeName::Regnamespace
+        | TypeName::Regrole => Family::Integer,
         TypeName::Float4 | TypeName::Float8 => Family::Float,
         TypeName::Numeric => Family::Numeric,
-        TypeName::Text | TypeName::Varchar | TypeName::Bpchar | TypeName::Name | TypeName::Char => Family::Text,
+        TypeName::Text
+        | TypeName::Varchar
+        | TypeName::Bpchar
+        | TypeName::Name
+        | TypeName::Char
+        | TypeName::Aclitem
+        | TypeName::NodeTree => Family::Text,
         TypeName::Date | TypeName::Timestamp | TypeName::Timestamptz => Family::Instant,
         TypeName::Json | TypeName::Jsonb => Family::Json,
         TypeName::Bool
@@ -45,6 +59,8 @@ fn family(name: TypeName) -> Family {
         | TypeName::Time
         | TypeName::Interval
         | TypeName::Uuid
+        | TypeName::Int2vector
+        | TypeName::Oidvector
         | TypeName::Void
         | TypeName::Unknown => Family::Alone(name),
     }

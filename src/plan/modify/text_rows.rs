@@ -247,9 +247,19 @@ fn write_field(
         | TypeName::Interval
         | TypeName::Uuid
         | TypeName::Oid
+        | TypeName::Xid
         | TypeName::Regclass
         | TypeName::Regtype
         | TypeName::Regproc
+        | TypeName::Regprocedure
+        | TypeName::Regoper
+        | TypeName::Regoperator
+        | TypeName::Regnamespace
+        | TypeName::Regrole
+        | TypeName::Int2vector
+        | TypeName::Oidvector
+        | TypeName::Aclitem
+        | TypeName::NodeTree
         | TypeName::Void
         | TypeName::Unknown => return write_other(ty, text, zone, out, part),
     }

@@ -146,9 +146,17 @@ impl Cells {
             TypeName::Bool => Self::Bool(BooleanBuilder::new()),
             TypeName::Int2 => Self::Int2(Int16Builder::new()),
             TypeName::Int4 => Self::Int4(Int32Builder::new()),
-            TypeName::Int8 | TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc => {
-                Self::Int8(Int64Builder::new())
-            }
+            TypeName::Int8
+            | TypeName::Oid
+            | TypeName::Xid
+            | TypeName::Regclass
+            | TypeName::Regtype
+            | TypeName::Regproc
+            | TypeName::Regprocedure
+            | TypeName::Regoper
+            | TypeName::Regoperator
+            | TypeName::Regnamespace
+            | TypeName::Regrole => Self::Int8(Int64Builder::new()),
             TypeName::Float4 => Self::Float4(Float32Builder::new()),
             TypeName::Float8 => Self::Float8(Float64Builder::new()),
             TypeName::Numeric => {
@@ -164,6 +172,8 @@ impl Cells {
             | TypeName::Name
             | TypeName::Char
             | TypeName::Uuid
+            | TypeName::Aclitem
+            | TypeName::NodeTree
             | TypeName::Unknown => Self::Text(StringBuilder::new()),
             TypeName::Json | TypeName::Jsonb => Self::Json(StringBuilder::new()),
             TypeName::Bytea => Self::Bytes(BinaryBuilder::new()),
@@ -172,7 +182,9 @@ impl Cells {
             TypeName::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::new()),
             TypeName::Timestamptz => Self::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
             TypeName::Interval => Self::Interval(IntervalMonthDayNanoBuilder::new()),
-            TypeName::Void => return Err(PayloadError::Unstorable(ty.sql_name())),
+            TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => {
+                return Err(PayloadError::Unstorable(ty.sql_name()));
+            }
         })
     }
 

@@ -27,9 +27,17 @@ fn any_value(rng: &mut StdRng, ty: PgType) -> ScalarValue {
         TypeName::Bool => ScalarValue::Boolean(Some(rng.random())),
         TypeName::Int2 => ScalarValue::Int16(Some(rng.random())),
         TypeName::Int4 => ScalarValue::Int32(Some(rng.random())),
-        TypeName::Int8 | TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc => {
-            ScalarValue::Int64(Some(rng.random()))
-        }
+        TypeName::Int8
+        | TypeName::Oid
+        | TypeName::Xid
+        | TypeName::Regclass
+        | TypeName::Regtype
+        | TypeName::Regproc
+        | TypeName::Regprocedure
+        | TypeName::Regoper
+        | TypeName::Regoperator
+        | TypeName::Regnamespace
+        | TypeName::Regrole => ScalarValue::Int64(Some(rng.random())),
         TypeName::Float4 => {
             let x = f32::from_bits(rng.random());
             ScalarValue::Float32(Some(if x.is_nan() { f32::NAN } else { x }))
@@ -43,9 +51,14 @@ fn any_value(rng: &mut StdRng, ty: PgType) -> ScalarValue {
             let bound = 10_i128.pow(u32::from(p));
             ScalarValue::Decimal128(Some(rng.random_range(1 - bound..bound)), p, s)
         }
-        TypeName::Text | TypeName::Varchar | TypeName::Bpchar | TypeName::Name | TypeName::Char | TypeName::Unknown => {
-            ScalarValue::Utf8(Some(any_text(rng)))
-        }
+        TypeName::Text
+        | TypeName::Varchar
+        | TypeName::Bpchar
+        | TypeName::Name
+        | TypeName::Char
+        | TypeName::Aclitem
+        | TypeName::NodeTree
+        | TypeName::Unknown => ScalarValue::Utf8(Some(any_text(rng))),
         TypeName::Uuid => ScalarValue::Utf8(Some("0191b7a2-6f5c-7c3e-8c64-3a1b2c3d4e5f".to_owned())),
         TypeName::Json | TypeName::Jsonb => ScalarValue::Utf8(Some(any_json(rng))),
         TypeName::Bytea => ScalarValue::Binary(Some((0..rng.random_range(0..9)).map(|_| rng.random()).collect())),
@@ -56,7 +69,7 @@ fn any_value(rng: &mut StdRng, ty: PgType) -> ScalarValue {
         }
         TypeName::Timestamptz => ScalarValue::TimestampMicrosecond(Some(rng.random_range(-9_999..9_999)), Some("UTC".into())),
         TypeName::Interval => ScalarValue::new_interval_mdn(rng.random(), rng.random(), rng.random()),
-        TypeName::Void => ScalarValue::Null,
+        TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => ScalarValue::Null,
     }
 }
 

@@ -120,7 +120,8 @@ impl Change {
                     Some(name) => name.clone(),
                     None => free_check_name(table, &base),
                 };
-                table.checks.push(CheckDef { name: name.clone(), expression: expression.clone() });
+                let id = self.catalog.ids.next();
+                table.checks.push(CheckDef { id, name: name.clone(), expression: expression.clone() });
                 Ok(name)
             }
         }
@@ -188,7 +189,17 @@ fn check_type(column: &str, ty: PgType) -> Result<()> {
             let message = format!("column \"{column}\" has pseudo-type {}", ty.sql_name());
             Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message))
         }
-        TypeName::Oid | TypeName::Regclass | TypeName::Regtype | TypeName::Regproc | TypeName::Char | TypeName::Name => {
+        name if name.is_reg()
+            || matches!(
+                name,
+                TypeName::Char
+                    | TypeName::Name
+                    | TypeName::Int2vector
+                    | TypeName::Oidvector
+                    | TypeName::Aclitem
+                    | TypeName::NodeTree
+            ) =>
+        {
             Err(SqlError::unsupported(
                 format!("column \"{column}\" cannot be of type {}", ty.sql_name()),
                 "Types of the catalogue are for queries; use bigint or text.",

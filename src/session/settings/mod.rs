@@ -291,6 +291,12 @@ impl Settings {
         all.map(|d| Shown { name: d.name.to_owned(), value: self.value_of(d), description: d.description }).collect()
     }
 
+    /// A setting's value now, and the one that RESET goes back to.
+    pub fn present_and_reset(&self, definition: &Definition) -> (String, String) {
+        let start = self.layers.lock().start.get(&definition.key()).cloned();
+        (self.value_of(definition), start.unwrap_or_else(|| definition.default.to_owned()))
+    }
+
     fn value_of(&self, definition: &Definition) -> String {
         let key = definition.key();
         if key == "chronogate.snapshot" {

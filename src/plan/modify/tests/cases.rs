@@ -14,6 +14,8 @@ pub fn context(database: Arc<Database>) -> StatementContext {
         current_user: "u".into(),
         superuser: true,
         authorities: Arc::new(crate::history::Authority { superuser: true, ..Default::default() }),
+        server: Arc::new(()),
+        catalogues: Default::default(),
         search_path: vec!["public".into()],
         time_zone: "UTC".into(),
         default_scope: None,
@@ -68,7 +70,7 @@ fn table() -> TableDef {
         row_counter: 1,
         uniques: vec![UniqueDef { id: IndexId(20_001), name: "t_name_key".into(), columns: vec![ColumnId(2)], constraint: true }],
         indexes: vec![],
-        checks: vec![CheckDef { name: "t_price_check".into(), expression: "price >= 0".into() }],
+        checks: vec![CheckDef { id: 1, name: "t_price_check".into(), expression: "price >= 0".into() }],
         grants: Default::default(),
     }
 }

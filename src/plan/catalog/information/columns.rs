@@ -1,0 +1,199 @@
+//! columns: every column that the role may see, with its type taken apart.
+
+use datafusion::arrow::array::RecordBatch;
+
+use super::{sees, yes_or_no};
+use crate::error::Result;
+use crate::history::{ColumnDef, SequenceDef, TableDef};
+use crate::plan::StatementContext;
+use crate::plan::catalog::deparse;
+use crate::plan::catalog::rows::{Cell, Rows};
+use crate::plan::catalog::spec::{self, Spec};
+use crate::plan::catalog::state::{Catalogue, shown_name};
+use crate::types::{Identity, PgType, TypeName};
+
+const COLUMNS: &[&str] = &[
+    "table_schema",
+    "table_name",
+    "column_name",
+    "ordinal_position",
+    "column_default",
+    "is_nullable",
+    "data_type",
+    "character_maximum_length",
+    "character_octet_length",
+    "numeric_precision",
+    "numeric_precision_radix",
+    "numeric_scale",
+    "datetime_precision",
+    "udt_name",
+    "dtd_identifier",
+    "is_identity",
+    "identity_generation",
+    "identity_start",
+    "identity_increment",
+    "identity_maximum",
+    "identity_minimum",
+    "identity_cycle",
+    "is_generated",
+    "is_updatable",
+    "collation_catalog",
+    "collation_schema",
+    "collation_name",
+];
+
+/// What the standard wants to know of a type: lengths, digits, the base of the digits.
+#[derive(Debug, Default)]
+struct Measures {
+    characters: Option<i32>,
+    octets: Option<i32>,
+    precision: Option<i32>,
+    radix: Option<i32>,
+    scale: Option<i32>,
+    datetime: Option<i32>,
+}
+
+fn measures(ty: PgType) -> Measures {
+    if ty.array {
+        return Measures::default();
+    }
+    let binary = |bits: i32, scale: Option<i32>| Measures { precision: Some(bits), radix: Some(2), scale, ..Measures::default() };
+    let datetime = |digits: i32| Measures { datetime: Some(digits), ..Measures::default() };
+    match ty.name {
+        TypeName::Int2 => binary(16, Some(0)),
+        TypeName::Int4 => binary(32, Some(0)),
+        TypeName::Int8 => binary(64, Some(0)),
+        TypeName::Float4 => binary(24, None),
+        TypeName::Float8 => binary(53, None),
+        TypeName::Numeric => {
+            let digits = ty.numeric_precision();
+            let (precision, scale) = (digits.map(|(p, _)| i32::from(p)), digits.map(|(_, s)| i32::from(s)));
+            Measures { precision, radix: Some(10), scale, ..Measures::default() }
+        }
+        TypeName::Text => Measures { octets: Some(1 << 30), ..Measures::default() },
+        TypeName::Varchar | TypeName::Bpchar => {
+            let characters = ty.max_chars().and_then(|n| i32::try_from(n).ok());
+            let octets = characters.map_or(Some(1 << 30), |n| n.checked_mul(4));
+            Measures { characters, octets, ..Measures::default() }
+        }
+        TypeName::Date => datetime(0),
+        TypeName::Time | TypeName::Timestamp | TypeName::Timestamptz | TypeName::Interval => datetime(6),
+        _ => Measures::default(),
+    }
+}
+
+/// One column on its way into a row.
+struct Column<'a> {
+    schema: &'a str,
+    table: &'a str,
+    name: &'a str,
+    number: i64,
+    default: Option<String>,
+    nullable: bool,
+    ty: PgType,
+    identity: Option<(Identity, Option<&'a SequenceDef>)>,
+    updatable: bool,
+}
+
+impl Column<'_> {
+    fn push(self, rows: &mut Rows) {
+        let m = measures(self.ty);
+        let sequence = self.identity.and_then(|(_, sequence)| sequence);
+        let data_type = if self.ty.array { "ARRAY".to_owned() } else { self.ty.with_modifier(-1).sql_name() };
+        let generation = self.identity.map(|(kind, _)| match kind {
+            Identity::Always => "ALWAYS",
+            Identity::ByDefault => "BY DEFAULT",
+        });
+        let text = |value: Option<i64>| -> Cell<'static> { value.map(|n| n.to_string()).into() };
+        // Names are ordered by their bytes whatever the database's collation is.
+        let collated = self.ty.name == TypeName::Name && !self.ty.array;
+        rows.push(&[
+            self.schema.into(),
+            self.table.into(),
+            self.name.into(),
+            self.number.into(),
+            self.default.into(),
+            yes_or_no(self.nullable).into(),
+            data_type.into(),
+            m.characters.into(),
+            m.octets.into(),
+            m.precision.into(),
+            m.radix.into(),
+            m.scale.into(),
+            m.datetime.into(),
+            self.ty.internal_name().into(),
+            self.number.to_string().into(),
+            yes_or_no(self.identity.is_some()).into(),
+            generation.into(),
+            text(sequence.map(|s| s.start)),
+            text(sequence.map(|s| s.increment)),
+            text(sequence.map(|s| s.max)),
+            text(sequence.map(|s| s.min)),
+            yes_or_no(sequence.is_some_and(|s| s.cycle)).into(),
+            "NEVER".into(),
+            yes_or_no(self.updatable).into(),
+            Cell::Null,
+            collated.then_some("pg_catalog").into(),
+            collated.then_some("C").into(),
+        ]);
+    }
+}
+
+pub fn columns(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
+    let mut rows = Rows::new(spec, COLUMNS)
+        .always("table_catalog", state.database.clone())
+        .always("udt_catalog", state.database.clone())
+        .always("udt_schema", "pg_catalog")
+        .always("is_self_referencing", "NO");
+    let authority = ctx.authority();
+    for system in spec::all() {
+        for (number, column) in (1..).zip(&system.columns) {
+            let nullable = !column.not_null;
+            let (schema, table) = (system.schema_name, system.name);
+            let updatable = system.kind == "r";
+            let (name, ty) = (column.name, column.ty);
+            Column { schema, table, name, number, default: None, nullable, ty, identity: None, updatable }.push(&mut rows);
+        }
+    }
+    let path = ctx.effective_path();
+    for table in state.catalog.tables.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
+        for column in table.live_columns() {
+            let default = authority.owns(&table.owner).then(|| default_text(state, &path, column)).flatten();
+            of_table(state, table, column, default).push(&mut rows);
+        }
+    }
+    for view in state.catalog.views.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
+        for (number, (name, ty)) in (1..).zip(&view.columns) {
+            let (schema, table) = (view.name.schema.as_str(), view.name.name.as_str());
+            let (default, nullable, ty, identity, updatable) = (None, true, *ty, None, false);
+            Column { schema, table, name, number, default, nullable, ty, identity, updatable }.push(&mut rows);
+        }
+    }
+    rows.finish()
+}
+
+/// A default as the statement's search path shows it.
+fn default_text(state: &Catalogue, path: &[String], column: &ColumnDef) -> Option<String> {
+    let text = deparse::default(column, column.default.as_deref()?);
+    let shown = |name: &str| {
+        let (schema, name) = crate::plan::catalog::state::parse_name(name)?;
+        let relation = state.objects().relation_named(schema.as_deref()?, &name)?;
+        Some(shown_name(state, path, &relation))
+    };
+    Some(deparse::restyled(&text, deparse::Style::Full, shown))
+}
+
+fn of_table<'a>(state: &'a Catalogue, table: &'a TableDef, column: &'a ColumnDef, default: Option<String>) -> Column<'a> {
+    let sequence = || state.catalog.sequences.values().find(|s| s.owned_by == Some((table.id, column.id))).map(AsRef::as_ref);
+    Column {
+        schema: &table.name.schema,
+        table: &table.name.name,
+        name: &column.name,
+        number: i64::from(column.id.0),
+        default,
+        nullable: !column.not_null,
+        ty: column.ty,
+        identity: column.identity.map(|kind| (kind, sequence())),
+        updatable: true,
+    }
+}
