@@ -63,6 +63,7 @@ impl World {
             tenancy,
             clock: clock.clone(),
             entropy,
+            activity: super::Activity::new(crate::versions::Timestamp::MIN),
             turns: Arc::default(),
             channels: Arc::default(),
             defaults: Arc::default(),
