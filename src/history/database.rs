@@ -208,6 +208,12 @@ impl Database {
         Ok(self.inner.index.unique_holder(index, key).await?)
     }
 
+    /// Keys that part the table's items into at most so many shares of about the same size; none for a table that
+    /// is not worth parting.
+    pub async fn parts(&self, table: TableId, shares: usize) -> Result<Vec<ItemKey>, HistoryError> {
+        Ok(self.inner.index.borders(table, shares).await?)
+    }
+
     pub async fn live_count(&self, table: TableId, snapshot: Snapshot) -> Result<Option<u64>, HistoryError> {
         Ok(self.inner.index.live_count(table, snapshot).await?)
     }
@@ -313,7 +319,10 @@ impl Inner {
         if current.commit == transaction.catalog_seen {
             return current.commit;
         }
-        let unchanged = |id: &TableId| transaction.catalog.table_by_id(*id) == current.table_by_id(*id);
+        let unchanged = |id: &TableId| {
+            transaction.catalog.table_by_id(*id) == current.table_by_id(*id)
+                && transaction.catalog.references_to(*id) == current.references_to(*id)
+        };
         if transaction.writes.keys().all(unchanged) { current.commit } else { transaction.catalog_seen }
     }
 

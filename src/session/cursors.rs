@@ -82,12 +82,6 @@ impl Session {
         if self.cursors.contains_key(&declare.name) || self.portals.contains_key(&declare.name) {
             return Err(SqlError::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{}\" already exists", declare.name)));
         }
-        if !declare.query.locks.is_empty() {
-            return Err(SqlError::unsupported(
-                "DECLARE CURSOR … FOR UPDATE is not supported",
-                "Lock the rows with a SELECT … FOR UPDATE of its own.",
-            ));
-        }
         let statement = Statement::Query(declare.query.clone());
         let ctx = self.context().await?;
         let engine = Arc::clone(&self.shared.engine);

@@ -4,12 +4,16 @@
 
 mod activity;
 mod as_of;
+mod constraints;
 mod copy;
 mod cursors;
 mod ddl;
 mod dispatch;
+mod locking;
+mod locks;
 mod notify;
 mod prepared;
+mod recall;
 pub mod reply;
 mod retry;
 mod roles;
@@ -24,6 +28,7 @@ mod utility;
 mod tests;
 
 pub use activity::Activity;
+pub use locks::LockTables;
 pub use notify::{Channels, Notification};
 pub use reply::{CopyInSink, Reply, StatementDescription, TransactionStatus};
 pub use retry::Turns;
@@ -42,6 +47,8 @@ use crate::runtime::{Cancel, Clock, Entropy, cancel::Reason};
 use crate::sql::Parsed;
 use crate::types::{Oid, zone::Zone};
 use cursors::Cursor;
+use locking::Advisory;
+use locks::Owner;
 use notify::Mailbox;
 use prepared::{Portal, PreparedStatement};
 use settings::{NoticeFloor, Settings};
@@ -70,6 +77,8 @@ pub struct Shared {
     pub activity: Arc<Activity>,
     /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
     pub turns: Arc<Turns>,
+    /// Who has locked what; start with `LockTables::default()`.
+    pub locks: Arc<LockTables>,
     /// Who listens to what; start with `Channels::default()`.
     pub channels: Arc<Channels>,
     /// Settings that every session starts with, before those of its role: the server's configuration.
@@ -94,6 +103,7 @@ pub struct Session {
     transaction: State,
     statements: HashMap<String, Arc<PreparedStatement>>,
     portals: HashMap<String, Portal>,
+    recall: recall::Recall,
     cursors: HashMap<String, Cursor>,
     /// Portals and cursors made so far, and how many of them before the transaction that is open.
     born: u64,
@@ -101,6 +111,8 @@ pub struct Session {
     /// What the open transaction sends when it commits.
     messages: Messages,
     mailbox: Mailbox,
+    locks: Arc<Owner>,
+    advisory: Arc<Advisory>,
     /// What the catalogue shows of this session.
     objects: Arc<Mutex<SessionObjects>>,
 }
@@ -288,6 +300,7 @@ impl Session {
         self.forget(false);
         self.statements.clear();
         self.cursors.clear();
+        self.advisory.give_back_all();
     }
 
     fn start_timer(&mut self) {

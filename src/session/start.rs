@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::activity::Place;
 use super::as_of::AsOf;
+use super::locking::Advisory;
 use super::notify::Mailbox;
 use super::settings::{Checks, Settings, Source};
 use super::{Session, SessionStart, Shared, Timer};
@@ -41,6 +42,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         query: String::new(),
     };
     let place = Place::new(&shared.activity, facts);
+    let locks = Arc::new(shared.locks.owner(database.name()));
     let session = Session {
         place,
         shared,
@@ -56,11 +58,14 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         transaction: Default::default(),
         statements: Default::default(),
         portals: Default::default(),
+        recall: Default::default(),
         cursors: Default::default(),
         born: 0,
         born_before: 0,
         messages: Default::default(),
         mailbox,
+        advisory: Arc::new(Advisory::new(Arc::clone(&locks))),
+        locks,
         objects: Default::default(),
     };
     session.apply(&role, pinned.as_deref(), &startup_settings(&start.parameters)?)?;

@@ -4,6 +4,7 @@ mod copying;
 mod defining;
 mod extended;
 mod reading_the_past;
+mod recalling;
 mod rights;
 mod transactions;
 
@@ -66,6 +67,7 @@ impl World {
             activity: super::Activity::new(crate::versions::Timestamp::MIN),
             turns: Arc::default(),
             channels: Arc::default(),
+            locks: Arc::default(),
             defaults: Arc::default(),
         };
         Self { shared, clock }

@@ -135,6 +135,7 @@ impl Session {
                 self.cursors.clear();
                 self.show_cursors();
                 self.forget_statements();
+                self.advisory.give_back_all();
                 self.messages.push(Message::Unlisten(None));
                 self.settings.reset("role")?;
                 self.settings.reset_all();
@@ -148,7 +149,10 @@ impl Session {
                 "DISCARD SEQUENCES"
             }
             // Plans follow definitions by themselves, temporary tables do not exist.
-            Discard::Plans => "DISCARD PLANS",
+            Discard::Plans => {
+                self.recall.clear();
+                "DISCARD PLANS"
+            }
             Discard::Temp => "DISCARD TEMP",
         };
         Ok(Reply::Command(tag.to_owned()))

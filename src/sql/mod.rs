@@ -2,6 +2,7 @@
 //! utility forms as plain values. Pure and synchronous: no IO, no catalogue, no plan.
 
 pub mod columns;
+pub mod shape;
 pub mod statement;
 pub mod temporal;
 pub mod type_name;
@@ -17,6 +18,7 @@ mod fetch;
 mod hoist;
 mod lex;
 mod locate;
+mod locking;
 mod query;
 mod scan;
 mod settings;
@@ -27,6 +29,8 @@ mod utility;
 mod tests;
 
 pub use locate::{Sought, place_of};
+pub use locking::{LockedTable, locked_tables};
+pub use query::insert_from;
 pub use statement::*;
 
 use crate::error::Result;

@@ -4,6 +4,7 @@
 
 mod admission;
 mod client_queries;
+mod clients;
 mod crash;
 mod demo;
 mod examples;

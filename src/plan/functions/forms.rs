@@ -1,12 +1,15 @@
-//! Forms of SQL that the planner has no way to override, brought to calls and casts that it has: `AT TIME ZONE`
-//! and interval literals.
+//! Forms of SQL that the planner has no way to override, brought to calls and casts that it has: `AT TIME ZONE`,
+//! interval literals, ANY and ALL of arrays, SIMILAR TO, bounds left out of slices, functions that give several rows.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, Interval, ObjectName, Value, VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, OrderByExpr,
+    OrderByOptions, Subscript, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
 };
+
+use super::{arrays, ordered_set, regular};
 
 /// Rewrites every expression inside, before it is planned.
 pub fn rewrite(node: &mut impl VisitMut) {
@@ -18,13 +21,55 @@ struct Forms;
 impl VisitorMut for Forms {
     type Break = ();
 
+    fn post_visit_table_factor(&mut self, relation: &mut TableFactor) -> ControlFlow<()> {
+        if let Some(rows) = rows_of(relation) {
+            *relation = rows;
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
             Expr::AtTimeZone { timestamp, time_zone } => {
                 let args = [time_zone, timestamp].map(|arg| std::mem::replace(arg.as_mut(), Expr::value(Value::Null)));
                 *expr = call("timezone", args);
             }
-            Expr::Function(function) => plain_sequence_name(function),
+            Expr::Function(function) => {
+                plain_sequence_name(function);
+                positional(function);
+                ordered(function);
+                within_group(function);
+                if let Some(json) = json_array(function) {
+                    *expr = json;
+                    return ControlFlow::Continue(());
+                }
+                if let Some(rows) = set_returning(function) {
+                    *expr = rows;
+                }
+            }
+            Expr::AnyOp { left, compare_op, right, .. } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
+                *expr = quantified(arrays::ANY, left, compare_op, right);
+            }
+            Expr::AllOp { left, compare_op, right } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
+                *expr = quantified(arrays::ALL, left, compare_op, right);
+            }
+            Expr::UnaryOp { op, expr: operand } => {
+                let name = match op {
+                    UnaryOperator::BitwiseNot => "pg_bit_not",
+                    UnaryOperator::PGSquareRoot => "sqrt",
+                    UnaryOperator::PGCubeRoot => "cbrt",
+                    UnaryOperator::PGAbs => "abs",
+                    _ => return ControlFlow::Continue(()),
+                };
+                *expr = call(name, [taken(operand)]);
+            }
+            Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
+                let mut args = vec![taken(text), taken(pattern)];
+                args.extend(escape_char.take().map(Expr::Value));
+                let similar = call(regular::SIMILAR, args);
+                *expr = if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(similar) } } else { similar };
+            }
+            Expr::CompoundFieldAccess { access_chain, .. } => access_chain.iter_mut().for_each(bounds),
             Expr::Collate { expr: inner, collation } if orders_by_bytes(collation) => {
                 *expr = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
             }
@@ -40,6 +85,166 @@ impl VisitorMut for Forms {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The expression, leaving NULL in its place.
+fn taken(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::value(Value::Null))
+}
+
+fn quantified(name: &str, left: &mut Expr, op: &BinaryOperator, right: &mut Expr) -> Expr {
+    let (value, array) = (taken(left), taken(right));
+    if name == arrays::ANY && *op == BinaryOperator::Eq {
+        return call("array_has", [array, value]);
+    }
+    call(name, [array, value, Expr::value(Value::SingleQuotedString(op.to_string()))])
+}
+
+/// Bounds left out of a slice are those of every array.
+fn bounds(access: &mut AccessExpr) {
+    let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) = access else { return };
+    let number = |n: i64| Expr::value(Value::Number(n.to_string(), false));
+    lower_bound.get_or_insert_with(|| number(1));
+    upper_bound.get_or_insert_with(|| number(i64::from(i32::MAX)));
+}
+
+/// `make_interval(days => 2)` with its arguments in their places.
+fn positional(function: &mut Function) {
+    const PARTS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    if !function.name.to_string().eq_ignore_ascii_case("make_interval") {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    if !list.args.iter().any(|arg| matches!(arg, FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. })) {
+        return;
+    }
+    let mut placed: Vec<Expr> = PARTS.iter().map(|_| Expr::value(Value::Number("0".to_owned(), false))).collect();
+    for (at, arg) in list.args.iter().enumerate() {
+        let (place, value) = match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (Some(at), value),
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                (PARTS.iter().position(|part| name.value.eq_ignore_ascii_case(part)), value)
+            }
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
+                (PARTS.iter().position(|part| name.value.eq_ignore_ascii_case(part)), value)
+            }
+            _ => return,
+        };
+        let Some(slot) = place.and_then(|place| placed.get_mut(place)) else { return };
+        *slot = value.clone();
+    }
+    list.args = placed.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+}
+
+/// `mode() WITHIN GROUP (ORDER BY x)` with its value as an argument. Descending orders stay, to be refused.
+fn within_group(function: &mut Function) {
+    let name = match function.name.to_string().to_ascii_lowercase().as_str() {
+        "mode" => ordered_set::MODE,
+        "percentile_disc" => ordered_set::PERCENTILE,
+        _ => return,
+    };
+    let ([sort], FunctionArguments::List(list)) = (&function.within_group[..], &mut function.args) else { return };
+    if sort.options.asc == Some(false) {
+        return;
+    }
+    list.args.insert(0, FunctionArg::Unnamed(FunctionArgExpr::Expr(sort.expr.clone())));
+    function.within_group.clear();
+    function.name = ObjectName::from(vec![Ident::new(name)]);
+}
+
+/// `array_agg(DISTINCT x)` and `string_agg(DISTINCT x, d)` give their values in order.
+fn ordered(function: &mut Function) {
+    if !matches!(function.name.to_string().to_ascii_lowercase().as_str(), "array_agg" | "string_agg") {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let sorted = list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)));
+    if list.duplicate_treatment != Some(DuplicateTreatment::Distinct) || sorted {
+        return;
+    }
+    if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value))) = list.args.first() {
+        let options = OrderByOptions { asc: None, nulls_first: None };
+        let by = OrderByExpr { expr: value.clone(), options, with_fill: None };
+        list.clauses.push(FunctionArgumentClause::OrderBy(vec![by]));
+    }
+}
+
+/// `jsonb_agg(x ORDER BY y)` as an array of JSON values: that keeps the order across partitions, and each value is
+/// written under the session's settings.
+fn json_array(function: &mut Function) -> Option<Expr> {
+    let (one, all) = match function.name.to_string().to_ascii_lowercase().as_str() {
+        "jsonb_agg" => ("to_jsonb", "pg_jsonb_array"),
+        "json_agg" => ("to_json", "pg_json_array"),
+        _ => return None,
+    };
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
+        return None;
+    }
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = &mut list.args[..] else { return None };
+    *value = call(one, [taken(value)]);
+    function.name = ObjectName::from(vec![Ident::new("array_agg")]);
+    Some(call(all, [Expr::Function(function.clone())]))
+}
+
+/// `FROM jsonb_each(x) AS e` as the elements of arrays that stand beside each other.
+fn rows_of(relation: &TableFactor) -> Option<TableFactor> {
+    let (name, args, alias) = match relation {
+        TableFactor::Table { name, args: Some(args), alias, with_ordinality: false, .. } => (name, &args.args, alias),
+        TableFactor::Function { name, args, alias, with_ordinality: false, .. } => (name, args, alias),
+        _ => return None,
+    };
+    let name = name.to_string().to_ascii_lowercase();
+    let (arrays, columns): (&[&str], &[&str]) = match name.as_str() {
+        "jsonb_array_elements" => (&["pg_jsonb_elements"], &["value"]),
+        "json_array_elements" => (&["pg_json_elements"], &["value"]),
+        "jsonb_array_elements_text" | "json_array_elements_text" => (&["pg_json_element_texts"], &["value"]),
+        "jsonb_object_keys" | "json_object_keys" => (&["pg_json_keys"], &[]),
+        "jsonb_each" => (&["pg_json_keys", "pg_jsonb_values"], &["key", "value"]),
+        "json_each" => (&["pg_json_keys", "pg_json_values"], &["key", "value"]),
+        "jsonb_each_text" | "json_each_text" => (&["pg_json_keys", "pg_json_value_texts"], &["key", "value"]),
+        "regexp_matches" => (&["pg_regexp_matches"], &[]),
+        "regexp_split_to_table" => (&["regexp_split_to_array"], &[]),
+        "string_to_table" => (&["string_to_array"], &[]),
+        _ => return None,
+    };
+    let args = args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+        _ => None,
+    });
+    let args = args.collect::<Option<Vec<Expr>>>()?;
+    let mut alias =
+        alias.clone().unwrap_or_else(|| TableAlias { explicit: true, name: Ident::new(name), columns: vec![], at: None });
+    // Without names of their own, columns are called as the function's results are, or as the relation.
+    let own = if columns.is_empty() { vec![alias.name.value.clone()] } else { columns.iter().map(|c| (*c).to_owned()).collect() };
+    for column in own.into_iter().skip(alias.columns.len()) {
+        alias.columns.push(TableAliasColumnDef::from_name(column));
+    }
+    Some(TableFactor::UNNEST {
+        alias: Some(alias),
+        array_exprs: arrays.iter().map(|array| call(array, args.clone())).collect(),
+        with_offset: false,
+        with_offset_alias: None,
+        with_ordinality: false,
+    })
+}
+
+/// A function that gives rows, in a select list, as the elements of an array.
+fn set_returning(function: &mut Function) -> Option<Expr> {
+    let array = match function.name.to_string().to_ascii_lowercase().as_str() {
+        "generate_series" => arrays::SERIES,
+        "jsonb_array_elements" => "pg_jsonb_elements",
+        "json_array_elements" => "pg_json_elements",
+        "jsonb_array_elements_text" | "json_array_elements_text" => "pg_json_element_texts",
+        "jsonb_object_keys" | "json_object_keys" => "pg_json_keys",
+        "regexp_matches" => "pg_regexp_matches",
+        "regexp_split_to_table" => "regexp_split_to_array",
+        "string_to_table" => "string_to_array",
+        _ => return None,
+    };
+    let mut inner = function.clone();
+    inner.name = ObjectName::from(vec![Ident::new(array)]);
+    Some(call("unnest", [Expr::Function(inner)]))
 }
 
 fn is_text(expr: &Expr) -> bool {
@@ -92,20 +297,35 @@ fn call(name: &str, args: impl IntoIterator<Item = Expr>) -> Expr {
 fn interval_cast(interval: &Interval) -> Option<Expr> {
     let Expr::Value(value) = interval.value.as_ref() else { return None };
     let text = value.value.clone().into_string()?;
-    if interval.last_field.is_some() || interval.leading_precision.is_some() || interval.fractional_seconds_precision.is_some() {
+    if interval.leading_precision.is_some() || interval.fractional_seconds_precision.is_some() {
         return None;
     }
     let number = text.trim().parse::<f64>().is_ok();
+    use DateTimeField::{Day, Hour, Minute, Month, Second, Year};
+    if let Some(last) = &interval.last_field {
+        // Only where the text reads the same without the fields being named.
+        let seconds = text.matches(':').count() == 2;
+        let plain = match (interval.leading_field.as_ref()?, last) {
+            (Year, Month) | (Day | Hour, Second) => !number,
+            (Day | Hour, Minute) => !number && !seconds,
+            _ => false,
+        };
+        return plain.then(|| interval_of(text));
+    }
     let text = match &interval.leading_field {
         Some(unit) if number => format!("{text} {unit}"),
         Some(_) => return None,
         None => text,
     };
-    Some(Expr::Cast {
+    Some(interval_of(text))
+}
+
+fn interval_of(text: String) -> Expr {
+    Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(Expr::value(Value::SingleQuotedString(text))),
         data_type: DataType::Interval { fields: None, precision: None },
         array: false,
         format: None,
-    })
+    }
 }

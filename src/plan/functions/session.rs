@@ -50,17 +50,11 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("lastval", &[], INT8_RESULT, lastval).volatile(),
     Function::new("setval", &[TEXT, INT8, Want::Type(TypeName::Bool)], INT8_RESULT, setval).optional(1).volatile(),
     Function::new("quote_ident", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_ident)))),
-    Function::new("quote_literal", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_literal)))),
-    Function::new("quote_nullable", &[TEXT], TEXT_RESULT, |c| {
-        c.map_text(|row| Ok(Some(c.text(0, row).map_or_else(|| "NULL".to_owned(), quote_literal))))
-    }),
     Function::new("pg_client_encoding", &[], NAME, |c| constant(c, |_| Ok(Some("UTF8".to_owned())))),
     Function::new("txid_current", &[], INT8_RESULT, transaction_number).stable().aliases(&["pg_current_xact_id"]),
     #[cfg(test)]
     Function::new("panic_on_purpose", &[INT8], Returns::Fixed(PgType::BOOL), |_| panic!("on purpose")).volatile(),
     Function::new("pg_notify", &[TEXT, TEXT], Returns::of(TypeName::Void), pg_notify).volatile(),
-    Function::new("pg_advisory_unlock_all", &[], Returns::of(TypeName::Text), |c| constant(c, |_| Ok(Some(String::new()))))
-        .volatile(),
 ];
 
 /// One text of the statement, for every row.

@@ -3,23 +3,24 @@
 //! Uniqueness is that of the state after the statement: rows may swap keys. What other transactions do
 //! meanwhile is caught when the store commits.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 
 use bytes::Bytes;
 use datafusion::arrow::array::ArrayRef;
 use futures::TryStreamExt;
 
-use super::existing::Old;
-use super::existing::read_items;
+use super::existing::{Old, read_items};
+use super::foreign::{self, Touched, settle};
+use super::Run;
 use super::target::Target;
 use super::values::row_text;
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::ColumnId;
+use crate::history::{Catalog, ColumnId, TableDef};
 use crate::plan::StatementContext;
 use crate::plan::keys::hidden_key;
 use crate::store::{IndexEntry, ScanRequest};
-use crate::types::PgType;
+use crate::types::{PgType, TypeName};
 use crate::versions::{IndexId, ItemKey, KeyFilter, Scope};
 
 /// Above so many new keys, one read of the range they span is tried before one read for each.
@@ -58,7 +59,22 @@ struct NewState {
 
 /// Writes the edits to the transaction; on an error it is as before. `values` are the layout's columns, checked
 /// and of the columns' types; 23505 when a key would be held twice.
-pub async fn write(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<()> {
+///
+/// Then foreign keys are seen to: 23503, after which the transaction has part of it and must not be committed.
+pub async fn write(run: Run<'_>, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<()> {
+    match write_edits(run.ctx, target, edits, values).await? {
+        None => Ok(()),
+        Some(touched) => settle(run, target, touched).await,
+    }
+}
+
+/// As [`write`], leaving foreign keys to the caller.
+pub async fn write_edits(
+    ctx: &StatementContext,
+    target: &Target,
+    edits: Vec<Edit>,
+    values: &[ArrayRef],
+) -> Result<Option<Touched>> {
     let rows = prepare(ctx, target, edits, values).await?;
     write_rows(ctx, target, rows).await
 }
@@ -73,7 +89,8 @@ pub struct NewRow {
 }
 
 /// As [`write`], of rows that are all new and encoded already.
-pub async fn write_new(ctx: &StatementContext, target: &Target, rows: Vec<NewRow>) -> Result<()> {
+pub async fn write_new(run: Run<'_>, target: &Target, rows: Vec<NewRow>) -> Result<()> {
+    let ctx = run.ctx;
     let hidden = rows.iter().filter(|row| row.key.is_none()).count() as u64;
     let mut number = if hidden == 0 { 0 } else { ctx.database.row_numbers(target.table(), hidden).await? };
     let mut numbered = Vec::with_capacity(rows.len());
@@ -84,10 +101,13 @@ pub async fn write_new(ctx: &StatementContext, target: &Target, rows: Vec<NewRow
         });
         numbered.push(Row { old: None, new: Some(NewState { key, payload: row.payload, entries: row.entries }) });
     }
-    write_rows(ctx, target, numbered).await
+    match write_rows(ctx, target, numbered).await? {
+        None => Ok(()),
+        Some(touched) => settle(run, target, touched).await,
+    }
 }
 
-async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> Result<()> {
+async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> Result<Option<Touched>> {
     let check = Uniqueness { ctx, target, rows: &rows };
     check.keys().await?;
     check.indexes().await?;
@@ -95,6 +115,7 @@ async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> 
     ctx.held.grow(rows.iter().map(Row::bytes).sum())?;
     let id = target.table().id;
     let mut transaction = ctx.transaction.lock();
+    let touched = touched(&transaction.catalog, target.table(), &rows);
     let (mut ended, mut written) = (Vec::new(), Vec::new());
     for row in rows {
         match (row.old, row.new) {
@@ -112,7 +133,17 @@ async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> 
     for (new, base) in written {
         transaction.write(id, new.key, base, new.payload, new.entries);
     }
-    Ok(())
+    Ok(touched)
+}
+
+fn touched(catalog: &Catalog, table: &TableDef, rows: &[Row]) -> Option<Touched> {
+    let mut touched = Touched::begin(catalog, table)?;
+    let targets = foreign::targets(catalog, table.id);
+    for row in rows {
+        let new = row.new.as_ref().map(|new| foreign::After(&new.key, &new.entries, &new.payload));
+        touched.add(table, &targets, row.old.as_ref().map(foreign::before), new);
+    }
+    Some(touched)
 }
 
 async fn prepare(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<Vec<Row>> {
@@ -171,6 +202,9 @@ impl Uniqueness<'_> {
                 arriving.extend(new);
             }
         }
+        if self.ctx.commits_alone && left.is_empty() && self.commit_says_the_same() {
+            return Ok(());
+        }
         arriving.retain(|new| !left.contains(&new.key));
         let keys: Vec<ItemKey> = arriving.iter().map(|new| new.key.clone()).collect();
         if keys.is_empty() || (keys.len() > MANY_KEYS && self.none_between(&keys).await?) {
@@ -181,6 +215,20 @@ impl Uniqueness<'_> {
             Some((new, _)) => Err(self.duplicate_key(new)),
             None => Ok(()),
         }
+    }
+
+    /// Whether the commit refuses a key that is held with the very error that is given here: its key shows the
+    /// values as they are, and no other constraint could be broken first.
+    fn commit_says_the_same(&self) -> bool {
+        let table = self.target.table();
+        let shown_alike = |ty: PgType| {
+            let plain = matches!(
+                ty.name,
+                TypeName::Int2 | TypeName::Int4 | TypeName::Int8 | TypeName::Text | TypeName::Varchar | TypeName::Uuid
+            );
+            plain && !ty.array
+        };
+        table.uniques.is_empty() && table.key_columns().all(|column| shown_alike(column.ty))
     }
 
     /// Whether no live item has a key from the least to the greatest of these: one short read instead of one
@@ -219,12 +267,15 @@ impl Uniqueness<'_> {
         if table.uniques.is_empty() {
             return Ok(());
         }
+        // A deferred constraint is for the commit to check.
+        let timing = self.ctx.transaction.lock().timing.clone();
+        let deferred: Vec<IndexId> = table.uniques.iter().filter(|u| timing.defers_unique(u)).map(|u| u.id).collect();
         let mut holders: HashMap<(IndexId, &ItemKey), &ItemKey> = HashMap::new();
         let mut arriving = Vec::new();
         for row in self.rows {
             let Some(new) = &row.new else { continue };
             let had: &[IndexEntry] = row.old.as_ref().map_or(&[], |old| &old.entries);
-            for entry in new.entries.iter().filter(|e| e.unique) {
+            for entry in new.entries.iter().filter(|e| e.unique && !deferred.contains(&e.index)) {
                 if holders.insert((entry.index, &entry.key), &new.key).is_some() {
                     return Err(self.duplicate_entry(entry, new));
                 }
@@ -236,22 +287,21 @@ impl Uniqueness<'_> {
         if arriving.is_empty() {
             return Ok(());
         }
-        let touched: BTreeMap<&ItemKey, ()> = self
+        let touched: BTreeSet<&ItemKey> = self
             .rows
             .iter()
             .flat_map(|row| row.old.iter().map(|old| &old.key).chain(row.new.iter().map(|new| &new.key)))
-            .map(|key| (key, ()))
             .collect();
         let overlay = self.ctx.transaction.lock().overlay(table.id);
-        let own = overlay.as_ref().map(|o| own_holders(o, &touched)).unwrap_or_default();
         for (entry, new) in arriving {
-            if own.contains(&(entry.index, &entry.key)) {
+            let own = overlay.as_ref().and_then(|o| o.holder(entry.index, &entry.key));
+            if own.is_some_and(|item| !touched.contains(item)) {
                 return Err(self.duplicate_entry(entry, new));
             }
             let holder = self.ctx.database.unique_holder(entry.index, &entry.key).await?;
             let Some(holder) = holder else { continue };
             let settled = overlay.as_ref().is_some_and(|o| o.truncated || o.rows.contains_key(&holder));
-            if !settled && !touched.contains_key(&holder) {
+            if !settled && !touched.contains(&holder) {
                 return Err(self.duplicate_entry(entry, new));
             }
         }
@@ -272,18 +322,6 @@ impl Uniqueness<'_> {
             None => SqlError::internal("an index without a definition holds this key"),
         }
     }
-}
-
-/// Unique entries of what the transaction wrote before, items that this statement touches left out.
-fn own_holders<'a>(
-    overlay: &'a crate::history::transaction::TableWrites,
-    touched: &BTreeMap<&ItemKey, ()>,
-) -> std::collections::HashSet<(IndexId, &'a ItemKey)> {
-    let untouched = overlay.rows.iter().filter(|(key, _)| !touched.contains_key(key));
-    untouched
-        .filter_map(|(_, row)| row.state.as_ref())
-        .flat_map(|(_, entries)| entries.iter().filter(|e| e.unique).map(|e| (e.index, &e.key)))
-        .collect()
 }
 
 /// 23505 with the key as PostgreSQL shows it.
