@@ -125,8 +125,8 @@ pub trait ServerView: Send + Sync + Debug {
         Timestamp::MIN
     }
 
-    /// Cancels what a session runs, or ends the session; false when there is none.
-    fn signal(&self, _pid: i32, _terminate: bool) -> bool {
+    /// Cancels what a session runs; false when there is no such session.
+    fn cancel(&self, _pid: i32) -> bool {
         false
     }
 }

@@ -61,6 +61,8 @@ impl Session {
     /// Runs one statement where the transaction stands; `last` closes an implicit one.
     pub(super) async fn run_work(&mut self, work: Work<'_>, last: bool) -> Result<Reply> {
         let Some(parsed) = work.parsed() else { return Ok(Reply::Empty) };
+        let (started, now) = (self.transaction.started, self.database.now());
+        self.place.begin(&parsed.text, &self.settings.effective().application_name, started, now, &self.cancel);
         for notice in &parsed.notices {
             self.notice(notice.as_str());
         }
@@ -236,7 +238,11 @@ impl Session {
             current_user,
             superuser,
             authorities: Arc::new(Roles { tenancy: Arc::clone(&self.shared.tenancy), database: Arc::clone(&self.database) }),
-            server: Arc::new(Seen { tenancy: Arc::clone(&self.shared.tenancy), settings: Arc::clone(&self.settings) }),
+            server: Arc::new(Seen {
+                tenancy: Arc::clone(&self.shared.tenancy),
+                settings: Arc::clone(&self.settings),
+                activity: Arc::clone(&self.shared.activity),
+            }),
             catalogues: self.shared.engine.catalogues(),
             search_path,
             time_zone: effective.time_zone.clone(),

@@ -2,6 +2,7 @@
 //!
 //! Opens no socket and touches no store: plans run through `plan`, commits through `history`.
 
+mod activity;
 mod as_of;
 mod constraints;
 mod copy;
@@ -26,6 +27,7 @@ mod utility;
 #[cfg(test)]
 mod tests;
 
+pub use activity::Activity;
 pub use locks::LockTables;
 pub use notify::{Channels, Notification};
 pub use reply::{CopyInSink, Reply, StatementDescription, TransactionStatus};
@@ -71,6 +73,8 @@ pub struct Shared {
     pub tenancy: Arc<crate::tenancy::Tenancy>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// What its sessions are doing.
+    pub activity: Arc<Activity>,
     /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
     pub turns: Arc<Turns>,
     /// Who has locked what; start with `LockTables::default()`.
@@ -95,6 +99,7 @@ pub struct Session {
     sequences: SequenceValues,
     cancel: Cancel,
     timer: Timer,
+    place: activity::Place,
     transaction: State,
     statements: HashMap<String, Arc<PreparedStatement>>,
     portals: HashMap<String, Portal>,
@@ -175,6 +180,7 @@ impl Session {
     /// How long the client may keep silent now before the connection is to be closed with the error beside it:
     /// 25P03 in a transaction, 57P01's sibling 57P05 outside; `None` for as long as it likes.
     pub fn idle_limit(&self) -> Option<(Duration, SqlError)> {
+        self.place.rest(self.status(), || self.database.now());
         let effective = self.settings.effective();
         let fatal = |code, what: &str| SqlError::fatal(code, format!("terminating connection due to {what} timeout"));
         match self.status() {
