@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array};
 
-use super::arrays::{lists_of, text_lists};
 use super::define::{Call, Function, INT8, JSON, Returns, TEXT, Want};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::encode::Column;
