@@ -269,6 +269,9 @@ pub struct StatementContext {
     pub schema_at: SchemaAt,
     /// The past is being read or the transaction is READ ONLY: writes are refused with 25006.
     pub read_only: bool,
+    /// What the statement writes is committed before anybody is told of its success: checks that the commit makes
+    /// again need not be made before it.
+    pub commits_alone: bool,
     /// What now() answers: the transaction's start.
     pub transaction_time: Timestamp,
     pub statement_time: Timestamp,

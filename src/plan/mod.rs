@@ -45,7 +45,7 @@ pub use context::{
     ServerView, SessionFacts, SessionObjects, SettingFacts, SettingsAccess, StatementContext,
 };
 pub use diagnose::diagnose;
-pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
+pub use engine::{Engine, EngineConfig, Execution, Pattern, Prepared, ResultColumn, RowStream};
 pub use locate::located;
 pub use memory::Held;
 

@@ -111,6 +111,7 @@ impl World {
             default_scope: None,
             schema_at: SchemaAt::Union,
             read_only: false,
+            commits_alone: false,
             transaction_time: Timestamp::from_micros(START),
             statement_time: Timestamp::from_micros(START),
             settings: Arc::new(NoSettings),

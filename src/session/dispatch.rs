@@ -28,7 +28,7 @@ impl<'a> Work<'a> {
     pub fn parsed(self) -> Option<&'a Parsed> {
         match self {
             Self::Text(parsed) => Some(parsed),
-            Self::Bound { statement, .. } => statement.parsed.as_ref(),
+            Self::Bound { statement, .. } => statement.parsed.as_deref(),
         }
     }
 
@@ -65,7 +65,7 @@ impl Session {
             self.notice(notice.as_str());
         }
         if let Statement::Transaction(control) = &parsed.statement {
-            return self.run_control(control, last).await;
+            return Box::pin(self.run_control(control, last)).await;
         }
         match self.transaction.block {
             Block::Failed => Err(aborted()),
@@ -110,15 +110,16 @@ impl Session {
         match (&parsed.statement, work) {
             (Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_), _)
             | (Statement::Explain { .. }, _) => self.perform_planned(work).await,
-            (Statement::Copy(copy), _) => self.copy(copy).await,
+            // Boxed, as everything rare is: the future of a common statement is moved about.
+            (Statement::Copy(copy), _) => Box::pin(self.copy(copy)).await,
             (Statement::Ddl(ddl), _) => {
                 self.refuse_write(&parsed.statement)?;
-                self.define(ddl).await
+                Box::pin(self.define(ddl)).await
             }
-            (Statement::Execute { name, arguments }, _) => self.execute_named(name, arguments).await,
-            (Statement::Declare(declare), work) => self.declare(declare, &parsed.text, work.bound()).await,
-            (Statement::Fetch(fetch), work) => self.fetch(fetch, work.formats()).await,
-            (utility, _) => self.utility(utility).await,
+            (Statement::Execute { name, arguments }, _) => Box::pin(self.execute_named(name, arguments)).await,
+            (Statement::Declare(declare), work) => Box::pin(self.declare(declare, &parsed.text, work.bound())).await,
+            (Statement::Fetch(fetch), work) => Box::pin(self.fetch(fetch, work.formats())).await,
+            (utility, _) => Box::pin(self.utility(utility)).await,
         }
     }
 
@@ -202,6 +203,7 @@ impl Session {
             default_scope,
             schema_at: effective.schema_at,
             read_only: default_scope.is_some() || self.is_read_only(),
+            commits_alone: self.transaction.alone,
             transaction_time: clock.unwrap_or(started),
             statement_time: clock.unwrap_or_else(|| self.database.now()),
             settings: self.settings.clone(),

@@ -9,6 +9,7 @@ mod ddl;
 mod dispatch;
 mod notify;
 mod prepared;
+mod recall;
 pub mod reply;
 mod retry;
 mod roles;
@@ -89,6 +90,7 @@ pub struct Session {
     transaction: State,
     statements: HashMap<String, Arc<PreparedStatement>>,
     portals: HashMap<String, Portal>,
+    recall: recall::Recall,
     cursors: HashMap<String, Cursor>,
     /// Portals and cursors made so far, and how many of them before the transaction that is open.
     born: u64,

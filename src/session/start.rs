@@ -40,6 +40,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         transaction: Default::default(),
         statements: Default::default(),
         portals: Default::default(),
+        recall: Default::default(),
         cursors: Default::default(),
         born: 0,
         born_before: 0,

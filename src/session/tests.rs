@@ -4,6 +4,7 @@ mod copying;
 mod defining;
 mod extended;
 mod reading_the_past;
+mod recalling;
 mod rights;
 mod transactions;
 

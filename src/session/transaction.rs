@@ -39,6 +39,8 @@ pub(super) struct State {
     /// What now() says, and what relative times count from.
     pub started: Option<Timestamp>,
     pub modes: Modes,
+    /// It is that of one statement, whose success is told when it has been committed.
+    pub alone: bool,
     /// A statement's own context comments, merged over `chronogate.context`.
     pub comment: Option<String>,
     /// Places to go back to, the innermost last.

@@ -176,7 +176,10 @@ impl Session {
                 "DISCARD SEQUENCES"
             }
             // Plans follow definitions by themselves, temporary tables do not exist.
-            Discard::Plans => "DISCARD PLANS",
+            Discard::Plans => {
+                self.recall.clear();
+                "DISCARD PLANS"
+            }
             Discard::Temp => "DISCARD TEMP",
         };
         Ok(Reply::Command(tag.to_owned()))

@@ -2,6 +2,7 @@
 //! utility forms as plain values. Pure and synchronous: no IO, no catalogue, no plan.
 
 pub mod columns;
+pub mod shape;
 pub mod statement;
 pub mod temporal;
 pub mod type_name;

@@ -8,6 +8,7 @@
 pub(in crate::plan) mod calendar;
 mod decode;
 mod encode;
+mod members;
 #[cfg(test)]
 mod tests;
 

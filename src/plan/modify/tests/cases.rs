@@ -21,6 +21,7 @@ pub fn context(database: Arc<Database>) -> StatementContext {
         default_scope: None,
         schema_at: Default::default(),
         read_only: false,
+        commits_alone: false,
         transaction_time: Timestamp::from_micros(1),
         statement_time: Timestamp::from_micros(1),
         settings: Arc::new(NoSettings),
