@@ -3,7 +3,7 @@
 //! A `Catalog` is one immutable state of all of them; DDL makes a new one and the `CatalogChange`s that
 //! lead to it. Expressions are SQL text here, given meaning by `plan`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -33,6 +33,9 @@ pub struct ColumnDef {
     pub default: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// SQL text of what the column is computed from (`GENERATED ALWAYS AS (…) STORED`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generated: Option<String>,
     /// SQL text of the value that rows written before the column existed read as (`ADD COLUMN … DEFAULT`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
@@ -48,6 +51,129 @@ pub struct UniqueDef {
     pub name: String,
     pub columns: Vec<ColumnId>,
     pub constraint: bool,
+    /// DEFERRABLE, and whether a transaction begins with it deferred; of constraints only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferrable: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
+    #[serde(default, skip_serializing_if = "IndexShape::is_plain")]
+    pub shape: IndexShape,
+}
+
+/// What was written of an index beside its columns and changes no answer: kept to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IndexShape {
+    /// One per column; empty when all are the default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<IndexOrder>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<ColumnId>,
+}
+
+impl IndexShape {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// How one column of an index is ordered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IndexOrder {
+    #[serde(default)]
+    pub descending: bool,
+    /// As it takes effect: a descending column has it unless NULLS LAST was written.
+    #[serde(default)]
+    pub nulls_first: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_class: Option<String>,
+}
+
+/// An index over expressions, or over some of the rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ComputedIndexDef {
+    pub id: IndexId,
+    pub name: String,
+    /// Whether no two live rows that it covers may agree in it; else it is a definition only.
+    pub unique: bool,
+    pub parts: Vec<IndexPart>,
+    /// SQL text of which rows it covers; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicate: Option<String>,
+    #[serde(default, skip_serializing_if = "IndexShape::is_plain")]
+    pub shape: IndexShape,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum IndexPart {
+    Column(ColumnId),
+    /// SQL text.
+    Expression(String),
+}
+
+/// What becomes of rows that refer to a key which goes or changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReferentialAction {
+    /// Refused, unless the key is there again by the time of the check.
+    #[default]
+    NoAction,
+    Restrict,
+    Cascade,
+    SetNull,
+    SetDefault,
+}
+
+/// A FOREIGN KEY constraint. Rows have entries in an index of the same number, one for each row whose key has no NULL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ForeignKeyDef {
+    pub id: IndexId,
+    pub name: String,
+    /// In the order written; `referenced` beside them.
+    pub columns: Vec<ColumnId>,
+    pub table: TableId,
+    pub referenced: Vec<ColumnId>,
+    /// The unique constraint or index that the referenced columns are; `None` for the primary key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<IndexId>,
+    /// `columns` in the order that the referenced key has its own: what entries are made of.
+    pub entry: Vec<ColumnId>,
+    #[serde(default)]
+    pub on_delete: ReferentialAction,
+    #[serde(default)]
+    pub on_update: ReferentialAction,
+    /// Columns that ON DELETE SET NULL or SET DEFAULT sets; empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_columns: Vec<ColumnId>,
+    /// MATCH FULL, which for one column is as MATCH SIMPLE.
+    #[serde(default)]
+    pub full: bool,
+    #[serde(default)]
+    pub deferrable: bool,
+    /// Whether a transaction begins with it deferred.
+    #[serde(default)]
+    pub deferred: bool,
+    /// Whether rows from before the constraint are known to keep to it.
+    pub validated: bool,
+}
+
+/// What COMMENT ON said of a table and its parts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableComments {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<ColumnId, String>,
+    /// By the constraint's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub constraints: BTreeMap<String, String>,
+    /// By the index's name; that of a constraint is beside the constraint's own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub indexes: BTreeMap<String, String>,
+}
+
+impl TableComments {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +192,8 @@ pub struct IndexDef {
     pub id: IndexId,
     pub name: String,
     pub columns: Vec<ColumnId>,
+    #[serde(default, skip_serializing_if = "IndexShape::is_plain")]
+    pub shape: IndexShape,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,6 +214,12 @@ pub struct TableDef {
     pub indexes: Vec<IndexDef>,
     #[serde(default)]
     pub checks: Vec<CheckDef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_keys: Vec<ForeignKeyDef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub computed_indexes: Vec<ComputedIndexDef>,
+    #[serde(default, skip_serializing_if = "TableComments::is_empty")]
+    pub comments: TableComments,
     /// role → privileges granted, in upper case: SELECT, INSERT, UPDATE, DELETE, TRUNCATE …
     #[serde(default)]
     pub grants: BTreeMap<String, Vec<String>>,
@@ -117,11 +251,22 @@ impl TableDef {
         self.primary_key.as_ref().is_some_and(|(key, _)| key == name)
             || self.uniques.iter().any(|u| u.name == name)
             || self.indexes.iter().any(|i| i.name == name)
+            || self.computed_indexes.iter().any(|i| i.name == name)
+    }
+
+    /// Whether a constraint, of any kind, has the name.
+    pub fn has_constraint(&self, name: &str) -> bool {
+        self.primary_key.as_ref().is_some_and(|(key, _)| key == name)
+            || self.uniques.iter().any(|u| u.constraint && u.name == name)
+            || self.checks.iter().any(|c| c.name == name)
+            || self.foreign_keys.iter().any(|f| f.name == name)
     }
 
     /// Whether it has a unique constraint or an index of this number.
     pub fn has_index_id(&self, index: IndexId) -> bool {
-        self.uniques.iter().any(|u| u.id == index) || self.indexes.iter().any(|i| i.id == index)
+        self.uniques.iter().any(|u| u.id == index)
+            || self.indexes.iter().any(|i| i.id == index)
+            || self.foreign_keys.iter().any(|key| key.id == index)
     }
 
     /// The number of a column to be added.
@@ -160,6 +305,11 @@ pub struct ViewDef {
     pub query: String,
     /// Output columns with their types, fixed at creation.
     pub columns: Vec<(String, PgType)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// By the column's number, from 1.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub column_comments: BTreeMap<u16, String>,
     #[serde(default)]
     pub grants: BTreeMap<String, Vec<String>>,
 }
@@ -177,6 +327,8 @@ pub struct SequenceDef {
     /// The column it belongs to (serial, identity): dropped with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owned_by: Option<(TableId, ColumnId)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     #[serde(default)]
     pub grants: BTreeMap<String, Vec<String>>,
 }
@@ -186,6 +338,8 @@ pub struct SchemaDef {
     pub id: u32,
     pub name: String,
     pub owner: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
     #[serde(default)]
     pub grants: BTreeMap<String, Vec<String>>,
 }
@@ -249,12 +403,28 @@ pub struct Catalog {
     /// Where new definitions take their numbers from; shared by all catalogues of a database.
     pub ids: Ids,
     pub(super) by_id: BTreeMap<TableId, Arc<TableDef>>,
+    /// Tables that refer to a table by a foreign key, itself perhaps among them.
+    pub(super) referring: BTreeMap<TableId, BTreeSet<TableId>>,
 }
 
 impl Catalog {
     /// The table with this id, under whatever name.
     pub fn table_by_id(&self, id: TableId) -> Option<&Arc<TableDef>> {
         self.by_id.get(&id)
+    }
+
+    /// Whether a foreign key refers to the table.
+    pub fn is_referenced(&self, table: TableId) -> bool {
+        self.referring.contains_key(&table)
+    }
+
+    /// Foreign keys that refer to the table, each with the table it belongs to, in order of their numbers.
+    pub fn references_to(&self, table: TableId) -> Vec<(&Arc<TableDef>, &ForeignKeyDef)> {
+        let referring = self.referring.get(&table).into_iter().flatten().filter_map(|id| self.by_id.get(id));
+        let keys = referring.flat_map(|def| def.foreign_keys.iter().map(move |key| (def, key)));
+        let mut found: Vec<_> = keys.filter(|(_, key)| key.table == table).collect();
+        found.sort_by_key(|(_, key)| key.id);
+        found
     }
 
     /// The table that has this index or unique constraint, by the name in the table's schema.
@@ -275,6 +445,10 @@ impl Catalog {
         match definition {
             Definition::Schema(def) => drop(self.schemas.insert(def.name.clone(), def)),
             Definition::Table(def) => {
+                self.unlink(def.id);
+                for key in &def.foreign_keys {
+                    self.referring.entry(key.table).or_default().insert(def.id);
+                }
                 self.by_id.insert(def.id, Arc::clone(&def));
                 self.tables.insert(def.name.clone(), def);
             }
@@ -288,11 +462,25 @@ impl Catalog {
         match definition {
             Definition::Schema(def) => drop(self.schemas.remove(&def.name)),
             Definition::Table(def) => {
+                self.unlink(def.id);
                 self.by_id.remove(&def.id);
                 self.tables.remove(&def.name);
             }
             Definition::View(def) => drop(self.views.remove(&def.name)),
             Definition::Sequence(def) => drop(self.sequences.remove(&def.name)),
+        }
+    }
+
+    /// Forgets what the table that has this number refers to.
+    fn unlink(&mut self, id: TableId) {
+        let Some(old) = self.by_id.get(&id) else { return };
+        for key in &old.foreign_keys {
+            if let Some(referring) = self.referring.get_mut(&key.table) {
+                referring.remove(&id);
+                if referring.is_empty() {
+                    self.referring.remove(&key.table);
+                }
+            }
         }
     }
 

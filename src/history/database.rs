@@ -319,7 +319,10 @@ impl Inner {
         if current.commit == transaction.catalog_seen {
             return current.commit;
         }
-        let unchanged = |id: &TableId| transaction.catalog.table_by_id(*id) == current.table_by_id(*id);
+        let unchanged = |id: &TableId| {
+            transaction.catalog.table_by_id(*id) == current.table_by_id(*id)
+                && transaction.catalog.references_to(*id) == current.references_to(*id)
+        };
         if transaction.writes.keys().all(unchanged) { current.commit } else { transaction.catalog_seen }
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::definition::Definition;
-use super::{Catalog, SchemaDef, SequenceDef, TableDef, ViewDef};
+use super::{Catalog, ForeignKeyDef, SchemaDef, SequenceDef, TableDef, ViewDef};
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::types::Qualified;
 use crate::versions::TableId;
@@ -126,7 +126,13 @@ impl Catalog {
             let lines: Vec<String> = inside.iter().map(|d| format!("{} depends on schema {name}", described(d))).collect();
             return Err(CatalogError::Needed { object: format!("schema {name}"), detail: lines.join("\n") });
         }
-        inside.iter().for_each(|definition| self.take(definition));
+        for definition in &inside {
+            if let Definition::Table(def) = definition {
+                self.drop_foreign_keys_to(def.id, |_| true);
+            }
+        }
+        // What was inside may have changed by that.
+        self.in_schema(name).iter().for_each(|definition| self.take(definition));
         self.take(&Definition::Schema(def));
         Ok(())
     }
@@ -154,14 +160,35 @@ impl Catalog {
     }
 
     /// Drops the table with its indexes and the sequences that its columns own.
+    ///
+    /// Foreign keys of other tables that refer to it go first: [`Catalog::drop_foreign_keys_to`].
     pub fn drop_table(&mut self, name: &Qualified) -> Result<Arc<TableDef>, CatalogError> {
         let missing = || CatalogError::NoRelation { kind: "table", name: name.name.clone() };
         let def = self.tables.get(name).cloned().ok_or_else(missing)?;
+        let of = format!("table {}", def.name.name);
+        let referring = self.references_to(def.id).into_iter().filter(|(table, _)| table.id != def.id);
+        let lines: Vec<String> = referring
+            .map(|(table, key)| format!("constraint {} on table {} depends on {of}", key.name, table.name.name))
+            .collect();
+        if !lines.is_empty() {
+            return Err(CatalogError::Needed { object: of, detail: lines.join("\n") });
+        }
         for sequence in self.owned_sequences(def.id) {
             self.take(&Definition::Sequence(sequence));
         }
         self.take(&Definition::Table(Arc::clone(&def)));
         Ok(def)
+    }
+
+    /// Drops the foreign keys of other tables that refer to this one and satisfy the condition.
+    pub fn drop_foreign_keys_to(&mut self, table: TableId, which: impl Fn(&ForeignKeyDef) -> bool) {
+        let referring: Vec<Arc<TableDef>> =
+            self.references_to(table).into_iter().map(|(def, _)| Arc::clone(def)).filter(|def| def.id != table).collect();
+        for def in referring {
+            let mut def = TableDef::clone(self.table_by_id(def.id).unwrap_or(&def));
+            def.foreign_keys.retain(|key| key.table != table || !which(key));
+            self.put(Definition::Table(Arc::new(def)));
+        }
     }
 
     /// Sequences that belong to a column of the table.
@@ -244,6 +271,7 @@ impl Catalog {
         let mut def = TableDef::clone(&table);
         def.uniques.retain(|u| u.name != name.name);
         def.indexes.retain(|i| i.name != name.name);
+        def.computed_indexes.retain(|i| i.name != name.name);
         let def = Arc::new(def);
         self.put(Definition::Table(Arc::clone(&def)));
         Ok(def)
@@ -343,7 +371,8 @@ fn check_table(def: &TableDef) -> Result<(), CatalogError> {
     }
     let mut seen = BTreeSet::new();
     let checks = def.checks.iter().map(|check| check.name.as_str());
-    match index_names(def).chain(checks).find(|name| !seen.insert(*name)) {
+    let keys = def.foreign_keys.iter().map(|key| key.name.as_str());
+    match index_names(def).chain(checks).chain(keys).find(|name| !seen.insert(*name)) {
         Some(name) => Err(CatalogError::ConstraintExists { table: def.name.name.clone(), constraint: name.to_owned() }),
         None => Ok(()),
     }
@@ -378,7 +407,8 @@ fn check_sequence(def: &SequenceDef) -> Result<(), CatalogError> {
 fn index_names(def: &TableDef) -> impl Iterator<Item = &str> {
     let key = def.primary_key.iter().map(|(name, _)| name.as_str());
     let uniques = def.uniques.iter().map(|u| u.name.as_str());
-    key.chain(uniques).chain(def.indexes.iter().map(|i| i.name.as_str()))
+    let computed = def.computed_indexes.iter().map(|i| i.name.as_str());
+    key.chain(uniques).chain(def.indexes.iter().map(|i| i.name.as_str())).chain(computed)
 }
 
 /// `table public.t`, as dependency messages name it.

@@ -93,6 +93,9 @@ impl Definition {
         let Self::Table(def) = self else { return self.id() };
         let indexes = def.indexes.iter().map(|i| i.id.0);
         let uniques = def.uniques.iter().map(|u| u.id.0);
+        let keys = def.foreign_keys.iter().map(|f| f.id.0);
+        let computed = def.computed_indexes.iter().map(|i| i.id.0);
+        let indexes = indexes.chain(keys).chain(computed);
         let checks = def.checks.iter().map(|c| c.id);
         indexes.chain(uniques).chain(checks).chain([def.id.0, def.row_counter]).max().unwrap_or(def.id.0)
     }

@@ -13,20 +13,23 @@ mod commit_log;
 mod ddl;
 mod definition;
 mod printed_key;
+mod references;
 mod request;
 mod savepoint;
 mod sequences;
 mod timeline;
 
 pub use catalog::{
-    Catalog, CheckDef, ColumnDef, ColumnId, Ids, IndexDef, RoleDef, SchemaDef, SequenceDef, TableDef, UniqueDef, ViewDef,
+    Catalog, CheckDef, ColumnDef, ColumnId, ComputedIndexDef, ForeignKeyDef, Ids, IndexDef, IndexOrder, IndexPart, IndexShape,
+    ReferentialAction, RoleDef, SchemaDef, SequenceDef, TableComments, TableDef, UniqueDef, ViewDef,
 };
 pub use database::{Database, RowBatch, RowScan, StateRow};
 pub use ddl::{CatalogError, SYSTEM_COLUMNS, is_system_schema};
 pub use error::HistoryError;
+pub use printed_key::print_reference;
 pub use privilege::{Authority, Grants, PUBLIC};
 pub use savepoint::Savepoint;
-pub use transaction::{Base, PendingRow, TableWrites, Transaction};
+pub use transaction::{Base, PendingRow, TableWrites, Timing, Transaction};
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime};
 
-use super::ColumnDef;
+use super::{ColumnDef, ColumnId, ForeignKeyDef, TableDef};
 use crate::types::{PgType, TypeName};
 use crate::versions::ItemKey;
 
@@ -14,6 +14,24 @@ pub(super) fn print(columns: &[&ColumnDef], key: &ItemKey) -> String {
     let values: Vec<String> = columns.iter().map(|c| value(c.ty, &mut rest).unwrap_or_else(|| "?".to_owned())).collect();
     let names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
     format!("({})=({})", names.join(", "), values.join(", "))
+}
+
+/// A foreign key's entry as PostgreSQL shows it: the columns in the order they were written, those of the other
+/// table where `referenced`.
+pub fn print_reference(key: &ForeignKeyDef, child: &TableDef, parent: &TableDef, referenced: bool, entry: &ItemKey) -> String {
+    let mut rest = entry.as_bytes();
+    let values: Vec<(ColumnId, String)> = key
+        .entry
+        .iter()
+        .map(|id| (*id, child.column_by_id(*id).and_then(|c| value(c.ty, &mut rest)).unwrap_or_else(|| "?".to_owned())))
+        .collect();
+    let name = |table: &TableDef, id: &ColumnId| table.column_by_id(*id).map(|c| c.name.clone()).unwrap_or_default();
+    let names: Vec<String> = match referenced {
+        true => key.referenced.iter().map(|id| name(parent, id)).collect(),
+        false => key.columns.iter().map(|id| name(child, id)).collect(),
+    };
+    let shown = key.columns.iter().filter_map(|id| values.iter().find(|(of, _)| of == id)).map(|(_, text)| text.as_str());
+    format!("({})=({})", names.join(", "), shown.collect::<Vec<_>>().join(", "))
 }
 
 /// The first value of `rest`, which is left at the next one.
@@ -153,6 +171,7 @@ mod tests {
             not_null: false,
             default: None,
             identity: None,
+            generated: None,
             missing: None,
             dropped: false,
         };

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{HistoryError, PendingRow, TableDef, TableWrites, Transaction};
+use super::{HistoryError, PendingRow, TableDef, TableWrites, Transaction, references};
 use crate::store::{CommitRequest, HeadCheck, IndexEntry, PayloadStore, RowChange, StoreError};
 use crate::versions::{CommitNo, IndexId, ItemKey, Op, TableId};
 
@@ -22,6 +22,7 @@ pub(super) async fn assemble(
             }
         }
     }
+    let requires = rows.iter().flat_map(|row| references::requirements(transaction, row)).collect();
     let mut placed = payloads.put(bytes).await?.into_iter();
     for row in rows.iter_mut().filter(|row| !row.op.ends_item()) {
         row.payload = placed.next();
@@ -34,6 +35,7 @@ pub(super) async fn assemble(
         truncate: truncated.map(|(table, _)| (*table, transaction.snapshot.commit)).collect(),
         catalog: transaction.catalog_changes.clone(),
         backfill: transaction.backfill.clone(),
+        requires,
         catalog_seen: Some(catalog_seen),
         time: transaction.time,
     })

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Catalog;
-use super::transaction::{PendingRow, TableWrites, Transaction};
+use super::transaction::{PendingRow, TableWrites, Timing, Transaction};
 use crate::store::{CatalogChange, IndexBackfill};
 use crate::versions::{ItemKey, TableId};
 
@@ -28,6 +28,7 @@ struct Mark {
     catalog: Arc<Catalog>,
     catalog_changes: Vec<CatalogChange>,
     backfill: Vec<IndexBackfill>,
+    timing: Timing,
 }
 
 #[derive(Clone, Debug)]
@@ -60,6 +61,7 @@ impl Transaction {
             catalog: Arc::clone(&self.catalog),
             catalog_changes: self.catalog_changes.clone(),
             backfill: self.backfill.clone(),
+            timing: self.timing.clone(),
         });
         Savepoint(self.undo.marks.len() - 1)
     }
@@ -76,6 +78,7 @@ impl Transaction {
         self.catalog = mark.catalog;
         self.catalog_changes = mark.catalog_changes;
         self.backfill = mark.backfill;
+        self.timing = mark.timing;
     }
 
     /// Forgets this place and later ones; what was done since stays done.

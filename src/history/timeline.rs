@@ -84,6 +84,7 @@ impl Timeline {
             id: PUBLIC_ID,
             name: "public".to_owned(),
             owner: "pg_database_owner".to_owned(),
+            comment: None,
             grants: BTreeMap::from([(super::PUBLIC.to_owned(), vec!["USAGE".to_owned()])]),
         };
         let before_all = CommitStamp { commit: CommitNo::ZERO, time: Timestamp::MIN };

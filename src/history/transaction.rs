@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::savepoint::Undo;
-use super::{Catalog, HistoryError, definition};
+use super::{Catalog, ForeignKeyDef, HistoryError, UniqueDef, definition};
 use crate::store::{CatalogChange, IndexBackfill, IndexEntry};
 use crate::versions::{CommitNo, Context, IndexId, ItemKey, Snapshot, TableId, Timestamp, VersionNo};
 
@@ -42,6 +42,38 @@ pub struct Base {
     pub entries: Vec<IndexEntry>,
 }
 
+/// What SET CONSTRAINTS said in this transaction.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timing {
+    /// ALL: whether constraints are deferred. What was said of single ones since goes before it.
+    all: Option<bool>,
+    each: BTreeMap<IndexId, bool>,
+}
+
+impl Timing {
+    pub fn set_all(&mut self, deferred: bool) {
+        *self = Self { all: Some(deferred), each: BTreeMap::new() };
+    }
+
+    pub fn set(&mut self, constraint: IndexId, deferred: bool) {
+        self.each.insert(constraint, deferred);
+    }
+
+    /// Whether the foreign key waits for the end of the transaction.
+    pub fn defers(&self, key: &ForeignKeyDef) -> bool {
+        self.of(key.id, key.deferrable, key.deferred)
+    }
+
+    /// The same of a unique constraint.
+    pub fn defers_unique(&self, unique: &UniqueDef) -> bool {
+        self.of(unique.id, unique.deferrable, unique.deferred)
+    }
+
+    fn of(&self, constraint: IndexId, deferrable: bool, initially: bool) -> bool {
+        deferrable && self.each.get(&constraint).copied().or(self.all).unwrap_or(initially)
+    }
+}
+
 /// One transaction, explicit or of a single statement. Dropped without a commit, it never was.
 #[derive(Clone, Debug)]
 pub struct Transaction {
@@ -57,6 +89,8 @@ pub struct Transaction {
     pub context: Context,
     /// A time the commit is to have, for loaders of old data.
     pub time: Option<Timestamp>,
+    /// When deferrable constraints are checked.
+    pub timing: Timing,
     /// Definitions at the snapshot.
     pub(super) base_catalog: Arc<Catalog>,
     pub(super) undo: Undo,
@@ -74,6 +108,7 @@ impl Transaction {
             writes: BTreeMap::new(),
             context,
             time: None,
+            timing: Timing::default(),
             undo: Undo::default(),
         }
     }
@@ -145,6 +180,15 @@ impl Transaction {
     pub fn has_filled(&self, table: TableId, index: IndexId) -> bool {
         self.base_catalog.table_by_id(table).is_some_and(|def| def.has_index_id(index))
             || !self.catalog_changes.iter().any(|change| TableId(change.id) == table)
+    }
+
+    /// Whether it has written to a table that a deferred foreign key is about.
+    pub fn has_deferred(&self) -> bool {
+        self.writes.keys().any(|id| {
+            let own = self.catalog.table_by_id(*id).is_some_and(|def| def.foreign_keys.iter().any(|key| self.timing.defers(key)));
+            own || (self.catalog.is_referenced(*id)
+                && self.catalog.references_to(*id).iter().any(|(_, key)| self.timing.defers(key)))
+        })
     }
 
     /// Whether there is nothing to commit.

@@ -407,6 +407,15 @@ impl Engine {
             .await
     }
 
+    /// Checks the deferred foreign keys that `which` picks against what the transaction has written. 23503.
+    pub async fn check_deferred(
+        self: &Arc<Self>,
+        ctx: &StatementContext,
+        which: impl Fn(&crate::history::ForeignKeyDef) -> bool,
+    ) -> Result<()> {
+        modify::check_deferred(ctx, self.queries(ctx).as_ref(), which).await
+    }
+
     /// Memory to be held beside plans, of the server's limit.
     pub fn hold(&self, what: &str) -> Held {
         Held::of(&self.base.runtime_env().memory_pool, what)

@@ -207,12 +207,14 @@ impl Planning {
         let mut known = table.clone();
         known.indexes.retain(|index| filled(index.id, &index.columns));
         known.uniques.retain(|unique| filled(unique.id, &unique.columns));
+        known.foreign_keys.retain(|key| filled(key.id, &key.entry));
         known
     }
 
     /// The definition without its key where items may have had other ones.
     fn as_always_keyed(&self, mut table: TableDef) -> TableDef {
         let Some((_, first)) = self.ctx.database.table_states(table.id).into_iter().next() else { return table };
+        table.foreign_keys.retain(|key| first.foreign_keys.iter().any(|k| k.id == key.id));
         let key = |def: &TableDef| def.primary_key.as_ref().map(|(_, ids)| ids.clone());
         let types = |def: &TableDef| def.key_columns().map(|c| c.ty).collect::<Vec<_>>();
         if key(&table) != key(&first) || types(&table) != types(&first) {

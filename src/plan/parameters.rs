@@ -9,6 +9,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
+use super::functions::arrays::{ALL, ANY};
 use crate::types::{PgType, TypeName};
 
 /// Parameter fields as the planner takes them.
@@ -87,8 +88,8 @@ impl Found {
             Expr::TryCast(cast) => self.wants(&cast.expr, PgType::of_field(&cast.field)),
             Expr::ScalarFunction(call) => match call.func.name() {
                 // `x = ANY($1)` is planned as array_has($1, x).
-                "array_has" => {
-                    if let [list, item] = &call.args[..]
+                "array_has" | ANY | ALL => {
+                    if let [list, item, ..] = &call.args[..]
                         && let Some(ty) = type_of(item, schema)
                     {
                         self.is(list, operand(ty.element()).array_of());

@@ -10,6 +10,7 @@ use std::ops::Bound;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
+use super::functions::order_key::ORDER_KEY;
 use super::keys::scalar_part;
 use crate::history::{ColumnDef, ColumnId, TableDef};
 use crate::store::IndexCandidates;
@@ -47,7 +48,10 @@ pub fn keys_of<'a>(
     }
     let uniques = table.uniques.iter().map(|u| (u.id, &u.columns));
     let indexes = table.indexes.iter().map(|i| (i.id, &i.columns));
-    let candidates = uniques.chain(indexes).find_map(|(index, columns)| {
+    // A row with a NULL is not among those of a foreign key: all of its columns must be asked for.
+    let asked = |id: &ColumnId| known.get(id).is_some_and(|k| k.any_of.is_some());
+    let foreign = table.foreign_keys.iter().filter(|f| f.entry.iter().all(asked)).map(|f| (f.id, &f.entry));
+    let candidates = uniques.chain(indexes).chain(foreign).find_map(|(index, columns)| {
         let first = known.get(columns.first()?)?;
         first.any_of.as_ref()?;
         Some(IndexCandidates { index, keys: filter_of(columns, &known) })
@@ -131,6 +135,11 @@ fn comparison<'e, 'a>(
 fn column_of<'a>(expr: &Expr, column: &impl Fn(&str) -> Option<&'a ColumnDef>) -> Option<&'a ColumnDef> {
     match expr {
         Expr::Column(name) => column(&name.name),
+        // char(n) is compared without its blanks at the end, as it is in keys.
+        Expr::ScalarFunction(call) if call.name() == ORDER_KEY => match &call.args[..] {
+            [Expr::Column(name)] => column(&name.name).filter(|def| def.ty.name == TypeName::Bpchar && !def.ty.array),
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -210,6 +219,7 @@ mod tests {
             not_null: false,
             default: None,
             identity: None,
+            generated: None,
             missing: None,
             dropped: false,
         };
@@ -221,8 +231,11 @@ mod tests {
             primary_key: Some(("t_pkey".into(), key.iter().map(|id| ColumnId(*id)).collect())),
             row_counter: 1,
             uniques: vec![],
-            indexes: vec![IndexDef { id: IndexId(8), name: "i".into(), columns: vec![ColumnId(3)] }],
+            indexes: vec![IndexDef { id: IndexId(8), name: "i".into(), columns: vec![ColumnId(3)], shape: Default::default() }],
             checks: vec![],
+            foreign_keys: vec![],
+            computed_indexes: vec![],
+            comments: Default::default(),
             grants: BTreeMap::new(),
         }
     }

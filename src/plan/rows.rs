@@ -33,6 +33,8 @@ struct IndexColumns {
     index: IndexId,
     name: String,
     unique: bool,
+    /// Whether a row with a NULL has no entry at all: those of foreign keys.
+    skips_null: bool,
     columns: Vec<(usize, PgType)>,
 }
 
@@ -45,11 +47,15 @@ impl RowKeys {
             places.collect::<Option<_>>().ok_or_else(|| SqlError::internal("a row came without its key columns"))
         };
         let key = place(table.primary_key.as_ref().map_or(&[], |(_, ids)| ids))?;
-        let uniques = table.uniques.iter().map(|u| (u.id, &u.name, true, &u.columns));
-        let plain = table.indexes.iter().map(|i| (i.id, &i.name, false, &i.columns));
+        let uniques = table.uniques.iter().map(|u| (u.id, &u.name, true, false, &u.columns));
+        let plain = table.indexes.iter().map(|i| (i.id, &i.name, false, false, &i.columns));
+        let foreign = table.foreign_keys.iter().map(|f| (f.id, &f.name, false, true, &f.entry));
         let indexes = uniques
             .chain(plain)
-            .map(|(index, name, unique, ids)| Ok(IndexColumns { index, name: name.clone(), unique, columns: place(ids)? }))
+            .chain(foreign)
+            .map(|(index, name, unique, skips_null, ids)| {
+                Ok(IndexColumns { index, name: name.clone(), unique, skips_null, columns: place(ids)? })
+            })
             .collect::<Result<_>>()?;
         Ok(Self { key, indexes })
     }
@@ -64,17 +70,19 @@ impl RowKeys {
         encode(&self.key, values, row, "primary key")
     }
 
-    /// The row's entries in every index, in the order of the definition: uniques first. One with a NULL in it
-    /// is not unique.
+    /// The row's entries in every index, in the order of the definition: uniques first, foreign keys last. One with
+    /// a NULL in it is not unique; in a foreign key it is none.
     pub fn entries(&self, values: &[ArrayRef], row: usize) -> Result<Vec<IndexEntry>> {
-        self.indexes
-            .iter()
-            .map(|index| {
-                let has_null = index.columns.iter().any(|(at, _)| values.get(*at).is_none_or(|a| a.is_null(row)));
-                let key = encode(&index.columns, values, row, &index.name)?;
-                Ok(IndexEntry { index: index.index, key, unique: index.unique && !has_null })
-            })
-            .collect()
+        let mut entries = Vec::with_capacity(self.indexes.len());
+        for index in &self.indexes {
+            let has_null = index.columns.iter().any(|(at, _)| values.get(*at).is_none_or(|a| a.is_null(row)));
+            if has_null && index.skips_null {
+                continue;
+            }
+            let key = encode(&index.columns, values, row, &index.name)?;
+            entries.push(IndexEntry { index: index.index, key, unique: index.unique && !has_null });
+        }
+        Ok(entries)
     }
 }
 

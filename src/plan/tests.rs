@@ -60,6 +60,7 @@ fn column(id: u16, name: &str, ty: PgType) -> ColumnDef {
         not_null: false,
         default: None,
         identity: None,
+        generated: None,
         missing: None,
         dropped: false,
     }
@@ -84,8 +85,16 @@ fn orders(id: u32) -> TableDef {
         primary_key: Some(("orders_pkey".into(), vec![ColumnId(1)])),
         row_counter: 1,
         uniques: vec![],
-        indexes: vec![IndexDef { id: IndexId(id + 1), name: "orders_state".into(), columns: vec![ColumnId(2)] }],
+        indexes: vec![IndexDef {
+            id: IndexId(id + 1),
+            name: "orders_state".into(),
+            columns: vec![ColumnId(2)],
+            shape: Default::default(),
+        }],
         checks: vec![],
+        foreign_keys: vec![],
+        computed_indexes: vec![],
+        comments: Default::default(),
         grants: BTreeMap::new(),
     }
 }
@@ -118,6 +127,7 @@ impl World {
             notices: Notices::default(),
             sequences: Default::default(),
             messages: Default::default(),
+            advisory: std::sync::Arc::new(crate::plan::context::Unlocked),
             objects: Default::default(),
             held: Default::default(),
             cancel: Cancel::new(),
@@ -164,6 +174,8 @@ impl World {
             owner: owner.into(),
             query: query.into(),
             columns: columns.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).collect(),
+            comment: None,
+            column_comments: BTreeMap::new(),
             grants: BTreeMap::new(),
         };
         self.change(|catalog| catalog.create_view(view).unwrap()).await;

@@ -56,6 +56,13 @@ impl std::fmt::Debug for Cursor {
     }
 }
 
+impl Cursor {
+    /// Its columns and the format that FETCH gives each, which Describe of a portal of its name tells.
+    pub fn description(&self) -> (Arc<[ResultColumn]>, Vec<i16>) {
+        (Arc::clone(&self.columns), vec![i16::from(self.binary); self.columns.len()])
+    }
+}
+
 /// Rows from `first` to `last`, counted from 1; empty when `first > last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
@@ -84,12 +91,6 @@ impl Session {
         }
         if self.cursors.contains_key(&declare.name) || self.portals.contains_key(&declare.name) {
             return Err(SqlError::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{}\" already exists", declare.name)));
-        }
-        if !declare.query.locks.is_empty() {
-            return Err(SqlError::unsupported(
-                "DECLARE CURSOR … FOR UPDATE is not supported",
-                "Lock the rows with a SELECT … FOR UPDATE of its own.",
-            ));
         }
         let statement = Statement::Query(declare.query.clone());
         let ctx = self.context().await?;

@@ -61,6 +61,8 @@ impl Session {
     /// Runs one statement where the transaction stands; `last` closes an implicit one.
     pub(super) async fn run_work(&mut self, work: Work<'_>, last: bool) -> Result<Reply> {
         let Some(parsed) = work.parsed() else { return Ok(Reply::Empty) };
+        let (started, now) = (self.transaction.started, self.database.now());
+        self.place.begin(&parsed.text, &self.settings.effective().application_name, started, now, &self.cancel);
         for notice in &parsed.notices {
             self.notice(notice.as_str());
         }
@@ -123,9 +125,49 @@ impl Session {
         }
     }
 
+    /// A statement that takes advisory locks is run to its end at once, and again when it had to wait for one.
     async fn perform_planned(&mut self, work: Work<'_>) -> Result<Reply> {
+        let locks = work.parsed().is_some_and(|parsed| Self::mentions_locks(&parsed.text));
+        if !locks {
+            return self.perform_once(work).await;
+        }
+        loop {
+            let done = match self.perform_once(work).await {
+                Ok(reply) => super::reply::collected(reply).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(reply) => {
+                    self.keep_advisory();
+                    return Ok(reply);
+                }
+                Err(error) => {
+                    if !self.wait_for_advisory().await? {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn perform_once(&mut self, work: Work<'_>) -> Result<Reply> {
         let Some(statement) = work.statement() else { return Ok(Reply::Empty) };
         self.refuse_write(statement)?;
+        match (statement, work) {
+            (Statement::Query(query), Work::Text(_)) if !query.locks.is_empty() => {
+                return self.select_locking(query, &[], &[], &[]).await;
+            }
+            (Statement::Query(query), Work::Bound { statement: kept, parameters, formats }) if !query.locks.is_empty() => {
+                return self.select_locking(query, kept.parameters(), parameters, formats).await;
+            }
+            (Statement::Explain { options, inner }, _) if options.analyze && locks_rows(inner) => {
+                return Err(SqlError::unsupported(
+                    "EXPLAIN ANALYZE of a SELECT that locks rows is not supported",
+                    "Explain it without its FOR UPDATE.",
+                ));
+            }
+            _ => {}
+        }
         let ctx = self.context().await?;
         match work {
             Work::Text(_) => {
@@ -196,7 +238,11 @@ impl Session {
             current_user,
             superuser,
             authorities: Arc::new(Roles { tenancy: Arc::clone(&self.shared.tenancy), database: Arc::clone(&self.database) }),
-            server: Arc::new(Seen { tenancy: Arc::clone(&self.shared.tenancy), settings: Arc::clone(&self.settings) }),
+            server: Arc::new(Seen {
+                tenancy: Arc::clone(&self.shared.tenancy),
+                settings: Arc::clone(&self.settings),
+                activity: Arc::clone(&self.shared.activity),
+            }),
             catalogues: self.shared.engine.catalogues(),
             search_path,
             time_zone: effective.time_zone.clone(),
@@ -210,6 +256,7 @@ impl Session {
             notices: self.notices.clone(),
             sequences: self.sequences.clone(),
             messages: self.messages.clone(),
+            advisory: Arc::<super::locking::Advisory>::clone(&self.advisory),
             objects: Arc::clone(&self.objects),
             held: self.held(),
             cancel: self.cancel.clone(),
@@ -274,6 +321,10 @@ fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> V
     resolved.map(str::to_owned).collect()
 }
 
+fn locks_rows(statement: &Statement) -> bool {
+    matches!(statement, Statement::Query(query) if !query.locks.is_empty())
+}
+
 /// What PostgreSQL calls the statement when it refuses it in a read-only transaction; `None` when it changes nothing.
 fn change_made_by(statement: &Statement) -> Option<&'static str> {
     match statement {
@@ -309,6 +360,7 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
 pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
     match ddl {
         Ddl::CreateTable(_) => "CREATE TABLE",
+        Ddl::CreateTableAs(_) => "CREATE TABLE AS",
         Ddl::AlterTable { .. } => "ALTER TABLE",
         Ddl::Drop { kind, .. } => match kind {
             ObjectKind::Table => "DROP TABLE",

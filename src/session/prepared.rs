@@ -218,15 +218,14 @@ impl Session {
         let mut surroundings = None;
         match kept.parsed.as_ref().map(|p| &p.statement) {
             Some(statement) if is_planned(statement) => {
-                let (prepared, ctx) = self.analysed(&kept, None).await?;
+                let (ctx, prepared) = self.analysed(&kept, None).await?;
                 kept.parameters.clone_from(&prepared.parameters);
                 kept.columns.clone_from(&prepared.columns);
                 surroundings = Some(ctx);
             }
             Some(Statement::Declare(declare)) => {
                 let query = Statement::Query(declare.query.clone());
-                let (prepared, _) = Box::pin(self.analysed(&kept, Some(&query))).await?;
-                kept.parameters.clone_from(&prepared.parameters);
+                kept.parameters.clone_from(&self.analysed(&kept, Some(&query)).await?.1.parameters);
             }
             Some(Statement::Show(show)) => kept.columns = Some(super::utility::show_columns(&self.settings, show)?),
             Some(Statement::Execute { name, .. }) => kept.columns.clone_from(&self.statement(name)?.columns),
@@ -250,12 +249,12 @@ impl Session {
         PlannedUnder { catalog, settings: effective.planning, scope, user, roles: self.shared.tenancy.roles_seen() }
     }
 
-    /// The analysis of a statement to be kept, or of the query within it, and what it was made in.
+    /// The analysis of a statement to be kept, or of the query within it, and the surroundings it was made in.
     async fn analysed(
         &mut self,
         kept: &PreparedStatement,
         within: Option<&Statement>,
-    ) -> Result<(Arc<Prepared>, StatementContext)> {
+    ) -> Result<(StatementContext, Arc<Prepared>)> {
         let had_snapshot = self.transaction.current.is_some();
         let ctx = self.context().await?;
         let analysed = match within {
@@ -269,7 +268,7 @@ impl Session {
             self.transaction.current = None;
             self.settings.snapshot_is(0);
         }
-        Ok((analysed?, ctx))
+        Ok((ctx, analysed?))
     }
 
     /// The statement's plan for these surroundings. 0A000 when it would answer with other columns than the
@@ -394,6 +393,11 @@ impl Session {
         let mut values = Vec::with_capacity(arguments.len());
         for (argument, ty) in arguments.iter().zip(&kept.parameters) {
             values.push(self.shared.engine.evaluate(&ctx, argument, *ty).await?);
+        }
+        if let Statement::Query(query) = statement
+            && !query.locks.is_empty()
+        {
+            return self.select_locking(query, &kept.parameters, &values, &[]).await;
         }
         let prepared = self.plan_kept(&ctx, &kept).await?;
         self.run_prepared(&ctx, statement, &prepared, values, &[]).await

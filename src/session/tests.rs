@@ -64,8 +64,10 @@ impl World {
             tenancy,
             clock: clock.clone(),
             entropy,
+            activity: super::Activity::new(crate::versions::Timestamp::MIN),
             turns: Arc::default(),
             channels: Arc::default(),
+            locks: Arc::default(),
             defaults: Arc::default(),
         };
         Self { shared, clock }

@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 
 use super::as_of::AsOf;
+use super::locking::TransactionLocks;
+use super::locks::Wait;
 use super::savepoints::Named;
 use super::{Reply, Session, TransactionStatus};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
@@ -45,6 +47,8 @@ pub(super) struct State {
     pub comment: Option<String>,
     /// Places to go back to, the innermost last.
     pub savepoints: Vec<Named>,
+    /// What it has locked, until it ends.
+    pub locks: TransactionLocks,
     /// Memory that own writes take.
     pub held: Option<Held>,
 }
@@ -123,6 +127,10 @@ impl Session {
             TransactionStatement::Set(modes) => {
                 self.set_modes(modes).await?;
                 "SET"
+            }
+            TransactionStatement::SetConstraints { names, deferred } => {
+                self.set_constraints(&names, deferred).await?;
+                "SET CONSTRAINTS"
             }
             TransactionStatement::SetSession(modes) => {
                 self.set_session_modes(modes)?;
@@ -308,6 +316,10 @@ impl Session {
 
     /// Makes the open transaction one commit. Whatever comes of it, the transaction is over.
     pub(super) async fn commit(&mut self) -> Result<Option<CommitStamp>> {
+        if let Err(error) = self.check_deferred().await {
+            self.forget(false);
+            return Err(error);
+        }
         if !self.cursors.is_empty()
             && let Err(error) = self.keep_held_cursors().await
         {
@@ -318,7 +330,20 @@ impl Session {
             self.forget(true);
             return Ok(None);
         };
-        match self.database.commit(transaction).await {
+        let wait = Wait::Up(self.settings.effective().lock_timeout);
+        let pass = match transaction.is_empty() {
+            true => None,
+            false => match self.locks.pass(&transaction, wait, &self.cancel).await {
+                Ok(pass) => Some(pass),
+                Err(error) => {
+                    self.forget(false);
+                    return Err(error);
+                }
+            },
+        };
+        let committed = self.database.commit(transaction).await;
+        drop(pass);
+        match committed {
             Ok(stamp) => {
                 self.forget(true);
                 Ok(stamp)

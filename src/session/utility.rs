@@ -163,6 +163,7 @@ impl Session {
                 self.cursors.clear();
                 self.show_cursors();
                 self.forget_statements();
+                self.advisory.give_back_all();
                 self.messages.push(Message::Unlisten(None));
                 self.settings.reset("role")?;
                 self.settings.reset_all();

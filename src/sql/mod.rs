@@ -18,6 +18,7 @@ mod fetch;
 mod hoist;
 mod lex;
 mod locate;
+mod locking;
 mod query;
 mod scan;
 mod settings;
@@ -29,6 +30,8 @@ mod utility;
 mod tests;
 
 pub use locate::{Sought, place_of};
+pub use locking::{LockedTable, locked_tables};
+pub use query::insert_from;
 pub use statement::*;
 
 use crate::error::Result;

@@ -8,15 +8,18 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::cursor::{is_keyword, is_reserved_name};
+use super::ddl::table;
 use super::lex::{self, Slice};
-use super::statement::Statement;
-use super::{compat, hoist, temporal};
+use super::statement::{CreateTableAs, Ddl, Name, Statement};
+use super::{compat, hoist, locking, temporal};
 use crate::error::{Result, SqlError};
+use crate::types::Qualified;
 
 /// Parses one query or data-modifying statement.
 pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     let mut canonical = temporal::canonicalise(slice)?;
     let overriding = take_overriding(&mut canonical.tokens, slice)?;
+    locking::without_keys(&mut canonical.tokens);
     let tokens = plain_quantified_operators(std::mem::take(&mut canonical.tokens));
     let mut parser = lex::parser(trimmed_spaces(tokens));
     let mut statement = parser.parse_statement().map_err(|e| slice.parse_error(&e))?;
@@ -27,11 +30,20 @@ pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     }
     temporal::place(&canonical, &mut statement, slice)?;
     temporal::name_pseudocolumns(&mut statement, slice)?;
-    if let ControlFlow::Break(error) = statement.visit(&mut Refusals { slice, depth: 0 }) {
+    let into = take_into(&mut statement)?;
+    if let ControlFlow::Break(error) =
+        statement.visit(&mut Refusals { slice, depth: 0, locks: matches!(statement, Ast::Query(_)) })
+    {
         return Err(error.at(slice.position(0)));
     }
     compat::rewrite(&mut statement);
     let mut statement = classify(statement, slice)?;
+    if let (Some(name), Statement::Query(query)) = (&into, &statement) {
+        table::refuse_own_name(name, query.as_ref()).map_err(|e| e.at(slice.position(0)))?;
+        let (name, query) = (name.clone(), query.clone());
+        let create = CreateTableAs { name, if_not_exists: false, columns: Vec::new(), query, with_data: true };
+        return Ok(Statement::Ddl(Box::new(Ddl::CreateTableAs(create))));
+    }
     if let Statement::Insert(insert) = &mut statement {
         // A field that no dialect of ours sets otherwise; `plan` reads it so.
         insert.overwrite = overriding;
@@ -107,12 +119,58 @@ fn take_overriding(tokens: &mut Vec<TokenWithSpan>, slice: Slice<'_>) -> Result<
     Ok(true)
 }
 
+/// Takes the table's name out of SELECT … INTO; a further INTO is left to be refused.
+fn take_into(statement: &mut Ast) -> Result<Option<Name>> {
+    let Ast::Query(query) = statement else { return Ok(None) };
+    let SetExpr::Select(select) = query.body.as_mut() else { return Ok(None) };
+    let Some(into) = &select.into else { return Ok(None) };
+    let parts: Option<Vec<String>> = into.name.0.iter().map(|part| part.as_ident().map(folded)).collect();
+    let name = match parts.as_deref() {
+        Some([name]) => Name { schema: None, name: name.clone() },
+        Some([schema, name]) => Name::qualified(schema.clone(), name.clone()),
+        _ => return Ok(None),
+    };
+    if into.temporary || !query.locks.is_empty() {
+        return Ok(None);
+    }
+    select.into = None;
+    Ok(Some(name))
+}
+
+fn folded(ident: &ast::Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    }
+}
+
+/// `INSERT INTO table query`.
+pub fn insert_from(table: &Qualified, query: Box<ast::Query>) -> Result<Box<ast::Insert>> {
+    let broken = || SqlError::internal("an INSERT does not parse");
+    let Some(Statement::Insert(mut insert)) = super::parse("INSERT INTO x SELECT 1")?.pop().map(|p| p.statement) else {
+        return Err(broken());
+    };
+    let quoted = |name: &str| ast::Ident::with_quote('"', name);
+    let name = ast::ObjectName::from(vec![quoted(&table.schema), quoted(&table.name)]);
+    insert.table = ast::TableObject::TableName(name);
+    insert.source = Some(query);
+    Ok(insert)
+}
+
 /// Parses a query alone, for COPY (…), CREATE VIEW and the like.
 pub fn parse_query(slice: Slice<'_>) -> Result<Box<ast::Query>> {
     match parse(slice)? {
-        Statement::Query(query) => Ok(query),
+        Statement::Query(query) if query.locks.is_empty() => Ok(query),
+        Statement::Query(_) => Err(locks_refused().at(slice.position(0))),
         _ => Err(slice.syntax(0)),
     }
+}
+
+fn locks_refused() -> SqlError {
+    SqlError::unsupported(
+        "FOR UPDATE and FOR SHARE within another statement are not supported",
+        "Lock the rows with a SELECT … FOR UPDATE of its own.",
+    )
 }
 
 fn classify(statement: Ast, slice: Slice<'_>) -> Result<Statement> {
@@ -219,6 +277,8 @@ struct Refusals<'a> {
     slice: Slice<'a>,
     /// Queries around the present node, itself included.
     depth: usize,
+    /// Whether the outermost query may lock rows.
+    locks: bool,
 }
 
 impl Visitor for Refusals<'_> {
@@ -226,7 +286,7 @@ impl Visitor for Refusals<'_> {
 
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<SqlError> {
         self.depth += 1;
-        match refused_query(query, self.depth) {
+        match refused_query(query, self.depth, self.locks && self.depth == 1) {
             Some(error) => ControlFlow::Break(error),
             None => ControlFlow::Continue(()),
         }
@@ -246,10 +306,7 @@ impl Visitor for Refusals<'_> {
 
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<SqlError> {
         match &select.into {
-            Some(_) => ControlFlow::Break(SqlError::unsupported(
-                "SELECT INTO is not supported",
-                "Create the table, then INSERT INTO it SELECT ….",
-            )),
+            Some(_) => ControlFlow::Break(SqlError::unsupported("SELECT INTO is not supported here", "Use CREATE TABLE … AS.")),
             None => ControlFlow::Continue(()),
         }
     }
@@ -272,12 +329,12 @@ fn reserved_name(relation: &ast::ObjectName) -> Option<Location> {
     reserved.then_some(ident.span.start)
 }
 
-fn refused_query(query: &ast::Query, depth: usize) -> Option<SqlError> {
-    if !query.locks.is_empty() {
-        return Some(SqlError::unsupported(
-            "SELECT … FOR UPDATE and FOR SHARE are not supported",
-            "A transaction that changes a row which another has changed meanwhile fails with 40001: retry it.",
-        ));
+fn refused_query(query: &ast::Query, depth: usize, locks: bool) -> Option<SqlError> {
+    if !query.locks.is_empty() && !locks {
+        return Some(locks_refused());
+    }
+    if let Err(error) = locking::locked_tables(query) {
+        return Some(error);
     }
     if query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty()
     {
@@ -297,22 +354,12 @@ fn refused_query(query: &ast::Query, depth: usize) -> Option<SqlError> {
 }
 
 fn refused_factor(factor: &TableFactor) -> Option<SqlError> {
-    if let TableFactor::Function { with_ordinality: true, .. } = factor {
-        return Some(ordinality_refused());
-    }
-    let TableFactor::Table { sample, with_hints, index_hints, partitions, json_path, with_ordinality, .. } = factor else {
+    let TableFactor::Table { sample, with_hints, index_hints, partitions, json_path, .. } = factor else {
         return None;
     };
     if sample.is_some() {
         return Some(SqlError::unsupported("TABLESAMPLE is not supported", "Filter with WHERE random() < fraction."));
     }
-    if *with_ordinality {
-        return Some(ordinality_refused());
-    }
     let foreign = !with_hints.is_empty() || !index_hints.is_empty() || !partitions.is_empty() || json_path.is_some();
     foreign.then(|| SqlError::syntax("syntax error: not a PostgreSQL table reference"))
-}
-
-fn ordinality_refused() -> SqlError {
-    SqlError::unsupported("WITH ORDINALITY is not supported", "Use row_number() OVER () in a subquery.")
 }

@@ -16,8 +16,13 @@ pub fn set(cursor: &mut Cursor<'_>) -> Result<Statement> {
         let modes = transaction::modes(cursor)?;
         return Ok(Statement::Transaction(TransactionStatement::Set(modes)));
     }
-    if cursor.sees("CONSTRAINTS") {
-        return Err(cursor.unsupported("SET CONSTRAINTS is not supported", "Constraints are checked at once."));
+    if cursor.accept("CONSTRAINTS") {
+        let names = if cursor.accept("ALL") { Vec::new() } else { cursor.list(Cursor::name)? };
+        let deferred = cursor.accept("DEFERRED");
+        if !deferred {
+            cursor.expect("IMMEDIATE")?;
+        }
+        return Ok(Statement::Transaction(TransactionStatement::SetConstraints { names, deferred }));
     }
     let local = cursor.accept("LOCAL");
     if !local && cursor.sees("SESSION") && !cursor.sees_all(&["SESSION", "AUTHORIZATION"]) {

@@ -147,6 +147,11 @@ pub enum TransactionStatement {
     Set(TransactionModes),
     /// SET SESSION CHARACTERISTICS AS TRANSACTION.
     SetSession(TransactionModes),
+    /// SET CONSTRAINTS; no names for ALL.
+    SetConstraints {
+        names: Vec<Name>,
+        deferred: bool,
+    },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -225,6 +230,7 @@ pub struct CopyOptions {
 #[derive(Clone, Debug)]
 pub enum Ddl {
     CreateTable(CreateTable),
+    CreateTableAs(CreateTableAs),
     AlterTable {
         name: Name,
         if_exists: bool,
@@ -322,6 +328,17 @@ pub struct CreateTable {
     pub constraints: Vec<ConstraintSpec>,
 }
 
+/// CREATE TABLE … AS, and SELECT … INTO.
+#[derive(Clone, Debug)]
+pub struct CreateTableAs {
+    pub name: Name,
+    pub if_not_exists: bool,
+    /// Names for the first columns.
+    pub columns: Vec<String>,
+    pub query: Box<ast::Query>,
+    pub with_data: bool,
+}
+
 #[derive(Clone, Debug)]
 pub struct ColumnSpec {
     pub name: String,
@@ -338,12 +355,46 @@ pub struct ColumnSpec {
 pub struct ConstraintSpec {
     pub name: Option<String>,
     pub kind: ConstraintKind,
+    pub timing: ConstraintTiming,
+}
+
+/// `[NOT] DEFERRABLE`, `INITIALLY DEFERRED | IMMEDIATE`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConstraintTiming {
+    pub deferrable: bool,
+    pub deferred: bool,
+}
+
+/// `FOREIGN KEY (columns) REFERENCES table (referenced) …`
+#[derive(Clone, Debug)]
+pub struct ForeignKeySpec {
+    pub columns: Vec<String>,
+    pub table: Name,
+    /// Empty for the table's primary key.
+    pub referenced: Vec<String>,
+    pub on_delete: KeyAction,
+    pub on_update: KeyAction,
+    /// Columns that ON DELETE SET NULL or SET DEFAULT sets; empty for all.
+    pub set_columns: Vec<String>,
+    pub full: bool,
+    pub not_valid: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyAction {
+    #[default]
+    NoAction,
+    Restrict,
+    Cascade,
+    SetNull,
+    SetDefault,
 }
 
 #[derive(Clone, Debug)]
 pub enum ConstraintKind {
     PrimaryKey(Vec<String>),
     Unique(Vec<String>),
+    ForeignKey(Box<ForeignKeySpec>),
     /// SQL text of the condition, and the column it was written at.
     Check {
         expression: String,
@@ -364,6 +415,8 @@ pub enum AlterTable {
     AddConstraint(ConstraintSpec),
     DropConstraint { name: String, if_exists: bool, cascade: bool },
     RenameConstraint { from: String, to: String },
+    ValidateConstraint { name: String },
+    AlterConstraint { name: String, timing: ConstraintTiming },
     OwnerTo { role: String },
 }
 

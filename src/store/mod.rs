@@ -13,6 +13,6 @@ pub mod sqlite;
 pub use error::StoreError;
 pub use index::{
     CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, IndexStore, LoadRequest,
-    RowChange, RowState, ScanRequest, StoredVersion, VersionBatch,
+    Requirement, RowChange, RowState, ScanRequest, StoredVersion, VersionBatch,
 };
 pub use payload::{InlinePayloads, PayloadRef, PayloadStore};

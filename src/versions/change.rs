@@ -75,11 +75,23 @@ pub struct IndexBackfill {
     pub entries: Vec<(ItemKey, IndexEntry)>,
 }
 
+/// What must hold of items that a commit does not change itself: what a reference between rows stands on. Where it
+/// does not, the refusal is [`Refusal::Conflict`] about the item, or about the whole table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// The item is live once the commit is made.
+    Live { table: TableId, key: ItemKey },
+    /// Some live item of the table holds this key of a unique index once the commit is made.
+    Held { table: TableId, index: IndexId, key: ItemKey },
+    /// Before the commit, no live item of the table that ever had this entry is in a state begun after `seen`.
+    Unclaimed { table: TableId, index: IndexId, key: ItemKey, seen: CommitNo },
+}
+
 /// An atomic set of changes. Applied whole, durable before it is acknowledged, or not at all.
 ///
 /// Checks are made in this order, the first that fails is the refusal: catalogue, truncated and backfilled
-/// tables, heads in order of `rows`, unique entries of `rows` (after the removal of every old entry, so that
-/// rows may exchange values), unique entries of `backfill`.
+/// tables, what must be unclaimed, heads in order of `rows`, unique entries of `rows` (after the removal of every
+/// old entry, so that rows may exchange values), unique entries of `backfill`, what must be live or held.
 #[derive(Clone, Debug)]
 pub struct CommitRequest<P> {
     pub context: Context,
@@ -91,6 +103,8 @@ pub struct CommitRequest<P> {
     pub truncate: Vec<(TableId, CommitNo)>,
     pub catalog: Vec<CatalogChange>,
     pub backfill: Vec<IndexBackfill>,
+    /// What else must hold for the commit to be made.
+    pub requires: Vec<Requirement>,
     /// The newest catalogue commit the request was planned under; `None` skips the check.
     pub catalog_seen: Option<CommitNo>,
     /// The commit's time. `None` takes the store's clock; given (by loaders), it must be later than the
@@ -136,6 +150,7 @@ impl<P> Default for CommitRequest<P> {
             truncate: Vec::new(),
             catalog: Vec::new(),
             backfill: Vec::new(),
+            requires: Vec::new(),
             catalog_seen: None,
             time: None,
         }

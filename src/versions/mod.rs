@@ -12,8 +12,8 @@ pub mod scope;
 pub mod version;
 
 pub use change::{
-    CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Refusal, RowChange,
-    RowState, ScanRequest, StoredVersion,
+    CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Refusal, Requirement,
+    RowChange, RowState, ScanRequest, StoredVersion,
 };
 pub use commit::{CommitInfo, CommitStamp, Context};
 pub use ids::{CommitNo, IndexId, ItemKey, TableId, Timestamp, VersionNo};

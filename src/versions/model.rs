@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::change::{bad_period, whole_table};
 use super::{
     CatalogChange, CatalogRow, CommitInfo, CommitNo, CommitRequest, CommitStamp, Context, HeadCheck, IndexCandidates, IndexEntry,
-    IndexId, ItemKey, KeyFilter, Op, Period, PeriodEnd, Refusal, RowChange, RowState, ScanRequest, Scope, Snapshot,
+    IndexId, ItemKey, KeyFilter, Op, Period, PeriodEnd, Refusal, Requirement, RowChange, RowState, ScanRequest, Scope, Snapshot,
     StoredVersion, TableId, Timestamp, Version, VersionNo,
 };
 
@@ -61,6 +61,7 @@ impl<P: Clone> Model<P> {
         }
         request.check_form()?;
         self.check_unchanged(&request)?;
+        request.requires.iter().try_for_each(|requirement| self.check_unclaimed(requirement))?;
         let stamp = self.next_stamp(request.time.unwrap_or(now));
         let mut draft = Draft::new(self, stamp);
         for (table, _) in &request.truncate {
@@ -76,6 +77,7 @@ impl<P: Clone> Model<P> {
                 draft.hold_all(&(backfill.table, key.clone()), std::slice::from_ref(entry))?;
             }
         }
+        request.requires.iter().try_for_each(|requirement| draft.check_there(requirement))?;
         let done = draft.done();
         let backfilled = request.backfill.iter().map(|b| b.table);
         let touched =
@@ -219,6 +221,19 @@ impl<P: Clone> Model<P> {
             }
         }
         Ok(())
+    }
+
+    fn check_unclaimed(&self, requirement: &Requirement) -> Result<(), Refusal> {
+        let Requirement::Unclaimed { table, index, key, seen } = requirement else { return Ok(()) };
+        let claims = |item: &ItemKey| {
+            let last = self.items.get(&(*table, item.clone())).and_then(|states| states.last());
+            last.is_some_and(|s| s.version.period.end.is_none() && s.version.period.begun > *seen)
+        };
+        let entries = self.entries.get(index).into_iter().flatten();
+        match entries.filter(|(entry, _)| entry == key).find(|(_, item)| claims(item)) {
+            Some((_, item)) => Err(Refusal::Conflict { table: *table, key: item.clone() }),
+            None => Ok(()),
+        }
     }
 
     fn keep(&mut self, done: Done<P>, context: Context, mut tables: Vec<String>, touched: BTreeSet<TableId>) {
@@ -372,6 +387,22 @@ impl<'a, P: Clone> Draft<'a, P> {
             if self.holder(&slot) == Some(&item) {
                 self.holders.insert(slot, None);
             }
+        }
+    }
+
+    fn check_there(&mut self, requirement: &Requirement) -> Result<(), Refusal> {
+        match requirement {
+            Requirement::Live { table, key } => {
+                let item = (*table, key.clone());
+                let states = self.items.get(&item).or_else(|| self.base.items.get(&item));
+                let is_live = states.and_then(|s| s.last()).is_some_and(|s| s.version.period.end.is_none());
+                if is_live { Ok(()) } else { Err(Refusal::Conflict { table: *table, key: key.clone() }) }
+            }
+            Requirement::Held { table, index, key } => match self.holder(&(*index, key.clone())) {
+                Some(_) => Ok(()),
+                None => Err(Refusal::Conflict { table: *table, key: whole_table() }),
+            },
+            Requirement::Unclaimed { .. } => Ok(()),
         }
     }
 

@@ -90,6 +90,7 @@ fn column(id: u16, name: &str, ty: PgType) -> ColumnDef {
         not_null: false,
         default: None,
         identity: None,
+        generated: None,
         missing: None,
         dropped: false,
     }
@@ -109,9 +110,15 @@ fn table(catalog: &Catalog, name: &str) -> TableDef {
             name: format!("{name}_name_key"),
             columns: vec![ColumnId(2)],
             constraint: true,
+            deferrable: false,
+            deferred: false,
+            shape: Default::default(),
         }],
         indexes: Vec::new(),
         checks: Vec::new(),
+        foreign_keys: vec![],
+        computed_indexes: vec![],
+        comments: Default::default(),
         grants: Grants::new(),
     }
 }
@@ -128,12 +135,13 @@ fn sequence(catalog: &Catalog, name: &str, increment: i64) -> SequenceDef {
         max,
         cycle: false,
         owned_by: None,
+        comment: None,
         grants: Grants::new(),
     }
 }
 
 fn schema(catalog: &Catalog, name: &str) -> SchemaDef {
-    SchemaDef { id: catalog.ids.next(), name: name.to_owned(), owner: "ann".to_owned(), grants: Grants::new() }
+    SchemaDef { id: catalog.ids.next(), name: name.to_owned(), owner: "ann".to_owned(), comment: None, grants: Grants::new() }
 }
 
 fn defining<E: std::fmt::Debug>(db: &Database, change: impl FnOnce(&mut Catalog) -> Result<(), E>) -> Transaction {
@@ -442,7 +450,15 @@ async fn a_unique_index_over_duplicates_is_refused() {
     f.db.commit(tx).await.unwrap();
     let mut tx = defining(&f.db, |c| {
         let mut def = plain.clone();
-        def.uniques.push(UniqueDef { id: index, name: "t_x".to_owned(), columns: vec![ColumnId(2)], constraint: false });
+        def.uniques.push(UniqueDef {
+            id: index,
+            name: "t_x".to_owned(),
+            columns: vec![ColumnId(2)],
+            constraint: false,
+            deferrable: false,
+            deferred: false,
+            shape: Default::default(),
+        });
         c.replace_table(def)
     });
     let entry = IndexEntry { index, key: encode_key([KeyPart::Text("x")]), unique: true };

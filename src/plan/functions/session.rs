@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, NullArray, StringArray};
-use datafusion::common::ScalarValue;
+use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, ListBuilder, NullArray, StringArray, StringBuilder};
+use datafusion::arrow::datatypes::DataType;
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::ambient::statement;
@@ -52,18 +52,12 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("lastval", &[], INT8_RESULT, lastval).volatile(),
     Function::new("setval", &[TEXT, INT8, Want::Type(TypeName::Bool)], INT8_RESULT, setval).optional(1).volatile(),
     Function::new("quote_ident", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_ident)))),
-    Function::new("quote_literal", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_literal)))),
-    Function::new("quote_nullable", &[TEXT], TEXT_RESULT, |c| {
-        c.map_text(|row| Ok(Some(c.text(0, row).map_or_else(|| "NULL".to_owned(), quote_literal))))
-    }),
     Function::new("pg_client_encoding", &[], NAME, |c| constant(c, |_| Ok(Some("UTF8".to_owned())))),
     Function::new("txid_current", &[], INT8_RESULT, transaction_number).stable().aliases(&["pg_current_xact_id"]),
     #[cfg(test)]
     Function::new("panic_on_purpose", &[INT8], Returns::Fixed(PgType::BOOL), |_| panic!("on purpose")).volatile(),
     Function::new("pg_notify", &[TEXT, TEXT], Returns::of(TypeName::Void), pg_notify).volatile(),
     Function::new("pg_sleep", &[Want::Type(TypeName::Float8)], Returns::of(TypeName::Void), pg_sleep).volatile(),
-    Function::new("pg_advisory_unlock_all", &[], Returns::of(TypeName::Text), |c| constant(c, |_| Ok(Some(String::new()))))
-        .volatile(),
 ];
 
 /// One text of the statement, for every row.
@@ -138,14 +132,15 @@ fn pg_notify(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn schemas(call: &Call<'_>) -> Result<ArrayRef> {
     let path = &statement(call.options)?.search_path;
-    let lists = (0..call.rows).map(|row| {
-        let implicit = (call.bool(0, row) == Some(true)).then_some("pg_catalog");
-        let names = implicit.into_iter().chain(path.iter().map(String::as_str));
-        let values = names.map(|n| ScalarValue::Utf8(Some(n.to_owned()))).collect();
-        crate::types::text::list_of(PgType::new(TypeName::Name).array_of(), values)
-    });
-    let lists = lists.collect::<Result<Vec<_>>>()?;
-    ScalarValue::iter_to_array(lists).map_err(|_| SqlError::internal("schemas without an array form"))
+    let DataType::List(item) = call.returns.data_type() else {
+        return Err(SqlError::internal("schemas without an array form"));
+    };
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(Arc::clone(item));
+    for row in 0..call.rows {
+        let implicit = (call.bool(0, row) == Some(true) && !path.iter().any(|s| s == "pg_catalog")).then_some("pg_catalog");
+        lists.append_value(implicit.into_iter().chain(path.iter().map(String::as_str)).map(Some));
+    }
+    Ok(Arc::new(lists.finish()))
 }
 
 /// The sequence of a name as `nextval` takes it: quoted or not, with its schema or by the search path.

@@ -106,7 +106,7 @@ impl CopyInsert {
         check_rows(&self.target, self.run(), &rows)?;
         self.count += rows.len() as u64;
         let rows = rows.into_iter().map(|r| NewRow { key: r.key, payload: r.payload, entries: r.entries }).collect();
-        write_new(&self.ctx, &self.target, rows).await
+        write_new(self.run(), &self.target, rows).await
     }
 
     /// Writes the rest; returns how many rows there were.
@@ -161,7 +161,12 @@ impl HistoryLoad {
                 "Without a key, nothing says which states are of one row. Add a primary key first.",
             ));
         }
-        allow(ctx, target.table(), "INSERT")?;
+        if !target.table().foreign_keys.is_empty() {
+            return Err(SqlError::unsupported(
+                format!("history cannot be loaded into table \"{table}\", which has foreign keys"),
+                "Load the history first and add the constraints afterwards.",
+            ));
+        }
         let fields = history_fields(&target, columns)?;
         let given = |p: &usize| fields.iter().any(|f| matches!(f, HistoryField::Column(at) if at == p));
         let absent = (0..target.layout.columns.len()).filter(|p| !given(p)).collect();

@@ -52,7 +52,11 @@ pub async fn plan_insert(
     };
     let table = find_table(ctx, name, "insert into")?;
     let alias = insert.table_alias.as_ref().map_or_else(|| table.name.name.clone(), |alias| fold(&alias.alias));
-    let target = Target::new(ctx, queries, table)?;
+    let mut target = Target::new(ctx, queries, table)?;
+    if matches!(&insert.on, Some(ast::OnInsert::OnConflict(clause)) if matches!(clause.action, ast::OnConflictAction::DoUpdate(_)))
+    {
+        target.reach(ctx, queries, None)?;
+    }
     let named = named_columns(&target, &insert.columns)?;
     // The parser has no word for it: `overwrite` stands for OVERRIDING SYSTEM VALUE.
     let overriding = insert.overwrite;
@@ -239,7 +243,7 @@ impl Insert {
                 Some(returning.rows(run, shown, rows)?)
             }
         };
-        write(run.ctx, target, edits, &values).await?;
+        write(run, target, edits, &values).await?;
         Ok(Execution::Modified { count: rows as u64, returning })
     }
 

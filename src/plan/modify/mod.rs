@@ -10,6 +10,7 @@ mod compiled;
 mod conflict;
 mod copy;
 mod existing;
+mod foreign;
 mod insert;
 mod parameters;
 mod program;
@@ -39,6 +40,7 @@ use datafusion::sql::sqlparser::ast;
 
 pub use self::assign::assignable;
 pub use self::copy::{CopyInsert, HistoryLoad};
+pub use self::foreign::check_deferred;
 use self::insert::Insert;
 use self::parameters::Parameters;
 pub use self::run::Run;

@@ -1,5 +1,8 @@
 //! The SET list of UPDATE and of ON CONFLICT DO UPDATE: which column gets what.
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
@@ -46,14 +49,14 @@ pub fn take_apart(target: &Target, list: &[ast::Assignment]) -> Result<(Vec<Assi
             return Err(SqlError::syntax(format!("multiple assignments to same column \"{name}\"")));
         }
         let column = target.column(position)?;
-        let value = if is_default(value) {
+        let value = if is_default(&value) {
             AssignedValue::Default
         } else if column.identity == Some(Identity::Always) {
             let message = format!("column \"{name}\" can only be updated to DEFAULT");
             return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message)
                 .detail(format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS.")));
         } else {
-            expressions.push(value.clone());
+            expressions.push(value.into_owned());
             AssignedValue::Expression(expressions.len() - 1)
         };
         assignments.push(Assignment { position, value });
@@ -61,11 +64,11 @@ pub fn take_apart(target: &Target, list: &[ast::Assignment]) -> Result<(Vec<Assi
     Ok((assignments, expressions))
 }
 
-fn pairs(list: &[ast::Assignment]) -> Result<Vec<(String, &ast::Expr)>> {
+fn pairs(list: &[ast::Assignment]) -> Result<Vec<(String, Cow<'_, ast::Expr>)>> {
     let mut pairs = Vec::with_capacity(list.len());
     for assignment in list {
         match &assignment.target {
-            ast::AssignmentTarget::ColumnName(name) => pairs.push((column_name(name)?, &assignment.value)),
+            ast::AssignmentTarget::ColumnName(name) => pairs.push((column_name(name)?, Cow::Borrowed(&assignment.value))),
             ast::AssignmentTarget::Tuple(names) => {
                 let values = row_values(&assignment.value)?;
                 if values.len() != names.len() {
@@ -93,26 +96,96 @@ fn column_name(name: &ast::ObjectName) -> Result<String> {
     }
 }
 
-fn row_values(value: &ast::Expr) -> Result<Vec<&ast::Expr>> {
+fn row_values(value: &ast::Expr) -> Result<Vec<Cow<'_, ast::Expr>>> {
     match value {
-        ast::Expr::Tuple(values) => Ok(values.iter().collect()),
-        ast::Expr::Nested(single) => Ok(vec![single.as_ref()]),
+        ast::Expr::Tuple(values) => Ok(values.iter().map(Cow::Borrowed).collect()),
+        ast::Expr::Subquery(query) => columns_of(query),
+        ast::Expr::Nested(single) if matches!(**single, ast::Expr::Subquery(_)) => row_values(single),
+        ast::Expr::Nested(single) => Ok(vec![Cow::Borrowed(single.as_ref())]),
         ast::Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("row") => match &call.args {
             ast::FunctionArguments::List(list) => list
                 .args
                 .iter()
                 .map(|arg| match arg {
-                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => Ok(value),
+                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => Ok(Cow::Borrowed(value)),
                     _ => Err(SqlError::syntax("syntax error in ROW")),
                 })
                 .collect(),
             _ => Err(SqlError::syntax("syntax error in ROW")),
         },
-        _ => Err(SqlError::unsupported(
-            "setting several columns from a subquery is not supported",
-            "Use UPDATE … FROM, or one subquery for each column.",
-        )),
+        _ => Err(SqlError::syntax("source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression")),
     }
+}
+
+/// Each column of a subquery as a subquery of its own: the snapshot is one, so they see one row. 0A000 where each of
+/// them might see another.
+fn columns_of(query: &ast::Query) -> Result<Vec<Cow<'_, ast::Expr>>> {
+    let unsupported = || {
+        SqlError::unsupported(
+            "setting several columns from this subquery is not supported",
+            "Name the columns of one plain SELECT, or use UPDATE … FROM.",
+        )
+    };
+    let ast::SetExpr::Select(select) = query.body.as_ref() else { return Err(unsupported()) };
+    let named = |item: &ast::SelectItem| matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. });
+    // Of several rows LIMIT picks any, unless an order says which; the order may name any column.
+    let picks = query.limit_clause.is_some() || query.fetch.is_some() || query.order_by.is_some();
+    // An aggregate makes one row of many: alone, a column without one would see them all.
+    let aggregates = select.projection.iter().filter(|item| has_aggregate(item)).count();
+    let mixed = aggregates > 0 && aggregates < select.projection.len();
+    if !select.projection.iter().all(named) || select.distinct.is_some() || picks || mixed {
+        return Err(unsupported());
+    }
+    let column = |n: usize| {
+        let mut query = query.clone();
+        if let ast::SetExpr::Select(select) = query.body.as_mut() {
+            select.projection = select.projection.get(n).cloned().into_iter().collect();
+        }
+        Cow::Owned(ast::Expr::Subquery(Box::new(query)))
+    };
+    Ok((0..select.projection.len()).map(column).collect())
+}
+
+fn has_aggregate(item: &ast::SelectItem) -> bool {
+    const AGGREGATES: &[&str] = &[
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "array_agg",
+        "string_agg",
+        "bool_and",
+        "bool_or",
+        "every",
+        "json_agg",
+        "jsonb_agg",
+        "json_object_agg",
+        "jsonb_object_agg",
+        "bit_and",
+        "bit_or",
+        "stddev",
+        "stddev_pop",
+        "stddev_samp",
+        "variance",
+        "var_pop",
+        "var_samp",
+        "corr",
+        "covar_pop",
+        "covar_samp",
+        "mode",
+        "percentile_cont",
+        "percentile_disc",
+    ];
+    let (ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. }) = item else { return false };
+    let found = ast::visit_expressions(expr, |expr| match expr {
+        ast::Expr::Function(call) if call.over.is_none() => {
+            let name = call.name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+            if AGGREGATES.contains(&name.as_str()) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// Whether this is the word DEFAULT.

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::assign::{assign, assignable, not_assignable};
+use super::foreign::Family;
 use super::parameters::Parameters;
 use super::program::{RowProgram, untyped_literal};
 use super::select::fold;
@@ -29,6 +30,8 @@ pub struct Target {
     /// What a column gets when nothing is given, by position.
     pub defaults: Vec<DefaultValue>,
     checks: Option<RowProgram>,
+    /// For statements that may take keys away which others refer to.
+    pub family: Option<Arc<Family>>,
     /// The session's, read once.
     pub zone: Zone,
     zone_name: String,
@@ -95,7 +98,31 @@ impl Target {
         let defaults =
             layout.columns.iter().map(|column| default_of(ctx, queries, &layout.table, column, zone)).collect::<Result<_>>()?;
         let checks = compile_checks(queries, &layout)?;
-        Ok(Self { layout, defaults, checks, zone, zone_name: ctx.time_zone.clone() })
+        Ok(Self { layout, defaults, checks, family: None, zone, zone_name: ctx.time_zone.clone() })
+    }
+
+    /// Gets ready for taking away keys: all of them, or those of these columns.
+    pub fn reach(&mut self, ctx: &StatementContext, queries: &dyn Queries, columns: Option<&[usize]>) -> Result<()> {
+        let catalog = Arc::clone(&ctx.transaction.lock().catalog);
+        let id = self.table().id;
+        if !catalog.is_referenced(id) {
+            return Ok(());
+        }
+        let touched: Option<Vec<_>> =
+            columns.map(|columns| columns.iter().filter_map(|at| self.layout.columns.get(*at)).map(|c| c.id).collect());
+        let concerned = catalog
+            .references_to(id)
+            .iter()
+            .any(|(_, key)| touched.as_ref().is_none_or(|touched| key.referenced.iter().any(|column| touched.contains(column))));
+        if concerned {
+            self.family = Some(Arc::new(Family::of(ctx, queries, id)?));
+        }
+        Ok(())
+    }
+
+    /// The rows with their generated columns computed anew.
+    pub fn generate(&self, _run: Run<'_>, values: Vec<ArrayRef>, _rows: usize) -> Result<Vec<ArrayRef>> {
+        Ok(values)
     }
 
     /// The same under the statement's time zone, which may have changed since it was planned.
@@ -161,7 +188,7 @@ impl Target {
 
     /// Compiles checks and defaults as far as they can be; whether all of them could.
     pub fn compile(&mut self, queries: &dyn Queries) -> Result<bool> {
-        let mut all = true;
+        let mut all = self.family.as_ref().is_none_or(|family| family.compiled);
         for default in &mut self.defaults {
             if let DefaultValue::Expression(program, _) = default {
                 all &= program.compile(queries, &[])?;

@@ -25,6 +25,8 @@ pub struct TextRows {
     /// Parts of the primary key, and of each index, as places among a row's parts.
     key: Vec<usize>,
     indexes: Vec<(IndexId, bool, Vec<usize>)>,
+    /// Foreign keys: a row with a NULL has no entry.
+    foreign: Vec<(IndexId, Vec<usize>)>,
     parts: usize,
     zone: Zone,
     digits: String,
@@ -66,6 +68,7 @@ impl TextRows {
             .map(|c| c.id)
             .chain(table.uniques.iter().flat_map(|u| u.columns.iter().copied()))
             .chain(table.indexes.iter().flat_map(|i| i.columns.iter().copied()))
+            .chain(table.foreign_keys.iter().flat_map(|f| f.entry.iter().copied()))
             .collect();
         let mut places = Vec::new();
         let mut columns = Vec::with_capacity(target.layout.columns.len());
@@ -86,7 +89,8 @@ impl TextRows {
         let key = place(&table.key_columns().map(|c| c.id).collect::<Vec<_>>());
         let mut indexes: Vec<_> = table.uniques.iter().map(|u| (u.id, true, place(&u.columns))).collect();
         indexes.extend(table.indexes.iter().map(|i| (i.id, false, place(&i.columns))));
-        Ok(Self { columns, key, indexes, parts: places.len(), zone: target.zone, digits: String::new() })
+        let foreign = table.foreign_keys.iter().map(|f| (f.id, place(&f.entry))).collect();
+        Ok(Self { columns, key, indexes, foreign, parts: places.len(), zone: target.zone, digits: String::new() })
     }
 
     pub fn open(&self) -> OpenRow {
@@ -141,7 +145,9 @@ impl TextRows {
             key: joined(places),
             unique: *unique && !null(places),
         });
-        let entries: Vec<IndexEntry> = entries.collect();
+        let foreign = self.foreign.iter().filter(|(_, places)| !null(places));
+        let foreign = foreign.map(|(index, places)| IndexEntry { index: *index, key: joined(places), unique: false });
+        let entries: Vec<IndexEntry> = entries.chain(foreign).collect();
         let key = (!self.key.is_empty()).then(|| joined(&self.key));
         if let Some(long) =
             entries.iter().map(|e| &e.key).chain(&key).find(|k| k.as_bytes().len() > crate::plan::rows::LONGEST_KEY)

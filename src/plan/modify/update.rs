@@ -125,11 +125,13 @@ pub async fn plan_delete(
 impl Parts<'_> {
     async fn plan(&self, ctx: &StatementContext, queries: &dyn Queries, parameters: &mut Parameters) -> Result<Change> {
         let (name, alias) = self.target_name()?;
-        let target = Target::new(ctx, queries, find_table(ctx, name, self.verb)?)?;
+        let mut target = Target::new(ctx, queries, find_table(ctx, name, self.verb)?)?;
         let (assignments, expressions) = match self.assignments {
             Some(list) => set::take_apart(&target, list).map(|(a, e)| (Some(a), e))?,
             None => (None, Vec::new()),
         };
+        let assigned: Option<Vec<usize>> = assignments.as_ref().map(|list| list.iter().map(|a| a.position).collect());
+        target.reach(ctx, queries, assigned.as_deref())?;
         if let Some(change) = self.plan_item(queries, &target, &alias, assignments.as_deref(), &expressions, parameters)? {
             return Ok(change);
         }
@@ -395,7 +397,7 @@ impl Change {
                 Some(returning.rows(run, values, count)?)
             }
         };
-        write(run.ctx, target, edits, &new).await?;
+        write(run, target, edits, &new).await?;
         Ok(Execution::Modified { count: count as u64, returning })
     }
 

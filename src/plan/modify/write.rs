@@ -10,12 +10,13 @@ use bytes::Bytes;
 use datafusion::arrow::array::ArrayRef;
 use futures::TryStreamExt;
 
-use super::existing::Old;
-use super::existing::read_items;
+use super::Run;
+use super::existing::{Old, read_items};
+use super::foreign::{self, Touched, settle};
 use super::target::Target;
 use super::values::row_text;
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::ColumnId;
+use crate::history::{Catalog, ColumnId, TableDef};
 use crate::plan::StatementContext;
 use crate::plan::keys::hidden_key;
 use crate::store::{IndexEntry, ScanRequest};
@@ -58,7 +59,22 @@ struct NewState {
 
 /// Writes the edits to the transaction; on an error it is as before. `values` are the layout's columns, checked
 /// and of the columns' types; 23505 when a key would be held twice.
-pub async fn write(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<()> {
+///
+/// Then foreign keys are seen to: 23503, after which the transaction has part of it and must not be committed.
+pub async fn write(run: Run<'_>, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<()> {
+    match write_edits(run.ctx, target, edits, values).await? {
+        None => Ok(()),
+        Some(touched) => settle(run, target, touched).await,
+    }
+}
+
+/// As [`write`], leaving foreign keys to the caller.
+pub async fn write_edits(
+    ctx: &StatementContext,
+    target: &Target,
+    edits: Vec<Edit>,
+    values: &[ArrayRef],
+) -> Result<Option<Touched>> {
     let rows = prepare(ctx, target, edits, values).await?;
     write_rows(ctx, target, rows).await
 }
@@ -73,7 +89,8 @@ pub struct NewRow {
 }
 
 /// As [`write`], of rows that are all new and encoded already.
-pub async fn write_new(ctx: &StatementContext, target: &Target, rows: Vec<NewRow>) -> Result<()> {
+pub async fn write_new(run: Run<'_>, target: &Target, rows: Vec<NewRow>) -> Result<()> {
+    let ctx = run.ctx;
     let hidden = rows.iter().filter(|row| row.key.is_none()).count() as u64;
     let mut number = if hidden == 0 { 0 } else { ctx.database.row_numbers(target.table(), hidden).await? };
     let mut numbered = Vec::with_capacity(rows.len());
@@ -84,10 +101,13 @@ pub async fn write_new(ctx: &StatementContext, target: &Target, rows: Vec<NewRow
         });
         numbered.push(Row { old: None, new: Some(NewState { key, payload: row.payload, entries: row.entries }) });
     }
-    write_rows(ctx, target, numbered).await
+    match write_rows(ctx, target, numbered).await? {
+        None => Ok(()),
+        Some(touched) => settle(run, target, touched).await,
+    }
 }
 
-async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> Result<()> {
+async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> Result<Option<Touched>> {
     let check = Uniqueness { ctx, target, rows: &rows };
     check.keys().await?;
     check.indexes().await?;
@@ -95,6 +115,7 @@ async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> 
     ctx.held.grow(rows.iter().map(Row::bytes).sum())?;
     let id = target.table().id;
     let mut transaction = ctx.transaction.lock();
+    let touched = touched(&transaction.catalog, target.table(), &rows);
     let (mut ended, mut written) = (Vec::new(), Vec::new());
     for row in rows {
         match (row.old, row.new) {
@@ -112,7 +133,17 @@ async fn write_rows(ctx: &StatementContext, target: &Target, rows: Vec<Row>) -> 
     for (new, base) in written {
         transaction.write(id, new.key, base, new.payload, new.entries);
     }
-    Ok(())
+    Ok(touched)
+}
+
+fn touched(catalog: &Catalog, table: &TableDef, rows: &[Row]) -> Option<Touched> {
+    let mut touched = Touched::begin(catalog, table)?;
+    let targets = foreign::targets(catalog, table.id);
+    for row in rows {
+        let new = row.new.as_ref().map(|new| foreign::After(&new.key, &new.entries, &new.payload));
+        touched.add(table, &targets, row.old.as_ref().map(foreign::before), new);
+    }
+    Some(touched)
 }
 
 async fn prepare(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<Vec<Row>> {
@@ -236,12 +267,15 @@ impl Uniqueness<'_> {
         if table.uniques.is_empty() {
             return Ok(());
         }
+        // A deferred constraint is for the commit to check.
+        let timing = self.ctx.transaction.lock().timing.clone();
+        let deferred: Vec<IndexId> = table.uniques.iter().filter(|u| timing.defers_unique(u)).map(|u| u.id).collect();
         let mut holders: HashMap<(IndexId, &ItemKey), &ItemKey> = HashMap::new();
         let mut arriving = Vec::new();
         for row in self.rows {
             let Some(new) = &row.new else { continue };
             let had: &[IndexEntry] = row.old.as_ref().map_or(&[], |old| &old.entries);
-            for entry in new.entries.iter().filter(|e| e.unique) {
+            for entry in new.entries.iter().filter(|e| e.unique && !deferred.contains(&e.index)) {
                 if holders.insert((entry.index, &entry.key), &new.key).is_some() {
                     return Err(self.duplicate_entry(entry, new));
                 }

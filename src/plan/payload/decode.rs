@@ -90,16 +90,26 @@ impl PayloadDecoder {
         let mut left = self.columns.len();
         // Members mostly come in the order of the columns.
         let mut expected = 0;
+        // The member without a name comes first: which json members' `null` is JSON's own.
+        let mut json_nulls: Vec<String> = Vec::new();
         while left > 0
             && let Some((name, value)) = members.next().map_err(malformed)?
         {
-            if let Some(index) = self.wanted(name, expected)? {
+            if name.is_empty() {
+                json_nulls = serde_json::from_slice(value).map_err(|e| PayloadError::Unreadable(e.to_string()))?;
+            } else if let Some(index) = self.wanted(name, expected)? {
                 let column = &mut self.columns[index];
                 column.filled = self.rows;
-                let unreadable = |e| PayloadError::Unreadable(format!("member {:?}: {e}", column.field));
-                column.cells.append_json(value).map_err(unreadable)?;
                 expected = index + 1;
                 left -= 1;
+                if let Cells::Json(texts) = &mut column.cells
+                    && json_nulls.contains(&column.field)
+                {
+                    texts.append_value("null");
+                    continue;
+                }
+                let unreadable = |e| PayloadError::Unreadable(format!("member {:?}: {e}", column.field));
+                column.cells.append_json(value).map_err(unreadable)?;
             }
         }
         Ok(())

@@ -59,6 +59,10 @@ impl PointRead {
         };
         let parameters = parameter_types(&key, at, declared)?;
         let shown = outputs(&table, &alias, items)?;
+        // A member of the payload is read once.
+        if shown.iter().enumerate().any(|(n, (column, _))| shown[..n].iter().any(|(before, _)| before.id == column.id)) {
+            return None;
+        }
         let result = |(column, name): &(ColumnDef, String)| ResultColumn {
             name: name.clone(),
             ty: column.ty,

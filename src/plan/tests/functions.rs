@@ -38,6 +38,7 @@ async fn sequences_give_each_row_its_value_and_the_session_remembers() {
         max: 100,
         cycle: false,
         owned_by: None,
+        comment: None,
         grants: BTreeMap::new(),
     };
     world.change(|catalog| catalog.create_sequence(sequence).unwrap()).await;

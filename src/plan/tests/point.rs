@@ -179,6 +179,7 @@ async fn an_identity_column_takes_a_value_only_when_told_to() {
                 max: i64::from(i32::MAX),
                 cycle: false,
                 owned_by: Some((TableId(20_200), ColumnId(1))),
+                comment: None,
                 grants: BTreeMap::new(),
             };
             catalog.create_sequence(sequence).unwrap();

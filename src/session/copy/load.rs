@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::super::locks::{Owner, Wait};
 use super::super::transaction::Block;
 use super::super::{CopyInSink, Reply, Session, roles};
 use super::binary::TupleReader;
@@ -60,7 +61,16 @@ impl Session {
             true => Reader::Tuples(TupleReader::new(types, self.zone()?)),
             false => Reader::Lines(LineReader::new(copy.options.clone())),
         };
-        let sink = Sink { rows: Some(rows), reader, table: name.name.clone(), cancel: ctx.cancel.clone(), commit, transaction };
+        let sink = Sink {
+            rows: Some(rows),
+            reader,
+            table: name.name.clone(),
+            cancel: ctx.cancel.clone(),
+            commit,
+            transaction,
+            locks: Arc::clone(&self.locks),
+            wait: Wait::Up(self.settings.effective().lock_timeout),
+        };
         Ok(Reply::CopyIn { columns: width, binary, sink: Box::new(sink) })
     }
 
@@ -166,6 +176,8 @@ struct Sink {
     /// The database to commit in, when the statement stands alone.
     commit: Option<Arc<Database>>,
     transaction: Arc<Mutex<Transaction>>,
+    locks: Arc<Owner>,
+    wait: Wait,
 }
 
 impl Sink {
@@ -196,7 +208,9 @@ impl Sink {
         };
         if let Some(database) = self.commit.take() {
             let transaction = self.transaction.lock().clone();
+            let pass = self.locks.pass(&transaction, self.wait, &self.cancel).await?;
             database.commit(transaction).await?;
+            drop(pass);
         }
         Ok(format!("COPY {count}"))
     }

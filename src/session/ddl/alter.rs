@@ -5,6 +5,7 @@
 use datafusion::sql::sqlparser::ast;
 
 use super::column::columns_in;
+use super::foreign_key::no_constraint;
 use super::verify::{contains_nulls, parse_expression};
 use super::{Change, literal, types};
 use crate::error::{Result, SqlError, SqlState};
@@ -38,9 +39,11 @@ impl Change {
                 return self.drop_column(table, name, *if_exists, *cascade).await;
             }
             AlterTable::AddConstraint(constraint) => return self.add_constraint(table, constraint).await,
-            AlterTable::DropConstraint { name, if_exists, cascade: _ } => {
-                return self.drop_constraint(table, name, *if_exists).await;
+            AlterTable::DropConstraint { name, if_exists, cascade } => {
+                return self.drop_constraint(table, name, *if_exists, *cascade).await;
             }
+            AlterTable::ValidateConstraint { name } => return self.validate_constraint(table, name).await,
+            AlterTable::AlterConstraint { name, timing } => return self.alter_constraint(table, name, *timing),
             AlterTable::RenameColumn { from, to } => return self.rename_column(table, from, to),
             AlterTable::RenameTable { to } => {
                 self.refuse_dependents_of_rename("table", &table.name)?;
@@ -133,6 +136,15 @@ impl Change {
         if in_key && self.has_versions(table.id).await? {
             return Err(needs_rekey(&table, "drop a column of the primary key of"));
         }
+        let of = format!("column {name} of table {}", table.name.name);
+        let needing = self.referring(&table, |_, key| key.referenced.contains(&column.id));
+        let lines = needing.iter().map(|what| format!("{what} depends on {of}")).collect();
+        self.cascade(&of, lines, needing, cascade)?;
+        self.catalog.drop_foreign_keys_to(table.id, |key| key.referenced.contains(&column.id));
+        let own = table.id;
+        table
+            .foreign_keys
+            .retain(|key| !(key.columns.contains(&column.id) || (key.table == own && key.referenced.contains(&column.id))));
         if in_key {
             table.primary_key = None;
         }
@@ -145,6 +157,7 @@ impl Change {
         table.checks = checks;
         table.uniques.retain(|unique| !unique.columns.contains(&column.id));
         table.indexes.retain(|index| !index.columns.contains(&column.id));
+        table.comments.columns.remove(&column.id);
         for column in table.columns.iter_mut().filter(|c| c.id == column.id) {
             column.dropped = true;
             column.not_null = false;
@@ -197,6 +210,7 @@ impl Change {
         self.apply()?;
         match &spec.kind {
             ConstraintKind::PrimaryKey(_) => Ok(()),
+            ConstraintKind::ForeignKey(_) => self.fill_foreign_key(&table, &name).await,
             ConstraintKind::Check { expression, .. } => {
                 self.verify_expressions(&table).await?;
                 self.verify_check(&table, &name, expression).await
@@ -212,25 +226,29 @@ impl Change {
         }
     }
 
-    async fn drop_constraint(&mut self, mut table: TableDef, name: &str, if_exists: bool) -> Result<()> {
+    async fn drop_constraint(&mut self, mut table: TableDef, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
+        let object = format!("constraint {name} on table {}", table.name.name);
         if table.primary_key.as_ref().is_some_and(|(key, _)| key == name) {
             if self.has_versions(table.id).await? {
                 return Err(needs_rekey(&table, "drop the primary key of"));
             }
+            self.release_key(&mut table, &object, name, None, cascade)?;
             table.primary_key = None;
-            return Ok(self.catalog.replace_table(table)?);
+        } else if let Some(id) = table.uniques.iter().find(|u| u.constraint && u.name == name).map(|u| u.id) {
+            self.release_key(&mut table, &object, name, Some(id), cascade)?;
+            table.uniques.retain(|unique| unique.id != id);
+        } else if table.has_constraint(name) {
+            table.checks.retain(|check| check.name != name);
+            table.foreign_keys.retain(|key| key.name != name);
+        } else if if_exists {
+            let message = format!("constraint \"{name}\" of relation \"{}\" does not exist, skipping", table.name.name);
+            self.notice(message);
+            return Ok(());
+        } else {
+            return Err(no_constraint(&table, name));
         }
-        let before = table.uniques.len() + table.checks.len();
-        table.uniques.retain(|unique| !(unique.constraint && unique.name == name));
-        table.checks.retain(|check| check.name != name);
-        if table.uniques.len() + table.checks.len() == before {
-            let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", table.name.name);
-            if if_exists {
-                self.notice(format!("{message}, skipping"));
-                return Ok(());
-            }
-            return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
-        }
+        table.comments.constraints.remove(name);
+        table.comments.indexes.remove(name);
         Ok(self.catalog.replace_table(table)?)
     }
 
@@ -299,7 +317,7 @@ impl Change {
         let found = column_mut(&mut table, column)?.clone();
         let keys = table.primary_key.iter().map(|(_, ids)| ids);
         let mut keyed = keys.chain(table.uniques.iter().map(|u| &u.columns)).chain(table.indexes.iter().map(|i| &i.columns));
-        let keyed = keyed.any(|ids| ids.contains(&found.id));
+        let keyed = keyed.any(|ids| ids.contains(&found.id)) || self.is_in_foreign_key(&table, found.id);
         if using.is_none() && !assignable(found.ty, ty) {
             let (name, to) = (&found.name, ty.sql_name());
             let message = format!("column \"{name}\" cannot be cast automatically to type {to}");
@@ -341,9 +359,11 @@ fn rename_constraint(table: &mut TableDef, from: &str, to: &str) -> Result<()> {
         super::index::rename(table, from, to);
         return Ok(());
     }
-    match table.checks.iter_mut().find(|check| check.name == from) {
-        Some(check) => {
-            to.clone_into(&mut check.name);
+    let check = table.checks.iter_mut().find(|check| check.name == from).map(|check| &mut check.name);
+    let key = table.foreign_keys.iter_mut().find(|key| key.name == from).map(|key| &mut key.name);
+    match check.or(key) {
+        Some(name) => {
+            to.clone_into(name);
             Ok(())
         }
         None => {

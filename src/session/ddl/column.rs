@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::{Change, quoted_name, sequence, too_long};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{CheckDef, ColumnDef, ColumnId, SequenceDef, TableDef, UniqueDef};
+use crate::history::{CheckDef, ColumnDef, ColumnId, IndexShape, SequenceDef, TableDef, UniqueDef};
 use crate::sql::{ColumnSpec, ConstraintKind, ConstraintSpec, SequenceOptions, Statement};
 use crate::types::{PgType, Qualified, TypeName};
 use crate::versions::IndexId;
@@ -35,6 +35,7 @@ impl Change {
             not_null: spec.not_null || sequence.is_some(),
             default: spec.default.clone(),
             identity: spec.identity.as_ref().map(|(kind, _)| *kind),
+            generated: None,
             missing: None,
             dropped: false,
         };
@@ -78,6 +79,7 @@ impl Change {
             max: sequence::greatest(spec.ty),
             cycle: false,
             owned_by: Some((table.id, column)),
+            comment: None,
             grants: Default::default(),
         };
         sequence::with_options(new, options, spec.ty)
@@ -104,9 +106,20 @@ impl Change {
                 let ids = key_columns(table, columns, "unique")?;
                 let name = self.constraint_name(table, spec, || format!("{}_{}_key", table.name.name, columns.join("_")))?;
                 let id = IndexId(self.catalog.ids.next());
-                table.uniques.push(UniqueDef { id, name: name.clone(), columns: ids, constraint: true });
+                let crate::sql::ConstraintTiming { deferrable, deferred } = spec.timing;
+                let shape = IndexShape::default();
+                table.uniques.push(UniqueDef {
+                    id,
+                    name: name.clone(),
+                    columns: ids,
+                    constraint: true,
+                    deferrable,
+                    deferred,
+                    shape,
+                });
                 Ok(name)
             }
+            ConstraintKind::ForeignKey(key) => self.add_foreign_key_def(table, spec, key),
             ConstraintKind::Check { expression, column } => {
                 let named = |column: &str| format!("{}_{column}_check", table.name.name);
                 let base = match column {
@@ -140,7 +153,7 @@ impl Change {
         let mut tried = base.to_owned();
         for n in 1u32.. {
             let name = self.catalog.free_relation_name(&table.name.schema, &tried);
-            let taken = table.has_index(&name) || table.checks.iter().any(|c| c.name == name) || table.name.name == name;
+            let taken = table.has_index(&name) || table.has_constraint(&name) || table.name.name == name;
             if !taken {
                 return Ok(name);
             }
@@ -239,7 +252,7 @@ pub(super) fn columns_in(table: &TableDef, expression: &str) -> Result<BTreeSet<
 }
 
 fn free_check_name(table: &TableDef, base: &str) -> String {
-    let taken = |name: &str| table.has_index(name) || table.checks.iter().any(|c| c.name == name);
+    let taken = |name: &str| table.has_index(name) || table.has_constraint(name);
     let numbered = std::iter::once(base.to_owned()).chain((1u32..).map(|n| format!("{base}{n}")));
     numbered.into_iter().find(|name| !taken(name)).unwrap_or_default()
 }

@@ -16,7 +16,7 @@ impl Change {
             match kind {
                 ObjectKind::Table => self.drop_table(name, if_exists, cascade, &together)?,
                 ObjectKind::View => self.drop_view(name, if_exists, cascade, &together)?,
-                ObjectKind::Index => self.drop_index(name, if_exists)?,
+                ObjectKind::Index => self.drop_index(name, if_exists, cascade)?,
                 ObjectKind::Sequence => self.drop_sequence(name, if_exists, cascade)?,
                 ObjectKind::Schema => self.drop_schema(&name.name, if_exists, cascade)?,
                 ObjectKind::Role | ObjectKind::Database => {
@@ -54,7 +54,10 @@ impl Change {
     fn drop_table(&mut self, name: &Name, if_exists: bool, cascade: bool, together: &[Qualified]) -> Result<()> {
         let Some(table) = self.find_table(name) else { return self.missing("table", name, if_exists) };
         self.require_owner("table", &table.name.name, &table.owner)?;
-        self.drop_dependents("table", &table.name, cascade, together)?;
+        // A table named later in the list may refer to one before it.
+        let needing = self.referring(&table, |child, _| !together.contains(&child.name));
+        self.drop_dependents("table", &table.name, needing, cascade, together)?;
+        self.catalog.drop_foreign_keys_to(table.id, |_| true);
         self.catalog.drop_table(&table.name)?;
         Ok(())
     }
@@ -62,18 +65,27 @@ impl Change {
     fn drop_view(&mut self, name: &Name, if_exists: bool, cascade: bool, together: &[Qualified]) -> Result<()> {
         let Some(view) = self.find_view(name) else { return self.missing("view", name, if_exists) };
         self.require_owner("view", &view.name.name, &view.owner)?;
-        self.drop_dependents("view", &view.name, cascade, together)?;
+        self.drop_dependents("view", &view.name, Vec::new(), cascade, together)?;
         // A view named later in the list may have gone with one before it.
         self.catalog.drop_view(&view.name)?;
         Ok(())
     }
 
-    fn drop_dependents(&mut self, kind: &str, name: &Qualified, cascade: bool, together: &[Qualified]) -> Result<()> {
+    /// Views over the relation and what else needs it (`needing`): 2BP01, or with CASCADE the views go.
+    fn drop_dependents(
+        &mut self,
+        kind: &str,
+        name: &Qualified,
+        mut needing: Vec<String>,
+        cascade: bool,
+        together: &[Qualified],
+    ) -> Result<()> {
         let dependents: Vec<Arc<ViewDef>> =
             self.dependents_of(name).into_iter().filter(|view| !together.contains(&view.name)).collect();
         let of = format!("{kind} {}", name.name);
-        let lines = dependents.iter().map(|view| format!("view {} depends on {of}", view.name.name)).collect();
-        self.cascade(&of, lines, dependents.iter().map(|view| format!("view {}", view.name.name)).collect(), cascade)?;
+        needing.extend(dependents.iter().map(|view| format!("view {}", view.name.name)));
+        let lines = needing.iter().map(|what| format!("{what} depends on {of}")).collect();
+        self.cascade(&of, lines, needing, cascade)?;
         for view in dependents {
             self.catalog.drop_view(&view.name)?;
         }
@@ -97,11 +109,16 @@ impl Change {
         Ok(())
     }
 
-    fn drop_index(&mut self, name: &Name, if_exists: bool) -> Result<()> {
+    fn drop_index(&mut self, name: &Name, if_exists: bool, cascade: bool) -> Result<()> {
         let found = self.find(name, |catalog, q| catalog.table_of_index(q).is_some());
         let Some(found) = found else { return self.missing("index", name, if_exists) };
-        if let Some(table) = self.catalog.table_of_index(&found) {
+        if let Some(table) = self.catalog.table_of_index(&found).cloned() {
             self.require_owner("index", &found.name, &table.owner)?;
+            if let Some(unique) = table.uniques.iter().find(|u| !u.constraint && u.name == found.name) {
+                let mut def = TableDef::clone(&table);
+                self.release_key(&mut def, &format!("index {}", found.name), &found.name, Some(unique.id), cascade)?;
+                self.catalog.replace_table(def)?;
+            }
         }
         self.catalog.drop_index(&found)?;
         Ok(())
@@ -176,6 +193,11 @@ impl Change {
             }
         }
         let mut dropped: Vec<String> = objects.iter().map(|(kind, name)| format!("{kind} {name}")).collect();
+        for (_, name) in &objects {
+            if let Some(table) = self.catalog.tables.get(name) {
+                dropped.extend(self.referring(table, |child, _| child.name.schema != schema));
+            }
+        }
         dropped.extend(outside.iter().map(|view| format!("view {}", view.name.name)));
         self.cascade(&format!("schema {schema}"), Vec::new(), dropped, true)?;
         outside.iter().try_for_each(|view| self.catalog.drop_view(&view.name).map(drop))?;

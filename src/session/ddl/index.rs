@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use super::Change;
 use super::column::key_columns;
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{ColumnId, IndexDef, StateRow, TableDef, UniqueDef};
+use crate::history::{ColumnId, IndexDef, IndexShape, StateRow, TableDef, UniqueDef};
 use crate::plan::payload::value_json;
 use crate::plan::rows::RowLayout;
 use crate::sql::{CreateIndex, Name};
@@ -45,9 +45,17 @@ impl Change {
         if create.unique {
             let names: Vec<&str> = create.columns.iter().map(String::as_str).collect();
             self.verify_unique(&table, &name, &names).await?;
-            table.uniques.push(UniqueDef { id, name, columns, constraint: false });
+            table.uniques.push(UniqueDef {
+                id,
+                name,
+                columns,
+                constraint: false,
+                deferrable: false,
+                deferred: false,
+                shape: IndexShape::default(),
+            });
         } else {
-            table.indexes.push(IndexDef { id, name, columns });
+            table.indexes.push(IndexDef { id, name, columns, shape: IndexShape::default() });
         }
         self.catalog.replace_table(table.clone())?;
         self.fill_index(&table, id).await
@@ -87,14 +95,17 @@ impl Change {
         while let Some(batch) = states.try_next().await? {
             self.ctx.cancel.check()?;
             let found = reader.read(&batch.iter().map(|state| state.payload.as_ref()).collect::<Vec<_>>())?;
-            entries.extend(batch.iter().zip(found).map(|(state, mut entry)| {
+            entries.extend(batch.iter().zip(found).filter_map(|(state, entry)| {
+                let mut entry = entry?;
                 entry.unique &= is_live(state) && !truncated && !replaced.contains(&state.key);
-                (state.key.clone(), entry)
+                Some((state.key.clone(), entry))
             }));
         }
         entries.dedup();
         let mut transaction = self.ctx.transaction.lock();
-        transaction.rewrite(table.id, |writes| writes.add_entries(|payload| reader.read(&[payload])))?;
+        transaction.rewrite(table.id, |writes| {
+            writes.add_entries(|payload| reader.read(&[payload]).map(|entries| entries.into_iter().flatten().collect()))
+        })?;
         transaction.backfill.push(IndexBackfill { table: table.id, seen: snapshot.commit, entries });
         Ok(())
     }
@@ -143,14 +154,13 @@ impl EntryReader {
         Ok(Self { layout, index })
     }
 
-    /// One entry per payload.
-    fn read(&self, payloads: &[&[u8]]) -> Result<Vec<IndexEntry>> {
+    /// One entry per payload, or none where the row has none.
+    fn read(&self, payloads: &[&[u8]]) -> Result<Vec<Option<IndexEntry>>> {
         let values = self.layout.decode(payloads.iter().copied())?;
         let mut entries = Vec::with_capacity(payloads.len());
         for row in 0..payloads.len() {
             let of_row = self.layout.keys.entries(&values, row)?;
-            let wanted = of_row.into_iter().find(|entry| entry.index == self.index);
-            entries.push(wanted.ok_or_else(|| SqlError::internal("a new index is missing from its table"))?);
+            entries.push(of_row.into_iter().find(|entry| entry.index == self.index));
         }
         Ok(entries)
     }

@@ -5,8 +5,10 @@
 
 mod alter;
 mod column;
+mod create_as;
 mod database;
 mod drop;
+mod foreign_key;
 mod grant;
 mod index;
 mod relations;
@@ -42,6 +44,7 @@ struct Change {
 impl Session {
     pub(super) async fn define(&mut self, ddl: &Ddl) -> Result<Reply> {
         let tag = match ddl {
+            Ddl::CreateTableAs(create) => return self.create_table_as(create).await,
             Ddl::CreateDatabase { .. }
             | Ddl::Drop { kind: ObjectKind::Database, .. }
             | Ddl::Drop { kind: ObjectKind::Role, .. }
@@ -65,7 +68,7 @@ impl Session {
             Ddl::CreateTable(create) => change.create_table(create).await?,
             Ddl::AlterTable { name, if_exists, actions } => change.alter_table(name, *if_exists, actions).await?,
             Ddl::Drop { kind, names, if_exists, cascade } => change.drop(*kind, names, *if_exists, *cascade).await?,
-            Ddl::Truncate { tables, restart_identity, cascade: _ } => change.truncate(tables, *restart_identity).await?,
+            Ddl::Truncate { tables, restart_identity, cascade } => change.truncate(tables, *restart_identity, *cascade).await?,
             Ddl::CreateIndex(create) => change.create_index(create).await?,
             Ddl::CreateSchema { name, if_not_exists, owner } => {
                 let owner = owner.clone().unwrap_or_else(|| change.ctx.current_user.clone());
@@ -85,8 +88,12 @@ impl Session {
             Ddl::RenameIndex { name, to } => change.rename_index(name, to)?,
             Ddl::RenameSequence { name, to } => change.rename_sequence(name, to)?,
             Ddl::RenameSchema { name, to } => change.rename_schema(name, to)?,
-            Ddl::CreateRole { .. } | Ddl::AlterRole { .. } | Ddl::AlterRoleSet { .. } | Ddl::CreateDatabase { .. } => {
-                return Err(SqlError::internal("a statement about the cluster went astray"));
+            Ddl::CreateTableAs(_)
+            | Ddl::CreateRole { .. }
+            | Ddl::AlterRole { .. }
+            | Ddl::AlterRoleSet { .. }
+            | Ddl::CreateDatabase { .. } => {
+                return Err(SqlError::internal("a statement of another kind went astray"));
             }
         }
         change.apply()?;

@@ -16,7 +16,7 @@ impl Change {
             return Ok(());
         }
         let id = self.catalog.ids.next();
-        let def = SchemaDef { id, name: name.to_owned(), owner, grants: Default::default() };
+        let def = SchemaDef { id, name: name.to_owned(), owner, comment: None, grants: Default::default() };
         Ok(self.catalog.create_schema(def)?)
     }
 

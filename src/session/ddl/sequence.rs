@@ -23,6 +23,7 @@ impl Change {
             max: i64::MAX,
             cycle: false,
             owned_by: None,
+            comment: None,
             grants: Default::default(),
         };
         let mut def = with_options(new, options, PgType::INT8)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Change;
 use crate::error::{Result, SqlError};
 use crate::history::TableDef;
-use crate::sql::CreateTable;
+use crate::sql::{ConstraintKind, ConstraintSpec, CreateTable};
 use crate::versions::TableId;
 
 impl Change {
@@ -28,14 +28,24 @@ impl Change {
             uniques: Vec::new(),
             indexes: Vec::new(),
             checks: Vec::new(),
+            foreign_keys: vec![],
+            computed_indexes: vec![],
+            comments: Default::default(),
             grants: Default::default(),
         };
         for column in &create.columns {
             self.add_column_def(&mut table, column)?;
         }
-        for constraint in &create.constraints {
+        // References come last: they may be to the table's own keys.
+        let is_reference = |spec: &&ConstraintSpec| matches!(spec.kind, ConstraintKind::ForeignKey(_));
+        for constraint in create.constraints.iter().filter(|spec| !is_reference(spec)) {
             self.add_constraint_def(&mut table, constraint)?;
         }
+        for constraint in create.constraints.iter().filter(is_reference) {
+            self.add_constraint_def(&mut table, constraint)?;
+        }
+        // A table without rows has none that could break them.
+        table.foreign_keys.iter_mut().for_each(|key| key.validated = true);
         self.catalog.create_table(table.clone())?;
         self.apply()?;
         self.verify_expressions(&table).await

@@ -46,6 +46,16 @@ impl Change {
         cancellable(&self.ctx, work).await
     }
 
+    /// The values of the first row, as text; every column must be text.
+    pub(super) async fn first_row(&self, text: &str) -> Result<Option<Vec<String>>> {
+        let batches = self.rows(text).await?;
+        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(None) };
+        let value = |column: &Arc<dyn datafusion::arrow::array::Array>| {
+            ScalarValue::try_from_array(column, 0).map(|v| v.to_string()).unwrap_or_default()
+        };
+        Ok(Some(batch.columns().iter().map(value).collect()))
+    }
+
     async fn any_row(&self, text: &str) -> Result<bool> {
         Ok(self.rows(text).await?.iter().any(|batch| batch.num_rows() > 0))
     }
@@ -104,12 +114,8 @@ impl Change {
         let shown = columns.iter().map(|c| format!("{}::text", quoted(c))).collect::<Vec<_>>().join(", ");
         let of = quoted_name(&table.name);
         let text = format!("SELECT {shown} FROM {of} WHERE {known} GROUP BY {list} HAVING count(*) > 1 LIMIT 1");
-        let batches = self.rows(&text).await?;
-        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
-        let value = |column: &Arc<dyn datafusion::arrow::array::Array>| {
-            ScalarValue::try_from_array(column, 0).map(|v| v.to_string()).unwrap_or_default()
-        };
-        let values = batch.columns().iter().map(value).collect::<Vec<_>>().join(", ");
+        let Some(values) = self.first_row(&text).await? else { return Ok(()) };
+        let values = values.join(", ");
         Err(SqlError::new(SqlState::UNIQUE_VIOLATION, format!("could not create unique index \"{name}\""))
             .detail(format!("Key ({})=({values}) is duplicated.", columns.join(", ")))
             .table(table.name.schema.as_str(), table.name.name.as_str())

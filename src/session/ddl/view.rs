@@ -44,6 +44,8 @@ impl Change {
             owner: old.as_ref().map_or_else(|| self.ctx.current_user.clone(), |old| old.owner.clone()),
             query: query_text.to_owned(),
             columns: outputs,
+            comment: old.as_ref().and_then(|old| old.comment.clone()),
+            column_comments: old.as_ref().map(|old| old.column_comments.clone()).unwrap_or_default(),
             grants: old.as_ref().map(|old| old.grants.clone()).unwrap_or_default(),
         };
         match old {

@@ -175,6 +175,82 @@ async fn who_and_why_are_kept_with_the_commit() {
     assert_eq!(context.context.as_deref(), Some("{\"a\":1,\"b\":2}"));
 }
 
+/// A child that comes while its parent goes: whoever commits second loses.
+#[tokio::test]
+async fn a_parent_and_its_new_child_do_not_both_commit() {
+    let world = World::new().await;
+    let mut a = world.client().await;
+    let mut b = world.client().await;
+    a.run("CREATE TABLE parent (id int PRIMARY KEY, code int UNIQUE)").await;
+    a.run("CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES parent ON DELETE CASCADE, c int REFERENCES parent (code))")
+        .await;
+    for (insert, delete) in [
+        ("INSERT INTO child VALUES (1, 1, NULL)", "DELETE FROM parent WHERE id = 1"),
+        ("INSERT INTO child VALUES (1, NULL, 7)", "UPDATE parent SET code = 8 WHERE id = 1"),
+        ("UPDATE child SET p = 1 WHERE id = 9", "DELETE FROM parent WHERE id = 1"),
+    ] {
+        a.run("DELETE FROM child; DELETE FROM parent").await;
+        a.run("INSERT INTO parent VALUES (1, 7); INSERT INTO child VALUES (9, NULL, NULL)").await;
+        a.run("BEGIN").await;
+        a.run(insert).await;
+        b.run(delete).await;
+        assert!(a.refused("COMMIT").await.starts_with("40001"), "{insert}");
+        a.run("DELETE FROM child; DELETE FROM parent").await;
+        a.run("INSERT INTO parent VALUES (1, 7); INSERT INTO child VALUES (9, NULL, NULL)").await;
+        b.run("BEGIN").await;
+        b.run(delete).await;
+        a.run(insert).await;
+        assert!(b.refused("COMMIT").await.starts_with("40001"), "{delete}");
+    }
+}
+
+/// The same where each statement stands alone: it runs again and is told what is true by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn references_hold_among_writers_that_run_at_once() {
+    let world = World::new().await;
+    let mut client = world.client().await;
+    client.run("CREATE TABLE parent (id int PRIMARY KEY)").await;
+    client.run("CREATE TABLE child (id int PRIMARY KEY, p int NOT NULL REFERENCES parent)").await;
+    let mut writers = Vec::new();
+    for writer in 0..4 {
+        let mut client = world.client().await;
+        writers.push(tokio::spawn(async move {
+            for n in 0..20 {
+                let statement = match writer {
+                    0 => format!("INSERT INTO parent VALUES ({})", n % 4),
+                    1 => format!("DELETE FROM parent WHERE id = {}", n % 4),
+                    2 => format!("INSERT INTO child VALUES ({n}, {})", n % 4),
+                    _ => format!("DELETE FROM child WHERE id = {}", n - 2),
+                };
+                // Refused or not, but never half done.
+                let _ = client.answers(&statement).await;
+            }
+        }));
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let orphans = client.rows("SELECT count(*) FROM child LEFT JOIN parent ON parent.id = child.p WHERE parent.id IS NULL").await;
+    assert_eq!(orphans, ["0"]);
+}
+
+#[tokio::test]
+async fn a_foreign_key_that_is_new_holds_for_those_who_do_not_know_it_yet() {
+    let world = World::new().await;
+    let mut a = world.client().await;
+    let mut b = world.client().await;
+    a.run("CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child (id int PRIMARY KEY, p int)").await;
+    a.run("INSERT INTO parent VALUES (1); INSERT INTO child VALUES (1, 1)").await;
+    b.run("BEGIN").await;
+    b.run("DELETE FROM parent WHERE id = 1").await;
+    a.run("ALTER TABLE child ADD FOREIGN KEY (p) REFERENCES parent").await;
+    assert!(b.refused("COMMIT").await.starts_with("40001"));
+    a.run("BEGIN").await;
+    a.run("ALTER TABLE child ADD CONSTRAINT again FOREIGN KEY (p) REFERENCES parent").await;
+    b.run("INSERT INTO parent VALUES (2)").await;
+    assert!(a.refused("COMMIT").await.starts_with("40001"), "the rows that were checked have changed");
+}
+
 #[tokio::test]
 async fn a_panic_in_the_engine_is_an_error_of_its_statement() {
     let (_world, mut client) = with_accounts().await;

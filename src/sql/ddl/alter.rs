@@ -52,6 +52,10 @@ fn action(cursor: &mut Cursor<'_>, table: &Name) -> Result<AlterTable> {
         add(cursor, table)
     } else if cursor.accept("DROP") {
         drop(cursor)
+    } else if cursor.accept_all(&["VALIDATE", "CONSTRAINT"]) {
+        Ok(AlterTable::ValidateConstraint { name: cursor.ident()? })
+    } else if cursor.accept_all(&["ALTER", "CONSTRAINT"]) {
+        Ok(AlterTable::AlterConstraint { name: cursor.ident()?, timing: column::timing_alone(cursor)? })
     } else if cursor.accept("ALTER") {
         cursor.accept("COLUMN");
         alter_column(cursor)
@@ -64,8 +68,7 @@ fn action(cursor: &mut Cursor<'_>, table: &Name) -> Result<AlterTable> {
 
 fn refused(cursor: &mut Cursor<'_>) -> SqlError {
     for (words, hint) in [
-        (&["VALIDATE"][..], "Constraints hold from the moment they are added: leave the statement out."),
-        (&["ENABLE"], "Triggers, rules and row security are not there."),
+        (&["ENABLE"][..], "Triggers, rules and row security are not there."),
         (&["DISABLE"], "Triggers, rules and row security are not there."),
         (&["REPLICA", "IDENTITY"], "Changes carry whole rows always: leave the statement out."),
         (&["CLUSTER"], "Storage order needs no upkeep here: leave the statement out."),

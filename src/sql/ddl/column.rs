@@ -5,7 +5,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::sequence;
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::cursor::{Cursor, expression, is_keyword};
-use crate::sql::statement::{ColumnSpec, ConstraintKind, ConstraintSpec, SequenceOptions};
+use crate::sql::statement::{
+    ColumnSpec, ConstraintKind, ConstraintSpec, ConstraintTiming, ForeignKeySpec, KeyAction, SequenceOptions,
+};
 use crate::sql::type_name::column_type;
 use crate::types::Identity;
 
@@ -47,34 +49,34 @@ impl Column<'_> {
         } else if cursor.accept("CHECK") {
             let expression = check_text(cursor)?;
             let column = Some(self.spec.name.clone());
-            self.add(named, ConstraintKind::Check { expression, column });
-            timing(cursor)
+            self.add(named, ConstraintKind::Check { expression, column }, cursor)
         } else if cursor.accept_all(&["PRIMARY", "KEY"]) {
             self.spec.not_null = true;
-            self.add(named, ConstraintKind::PrimaryKey(vec![self.spec.name.clone()]));
             index_parameters(cursor)?;
-            timing(cursor)
+            self.add(named, ConstraintKind::PrimaryKey(vec![self.spec.name.clone()]), cursor)
         } else if cursor.accept("UNIQUE") {
             nulls_distinct(cursor)?;
-            self.add(named, ConstraintKind::Unique(vec![self.spec.name.clone()]));
             index_parameters(cursor)?;
-            timing(cursor)
+            self.add(named, ConstraintKind::Unique(vec![self.spec.name.clone()]), cursor)
         } else if cursor.accept("GENERATED") {
             self.generated(cursor, position)
-        } else if cursor.sees("REFERENCES") {
-            Err(foreign_key(cursor))
+        } else if cursor.accept("REFERENCES") {
+            let key = references(cursor, vec![self.spec.name.clone()])?;
+            self.add(named, ConstraintKind::ForeignKey(Box::new(key)), cursor)
         } else if cursor.accept("COLLATE") {
             collation(cursor)
         } else if cursor.accept("STORAGE") || cursor.accept("COMPRESSION") {
             // How a value is laid out on disk changes no answer.
             cursor.word().map(|_| ())
         } else {
-            timing_or_syntax(cursor)
+            Err(cursor.syntax())
         }
     }
 
-    fn add(&mut self, name: Option<String>, kind: ConstraintKind) {
-        self.constraints.push(ConstraintSpec { name, kind });
+    fn add(&mut self, name: Option<String>, kind: ConstraintKind, cursor: &mut Cursor<'_>) -> Result<()> {
+        let timing = timing(cursor, &kind, &mut false)?;
+        self.constraints.push(ConstraintSpec { name, kind, timing });
+        Ok(())
     }
 
     fn nullable(&mut self, nullable: bool, position: usize) -> Result<()> {
@@ -182,34 +184,45 @@ pub fn check_text(cursor: &mut Cursor<'_>) -> Result<String> {
 /// A constraint of a table: `[CONSTRAINT name] PRIMARY KEY (…) | UNIQUE (…) | CHECK (…)`.
 pub fn table_constraint(cursor: &mut Cursor<'_>) -> Result<ConstraintSpec> {
     let name = if cursor.accept("CONSTRAINT") { Some(cursor.ident()?) } else { None };
-    let kind = if cursor.accept_all(&["PRIMARY", "KEY"]) {
+    let mut kind = if cursor.accept_all(&["PRIMARY", "KEY"]) {
         ConstraintKind::PrimaryKey(key_columns(cursor)?)
     } else if cursor.accept("UNIQUE") {
         nulls_distinct(cursor)?;
         ConstraintKind::Unique(key_columns(cursor)?)
     } else if cursor.accept("CHECK") {
         ConstraintKind::Check { expression: check_text(cursor)?, column: None }
-    } else if cursor.sees("FOREIGN") {
-        return Err(foreign_key(cursor));
+    } else if cursor.accept_all(&["FOREIGN", "KEY"]) {
+        let columns = named_once(cursor)?;
+        cursor.expect("REFERENCES")?;
+        ConstraintKind::ForeignKey(Box::new(references(cursor, columns)?))
     } else if cursor.sees("EXCLUDE") {
         let hint = "Use UNIQUE, or check in the client's transaction.";
         return Err(cursor.unsupported("exclusion constraints are not supported", hint));
     } else {
         return Err(cursor.syntax());
     };
-    while !ends_definition(cursor) {
-        if cursor.accept_all(&["NOT", "VALID"]) {
-            continue;
-        }
-        timing_or_syntax(cursor)?;
+    let mut not_valid = false;
+    let timing = timing(cursor, &kind, &mut not_valid)?;
+    if let ConstraintKind::ForeignKey(key) = &mut kind {
+        key.not_valid = not_valid;
     }
-    Ok(ConstraintSpec { name, kind })
+    if !ends_definition(cursor) {
+        return Err(cursor.syntax());
+    }
+    Ok(ConstraintSpec { name, kind, timing })
 }
 
 fn key_columns(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
     if cursor.sees_all(&["USING", "INDEX"]) {
         return Err(cursor.unsupported("constraints over an existing index are not supported", "Name the columns instead."));
     }
+    let columns = named_once(cursor)?;
+    index_parameters(cursor)?;
+    Ok(columns)
+}
+
+/// Names in parentheses, none of them twice.
+fn named_once(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
     let position = cursor.position();
     let columns = cursor.idents()?;
     for (i, column) in columns.iter().enumerate() {
@@ -218,13 +231,59 @@ fn key_columns(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
             return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message).at(position));
         }
     }
-    index_parameters(cursor)?;
     Ok(columns)
 }
 
-fn foreign_key(cursor: &Cursor<'_>) -> SqlError {
-    let hint = "Create the table without it; the column can hold the key all the same.";
-    cursor.unsupported("foreign keys are not supported", hint)
+/// What follows REFERENCES.
+fn references(cursor: &mut Cursor<'_>, columns: Vec<String>) -> Result<ForeignKeySpec> {
+    let table = cursor.name()?;
+    let referenced = if cursor.sees_token(&Token::LParen) { cursor.idents()? } else { Vec::new() };
+    let mut key = ForeignKeySpec {
+        columns,
+        table,
+        referenced,
+        on_delete: KeyAction::NoAction,
+        on_update: KeyAction::NoAction,
+        set_columns: Vec::new(),
+        full: false,
+        not_valid: false,
+    };
+    if cursor.accept("MATCH") {
+        match cursor.accept_any(&["SIMPLE", "FULL", "PARTIAL"]) {
+            Some("SIMPLE") => {}
+            Some("FULL") if key.columns.len() == 1 => key.full = true,
+            Some("FULL") => {
+                let hint = "Use MATCH SIMPLE with NOT NULL on the columns, or a CHECK that all or none are null.";
+                return Err(cursor.unsupported("MATCH FULL over several columns is not supported", hint));
+            }
+            Some(_) => return Err(cursor.unsupported("MATCH PARTIAL not yet implemented", "Use MATCH SIMPLE.")),
+            None => return Err(cursor.syntax()),
+        }
+    }
+    while cursor.accept("ON") {
+        if cursor.accept("DELETE") {
+            key.on_delete = key_action(cursor)?;
+            if matches!(key.on_delete, KeyAction::SetNull | KeyAction::SetDefault) && cursor.sees_token(&Token::LParen) {
+                key.set_columns = cursor.idents()?;
+            }
+        } else {
+            cursor.expect("UPDATE")?;
+            key.on_update = key_action(cursor)?;
+        }
+    }
+    Ok(key)
+}
+
+fn key_action(cursor: &mut Cursor<'_>) -> Result<KeyAction> {
+    const ACTIONS: &[(&[&str], KeyAction)] = &[
+        (&["NO", "ACTION"], KeyAction::NoAction),
+        (&["RESTRICT"], KeyAction::Restrict),
+        (&["CASCADE"], KeyAction::Cascade),
+        (&["SET", "NULL"], KeyAction::SetNull),
+        (&["SET", "DEFAULT"], KeyAction::SetDefault),
+    ];
+    let action = ACTIONS.iter().find(|(words, _)| cursor.accept_all(words));
+    action.map(|(_, action)| *action).ok_or_else(|| cursor.syntax())
 }
 
 fn nulls_distinct(cursor: &mut Cursor<'_>) -> Result<()> {
@@ -267,22 +326,52 @@ pub fn storage_options(cursor: &mut Cursor<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The times of checking that are kept: at once, always.
-fn timing(cursor: &mut Cursor<'_>) -> Result<()> {
-    while cursor.sees("DEFERRABLE") || cursor.sees("INITIALLY") || cursor.sees_all(&["NOT", "DEFERRABLE"]) {
-        timing_or_syntax(cursor)?;
+/// `[NOT] DEFERRABLE`, `INITIALLY …` and `NOT VALID`, in any order. Primary keys and checks hold at once, always.
+fn timing(cursor: &mut Cursor<'_>, kind: &ConstraintKind, not_valid: &mut bool) -> Result<ConstraintTiming> {
+    let (mut deferrable, mut deferred) = (None, None);
+    loop {
+        let position = cursor.position();
+        let (slot, value) = if cursor.accept_all(&["NOT", "VALID"]) {
+            *not_valid = true;
+            continue;
+        } else if cursor.accept_all(&["NOT", "DEFERRABLE"]) {
+            (&mut deferrable, false)
+        } else if cursor.accept("DEFERRABLE") {
+            (&mut deferrable, true)
+        } else if cursor.accept_all(&["INITIALLY", "DEFERRED"]) {
+            (&mut deferred, true)
+        } else if cursor.accept_all(&["INITIALLY", "IMMEDIATE"]) {
+            (&mut deferred, false)
+        } else {
+            break;
+        };
+        if slot.replace(value).is_some() {
+            return Err(SqlError::syntax("multiple DEFERRABLE or INITIALLY clauses not allowed").at(position));
+        }
+        let later = deferrable == Some(true) || deferred == Some(true);
+        match kind {
+            ConstraintKind::Check { .. } if later => {
+                let message = "CHECK constraints cannot be marked DEFERRABLE";
+                return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(position));
+            }
+            ConstraintKind::PrimaryKey(_) if later => {
+                let hint = "Rows are known by their primary key: use a UNIQUE constraint.";
+                return Err(SqlError::unsupported("deferrable primary keys are not supported", hint).at(position));
+            }
+            _ => {}
+        }
+        if deferrable == Some(false) && deferred == Some(true) {
+            return Err(SqlError::syntax("constraint declared INITIALLY DEFERRED must be DEFERRABLE").at(position));
+        }
     }
-    Ok(())
+    let deferred = deferred.unwrap_or(false);
+    Ok(ConstraintTiming { deferrable: deferrable.unwrap_or(false) || deferred, deferred })
 }
 
-fn timing_or_syntax(cursor: &mut Cursor<'_>) -> Result<()> {
-    if cursor.accept_all(&["NOT", "DEFERRABLE"]) || cursor.accept_all(&["INITIALLY", "IMMEDIATE"]) {
-        return Ok(());
-    }
-    if cursor.sees("DEFERRABLE") || cursor.sees_all(&["INITIALLY", "DEFERRED"]) {
-        return Err(cursor.unsupported("deferrable constraints are not supported", "Constraints are checked at once."));
-    }
-    Err(cursor.syntax())
+/// The same where the constraint is only named.
+pub fn timing_alone(cursor: &mut Cursor<'_>) -> Result<ConstraintTiming> {
+    let kind = ConstraintKind::Unique(Vec::new());
+    timing(cursor, &kind, &mut false)
 }
 
 /// Text is compared by its bytes: the collations that say so are accepted.

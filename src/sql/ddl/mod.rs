@@ -6,7 +6,7 @@ mod column;
 mod index;
 mod objects;
 mod sequence;
-mod table;
+pub mod table;
 
 use super::access;
 use super::cursor::Cursor;

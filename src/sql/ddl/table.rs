@@ -1,20 +1,26 @@
-//! CREATE TABLE.
+//! CREATE TABLE, with columns or AS a query.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
+use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::column;
 use super::if_not_exists;
 use crate::error::{Result, SqlError, SqlState};
-use crate::sql::cursor::Cursor;
-use crate::sql::statement::{ConstraintKind, ConstraintSpec, CreateTable, Ddl};
+use crate::sql::cursor::{Cursor, is_keyword};
+use crate::sql::query;
+use crate::sql::statement::{ConstraintKind, ConstraintSpec, CreateTable, CreateTableAs, Ddl, Name};
 
 /// Reads what follows CREATE TABLE.
 pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let if_not_exists = if_not_exists(cursor);
     let position = cursor.position();
     let name = cursor.name()?;
+    if let Some(columns) = columns_before_as(cursor)? {
+        return create_as(cursor, name, if_not_exists, columns);
+    }
     refuse_other_sources(cursor)?;
     let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
     cursor.expect_token(&Token::LParen)?;
@@ -28,10 +34,60 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     Ok(Ddl::CreateTable(table))
 }
 
+/// The names in parentheses that come before AS; `None` where no AS comes.
+fn columns_before_as(cursor: &mut Cursor<'_>) -> Result<Option<Vec<String>>> {
+    if cursor.accept("AS") {
+        return Ok(Some(Vec::new()));
+    }
+    let mut ahead = *cursor;
+    match ahead.idents() {
+        Ok(columns) if ahead.accept("AS") => {
+            *cursor = ahead;
+            Ok(Some(columns))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn create_as(cursor: &mut Cursor<'_>, name: Name, if_not_exists: bool, columns: Vec<String>) -> Result<Ddl> {
+    let rest = cursor.rest();
+    let ends_with = |words: &[&str]| {
+        let from = rest.len().checked_sub(words.len())?;
+        let all = words.iter().enumerate().all(|(n, word)| rest.get(from + n).is_some_and(|token| is_keyword(token, word)));
+        all.then_some(from)
+    };
+    let (to, with_data) = match (ends_with(&["WITH", "NO", "DATA"]), ends_with(&["WITH", "DATA"])) {
+        (Some(to), _) => (to, false),
+        (None, Some(to)) => (to, true),
+        (None, None) => (rest.len(), true),
+    };
+    if to == 0 {
+        return Err(cursor.syntax());
+    }
+    let query = query::parse_query(rest.part(0, to))?;
+    refuse_own_name(&name, &query).map_err(|e| e.at(rest.position(0)))?;
+    cursor.seek(cursor.slice().len());
+    Ok(Ddl::CreateTableAs(CreateTableAs { name, if_not_exists, columns, query, with_data }))
+}
+
+/// A relation of the new table's name that the query reads would be the new table itself by the time it is read.
+pub fn refuse_own_name(name: &Name, query: &ast::Query) -> Result<()> {
+    let found = ast::visit_relations(query, |relation| match &relation.0[..] {
+        [part] if part.as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case(&name.name)) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    match found.is_break() {
+        true => Err(SqlError::unsupported(
+            format!("the query reads a relation that is called \"{}\" like the new table", name.name),
+            "Name its schema.",
+        )),
+        false => Ok(()),
+    }
+}
+
 fn refuse_other_sources(cursor: &Cursor<'_>) -> Result<()> {
     for (words, message, hint) in [
-        (&["AS"][..], "CREATE TABLE AS is not supported", "Create the table, then INSERT INTO it SELECT …."),
-        (&["PARTITION"], "partitioned tables are not supported", "Use one table: history is kept apart by itself."),
+        (&["PARTITION"][..], "partitioned tables are not supported", "Use one table: history is kept apart by itself."),
         (&["OF"], "typed tables are not supported", "Name the columns."),
         (&["INHERITS"], "inheritance is not supported", "Use a table with all the columns, or a view."),
         (&["ON", "COMMIT"], "ON COMMIT is not supported", "Use a plain table and drop it."),
@@ -116,7 +172,7 @@ fn check(table: &mut CreateTable) -> Result<()> {
 fn primary_key(constraint: &ConstraintSpec) -> Option<&Vec<String>> {
     match &constraint.kind {
         ConstraintKind::PrimaryKey(columns) => Some(columns),
-        ConstraintKind::Unique(_) | ConstraintKind::Check { .. } => None,
+        ConstraintKind::Unique(_) | ConstraintKind::Check { .. } | ConstraintKind::ForeignKey(_) => None,
     }
 }
 

@@ -42,7 +42,7 @@ fn known_statements_are_refused_with_a_hint() {
         "SET TRANSACTION SNAPSHOT '1'",
         "EXPLAIN (FORMAT xml) SELECT 1",
         "EXPLAIN CREATE TABLE t (a int)",
-        "SELECT * FROM a.b.c.d FOR UPDATE",
+        "INSERT INTO t SELECT a FROM u FOR UPDATE",
         "DROP TABLE a.b.c",
         "UNDROP TABLE t",
         "RESTORE TABLE t TO VERSION AS OF 1",

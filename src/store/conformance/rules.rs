@@ -11,8 +11,8 @@ use futures::{StreamExt, TryStreamExt};
 use super::{TABLE, at, change, create, delete, doc, entry, key, load, rows, scan, snapshot, state, update, whole};
 use crate::runtime::{Clock, ManualClock};
 use crate::store::{
-    CatalogChange, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexStore, PayloadRef, RowChange, ScanRequest,
-    StoreError, StoredVersion,
+    CatalogChange, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexStore, PayloadRef, Requirement, RowChange,
+    ScanRequest, StoreError, StoredVersion,
 };
 use crate::versions::{CommitNo, CommitStamp, Context, IndexId, KeyFilter, Op, Scope, TableId, Timestamp, VersionNo};
 
@@ -78,6 +78,7 @@ rules! {
     rows_of_one_commit_may_exchange_unique_keys,
     candidates_lose_no_version,
     a_new_index_is_filled_with_its_commit,
+    what_a_commit_requires_must_hold,
     truncate_ends_every_item_in_one_commit,
     a_load_brings_its_own_periods,
     a_load_goes_on_where_another_ended,
@@ -654,4 +655,41 @@ async fn a_closed_store_refuses(fresh: Fresh) {
     assert!(matches!(scan(&*fresh.store, whole(Scope::All, snapshot(last))).await, Err(StoreError::Closed)));
     assert!(matches!(load(&*fresh.store, TABLE, vec![Ok(vec![state("c", 1, None, "1")])]).await, Err(StoreError::Closed)));
     assert_eq!(fresh.store.last_commit(), last);
+}
+
+async fn what_a_commit_requires_must_hold(fresh: Fresh) {
+    const CHILD: TableId = TableId(8);
+    let child =
+        |name: &str, of: &str| RowChange { table: CHILD, new_entries: vec![entry(9, of, false)], ..create(name, "child") };
+    let require = |request: CommitRequest, requires: Vec<Requirement>| CommitRequest { requires, ..request };
+    let live = |name: &str| Requirement::Live { table: TABLE, key: key(name) };
+    let held = |value: &str| Requirement::Held { table: TABLE, index: IndexId(5), key: key(value) };
+    let unclaimed = |name: &str, seen: CommitStamp| Requirement::Unclaimed {
+        table: CHILD,
+        index: IndexId(9),
+        key: key(name),
+        seen: seen.commit,
+    };
+    let refused = |got: Result<CommitStamp, StoreError>| assert!(matches!(got, Err(StoreError::Conflict { .. })), "{got:?}");
+    let parent = RowChange { new_entries: vec![entry(5, "u", true)], ..create("p", "1") };
+    let first = fresh.store.commit(rows(vec![parent])).await.unwrap();
+
+    // A reference needs its target when the commit is made: there already, or made by it.
+    refused(fresh.store.commit(require(rows(vec![child("c", "q")]), vec![live("q")])).await);
+    refused(fresh.store.commit(require(rows(vec![child("c", "q")]), vec![held("w")])).await);
+    assert_eq!(fresh.store.last_commit(), first, "a refused commit leaves nothing");
+    fresh.store.commit(require(rows(vec![child("c", "p")]), vec![live("p"), held("u")])).await.unwrap();
+    let both = vec![create("q", "1"), child("d", "q")];
+    let second = fresh.store.commit(require(rows(both), vec![live("q")])).await.unwrap();
+
+    // What ends needs to be unclaimed: a reference that came after the snapshot is a conflict, one before it is not.
+    refused(fresh.store.commit(require(rows(vec![delete("p", 0)]), vec![unclaimed("p", first)])).await);
+    fresh.store.commit(require(rows(vec![delete("p", 0)]), vec![unclaimed("p", second)])).await.unwrap();
+    refused(fresh.store.commit(require(rows(vec![child("e", "p")]), vec![live("p")])).await);
+    refused(fresh.store.commit(require(rows(vec![child("e", "p")]), vec![held("u")])).await);
+
+    // References that have ended claim nothing.
+    let ended = RowChange { table: CHILD, ..delete("d", 0) };
+    fresh.store.commit(rows(vec![ended])).await.unwrap();
+    fresh.store.commit(require(rows(vec![delete("q", 0)]), vec![unclaimed("q", first)])).await.unwrap();
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, params};
 
 use super::row::{self, Doc};
 use super::schema::{counted, failure, stored};
-use crate::store::{CommitRequest, IndexEntry, PayloadRef, RowChange, StoreError};
+use crate::store::{CommitRequest, IndexEntry, PayloadRef, Requirement, RowChange, StoreError};
 use crate::versions::change::whole_table;
 use crate::versions::{
     CatalogChange, CommitNo, CommitStamp, Context, HeadCheck, IndexId, ItemKey, Op, Refusal, TableId, Timestamp, Version,
@@ -83,9 +83,11 @@ pub fn commit(conn: &Connection, state: &mut State, request: &CommitRequest, now
     let stamp = state.next_stamp(request.time.unwrap_or(now));
     let mut apply = Apply { conn, state, stamp, changes: 0, touched: BTreeMap::new(), learned: Vec::new() };
     apply.check_unchanged(request)?;
+    request.requires.iter().try_for_each(|requirement| apply.check_unclaimed(requirement))?;
     request.truncate.iter().try_for_each(|(table, _)| apply.truncate(*table))?;
     request.rows.iter().try_for_each(|row| apply.change(row))?;
     apply.entries(request)?;
+    request.requires.iter().try_for_each(|requirement| apply.check_there(requirement))?;
     let defined = apply.define(&request.catalog)?;
     apply.finish(request)?;
     let learned = apply.learned;
@@ -122,6 +124,37 @@ impl Apply<'_> {
             }
         }
         Ok(())
+    }
+
+    fn check_unclaimed(&self, requirement: &Requirement) -> Result<(), StoreError> {
+        let Requirement::Unclaimed { table, index, key, seen } = requirement else { return Ok(()) };
+        let sql = "SELECT head.key FROM entry JOIN head ON head.tab = ?1 AND head.key = entry.item
+             WHERE entry.idx = ?2 AND entry.key = ?3 AND head.begun > ?4 ORDER BY entry.item LIMIT 1";
+        let params = params![table.0, index.0, key.as_bytes(), stored(seen.0)];
+        match query(self.conn, sql, params, |r| row::key(r, 0))? {
+            Some(item) => Err(StoreError::Conflict { table: *table, key: item }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_there(&self, requirement: &Requirement) -> Result<(), StoreError> {
+        match requirement {
+            Requirement::Live { table, key } => {
+                let sql = "SELECT 1 FROM head WHERE tab = ?1 AND key = ?2";
+                match query(self.conn, sql, params![table.0, key.as_bytes()], |_| Ok(()))? {
+                    Some(()) => Ok(()),
+                    None => Err(StoreError::Conflict { table: *table, key: key.clone() }),
+                }
+            }
+            Requirement::Held { table, index, key } => {
+                let sql = "SELECT 1 FROM holder WHERE idx = ?1 AND key = ?2";
+                match query(self.conn, sql, params![index.0, key.as_bytes()], |_| Ok(()))? {
+                    Some(()) => Ok(()),
+                    None => Err(StoreError::Conflict { table: *table, key: whole_table() }),
+                }
+            }
+            Requirement::Unclaimed { .. } => Ok(()),
+        }
     }
 
     fn truncate(&mut self, table: TableId) -> Result<(), StoreError> {

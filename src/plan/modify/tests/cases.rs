@@ -28,6 +28,7 @@ pub fn context(database: Arc<Database>) -> StatementContext {
         notices: Notices::default(),
         sequences: Default::default(),
         messages: Default::default(),
+        advisory: std::sync::Arc::new(crate::plan::context::Unlocked),
         objects: Default::default(),
         held: Default::default(),
         cancel: Cancel::new(),
@@ -44,6 +45,7 @@ fn column(id: u16, name: &str, ty: PgType) -> ColumnDef {
         not_null: false,
         default: None,
         identity: None,
+        generated: None,
         missing: None,
         dropped: false,
     }
@@ -69,9 +71,20 @@ fn table() -> TableDef {
         columns: vec![column(1, "id", PgType::INT4), name, price, note],
         primary_key: Some(("t_pkey".into(), vec![ColumnId(1)])),
         row_counter: 1,
-        uniques: vec![UniqueDef { id: IndexId(20_001), name: "t_name_key".into(), columns: vec![ColumnId(2)], constraint: true }],
+        uniques: vec![UniqueDef {
+            id: IndexId(20_001),
+            name: "t_name_key".into(),
+            columns: vec![ColumnId(2)],
+            constraint: true,
+            deferrable: false,
+            deferred: false,
+            shape: Default::default(),
+        }],
         indexes: vec![],
         checks: vec![CheckDef { id: 1, name: "t_price_check".into(), expression: "price >= 0".into() }],
+        foreign_keys: vec![],
+        computed_indexes: vec![],
+        comments: Default::default(),
         grants: Default::default(),
     }
 }
