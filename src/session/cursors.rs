@@ -56,6 +56,13 @@ impl std::fmt::Debug for Cursor {
     }
 }
 
+impl Cursor {
+    /// Its columns and the format that FETCH gives each, which Describe of a portal of its name tells.
+    pub fn description(&self) -> (Arc<[ResultColumn]>, Vec<i16>) {
+        (Arc::clone(&self.columns), vec![i16::from(self.binary); self.columns.len()])
+    }
+}
+
 /// Rows from `first` to `last`, counted from 1; empty when `first > last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {

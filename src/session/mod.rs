@@ -246,7 +246,10 @@ impl Session {
 
     /// Result columns with the format each was asked in; `None` when there are no rows.
     pub fn describe_portal(&self, portal: &str) -> Result<Option<DescribedColumns>> {
-        self.portal(portal).map(Portal::description)
+        match self.cursors.get(portal) {
+            Some(cursor) => Ok(Some(cursor.description())),
+            None => self.portal(portal).map(Portal::description),
+        }
     }
 
     /// Execute. Row replies of a portal that was suspended go on where they stopped: the reply's stream is the rest.

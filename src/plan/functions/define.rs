@@ -142,6 +142,11 @@ impl Call<'_> {
         array.is_valid(row).then(|| array.value(row))
     }
 
+    pub fn float8(&self, arg: usize, row: usize) -> Option<f64> {
+        let array = self.args.get(arg)?.as_primitive_opt::<datafusion::arrow::datatypes::Float64Type>()?;
+        array.is_valid(row).then(|| array.value(row))
+    }
+
     pub fn bool(&self, arg: usize, row: usize) -> Option<bool> {
         let array = self.args.get(arg)?.as_boolean_opt()?;
         array.is_valid(row).then(|| array.value(row))

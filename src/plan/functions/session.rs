@@ -1,9 +1,11 @@
 //! Functions that speak of the session: who, where, which settings, sequences, and the catalogue's small ones.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, ListBuilder, NullArray, StringArray, StringBuilder};
 use datafusion::arrow::datatypes::DataType;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::ambient::statement;
 use super::define::{Call, Function, INT8, Returns, TEXT, Want};
@@ -55,6 +57,7 @@ pub const FUNCTIONS: &[Function] = &[
     #[cfg(test)]
     Function::new("panic_on_purpose", &[INT8], Returns::Fixed(PgType::BOOL), |_| panic!("on purpose")).volatile(),
     Function::new("pg_notify", &[TEXT, TEXT], Returns::of(TypeName::Void), pg_notify).volatile(),
+    Function::new("pg_sleep", &[Want::Type(TypeName::Float8)], Returns::of(TypeName::Void), pg_sleep).volatile(),
 ];
 
 /// One text of the statement, for every row.
@@ -87,6 +90,28 @@ fn set_config(call: &Call<'_>) -> Result<ArrayRef> {
         settings.set(name, call.text(1, row).unwrap_or_default(), call.bool(2, row).unwrap_or(false))?;
         Ok(settings.get(name))
     })
+}
+
+/// Waits so many seconds for each row, or until the statement is cancelled. The thread is given back to other plans meanwhile.
+fn pg_sleep(call: &Call<'_>) -> Result<ArrayRef> {
+    const STEP: Duration = Duration::from_millis(5);
+    let cancel = &statement(call.options)?.cancel;
+    let wait = || {
+        for row in 0..call.rows {
+            let seconds = call.float8(0, row).filter(|seconds| *seconds > 0.0).unwrap_or_default();
+            let end = Duration::try_from_secs_f64(seconds).ok().and_then(|wait| Instant::now().checked_add(wait));
+            while end.is_none_or(|end| Instant::now() < end) {
+                cancel.check()?;
+                std::thread::sleep(STEP);
+            }
+        }
+        cancel.check()
+    };
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait)?,
+        _ => wait()?,
+    }
+    Ok(Arc::new(NullArray::new(call.rows)))
 }
 
 /// NOTIFY with a channel and a payload that are computed; NULLs are as empty.
