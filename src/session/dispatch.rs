@@ -366,6 +366,8 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
             ObjectKind::Table => "DROP TABLE",
             ObjectKind::View => "DROP VIEW",
             ObjectKind::Index => "DROP INDEX",
+            ObjectKind::Type => "DROP TYPE",
+            ObjectKind::Domain => "DROP DOMAIN",
             ObjectKind::Schema => "DROP SCHEMA",
             ObjectKind::Sequence => "DROP SEQUENCE",
             ObjectKind::Role => "DROP ROLE",

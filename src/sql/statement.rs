@@ -315,6 +315,9 @@ pub enum ObjectKind {
     Index,
     Schema,
     Sequence,
+    /// There are only PostgreSQL's own types and the row types of relations, so none can be dropped.
+    Type,
+    Domain,
     Role,
     Database,
 }

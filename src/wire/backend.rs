@@ -192,7 +192,8 @@ mod tests {
         let sent = String::from_utf8_lossy(&out[5..]).into_owned();
         let mut parts: Vec<&str> = sent.split('\0').filter(|p| !p.is_empty()).collect();
         parts.sort_unstable();
-        let expected = ["C23505", "Dd", "Hh", "Mmessage", "P7", "Rreport", "SERROR", "VERROR", "Ww", "cc", "dty", "nn", "ss", "tt"];
+        let expected =
+            ["C23505", "Dd", "Hh", "Mmessage", "P7", "Rreport", "SERROR", "VERROR", "Ww", "cc", "dty", "nn", "ss", "tt"];
         assert_eq!(parts, expected);
     }
 }

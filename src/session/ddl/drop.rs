@@ -6,7 +6,7 @@ use super::{Change, undefined};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Catalog, CatalogError, TableDef, ViewDef};
 use crate::sql::{Name, ObjectKind};
-use crate::types::Qualified;
+use crate::types::{PgType, Qualified};
 
 impl Change {
     pub(super) async fn drop(&mut self, kind: ObjectKind, names: &[Name], if_exists: bool, cascade: bool) -> Result<()> {
@@ -19,6 +19,7 @@ impl Change {
                 ObjectKind::Index => self.drop_index(name, if_exists, cascade)?,
                 ObjectKind::Sequence => self.drop_sequence(name, if_exists, cascade)?,
                 ObjectKind::Schema => self.drop_schema(&name.name, if_exists, cascade)?,
+                ObjectKind::Type | ObjectKind::Domain => self.drop_type(name, if_exists)?,
                 ObjectKind::Role | ObjectKind::Database => {
                     return Err(SqlError::internal("a statement about the cluster went astray"));
                 }
@@ -49,6 +50,26 @@ impl Change {
             "index" => SqlError::new(SqlState::UNDEFINED_OBJECT, format!("index \"{name}\" does not exist")),
             kind => undefined(kind, name),
         })
+    }
+
+    /// No type is anybody's own: the name is nobody's, or PostgreSQL's, or a relation's.
+    fn drop_type(&self, name: &Name, if_exists: bool) -> Result<()> {
+        let needed = |message: String| SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message);
+        let plain = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
+        if let Some(ty) = PgType::from_internal_name(&name.name).filter(|_| plain) {
+            let message = format!("cannot drop type {} because it is required by the database system", ty.sql_name());
+            return Err(needed(message));
+        }
+        if let Some(relation) = self.find(name, Catalog::has_relation) {
+            let relation = relation.name;
+            return Err(needed(format!("cannot drop type {relation} because table {relation} requires it"))
+                .hint(format!("You can drop table {relation} instead.")));
+        }
+        if if_exists {
+            self.notice(format!("type \"{name}\" does not exist, skipping"));
+            return Ok(());
+        }
+        Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist")))
     }
 
     fn drop_table(&mut self, name: &Name, if_exists: bool, cascade: bool, together: &[Qualified]) -> Result<()> {

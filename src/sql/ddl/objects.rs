@@ -94,12 +94,16 @@ fn database_option(cursor: &mut Cursor<'_>) -> Result<()> {
 /// Reads a whole DROP statement.
 pub fn drop(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     cursor.expect("DROP")?;
-    let kind = match cursor.accept_any(&["TABLE", "VIEW", "INDEX", "SCHEMA", "SEQUENCE", "DATABASE", "ROLE", "GROUP"]) {
+    let kind = match cursor
+        .accept_any(&["TABLE", "VIEW", "INDEX", "SCHEMA", "SEQUENCE", "TYPE", "DOMAIN", "DATABASE", "ROLE", "GROUP"])
+    {
         Some("TABLE") => ObjectKind::Table,
         Some("VIEW") => ObjectKind::View,
         Some("INDEX") => ObjectKind::Index,
         Some("SCHEMA") => ObjectKind::Schema,
         Some("SEQUENCE") => ObjectKind::Sequence,
+        Some("TYPE") => ObjectKind::Type,
+        Some("DOMAIN") => ObjectKind::Domain,
         Some("DATABASE") => ObjectKind::Database,
         Some(_) => ObjectKind::Role,
         None if cursor.sees("USER") && !cursor.sees_all(&["USER", "MAPPING"]) => {
@@ -130,7 +134,12 @@ pub fn drop(cursor: &mut Cursor<'_>) -> Result<Ddl> {
 fn dropped_name(cursor: &mut Cursor<'_>, kind: ObjectKind) -> Result<Name> {
     match kind {
         ObjectKind::Schema | ObjectKind::Role | ObjectKind::Database => Ok(Name { schema: None, name: cursor.ident()? }),
-        ObjectKind::Table | ObjectKind::View | ObjectKind::Index | ObjectKind::Sequence => cursor.name(),
+        ObjectKind::Table
+        | ObjectKind::View
+        | ObjectKind::Index
+        | ObjectKind::Sequence
+        | ObjectKind::Type
+        | ObjectKind::Domain => cursor.name(),
     }
 }
 
