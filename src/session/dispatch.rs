@@ -297,6 +297,8 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
 pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
     match ddl {
         Ddl::CreateTable(_) => "CREATE TABLE",
+        Ddl::CreateTableAs(create) if create.into => "SELECT INTO",
+        Ddl::CreateTableAs(_) => "CREATE TABLE AS",
         Ddl::AlterTable { .. } => "ALTER TABLE",
         Ddl::Drop { kind, .. } => match kind {
             ObjectKind::Table => "DROP TABLE",
@@ -312,7 +314,7 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
         Ddl::CreateSchema { .. } => "CREATE SCHEMA",
         Ddl::CreateView { .. } => "CREATE VIEW",
         Ddl::CreateSequence { .. } => "CREATE SEQUENCE",
-        Ddl::AlterSequence { .. } | Ddl::RenameSequence { .. } => "ALTER SEQUENCE",
+        Ddl::AlterSequence { .. } | Ddl::AlterRelation { kind: ObjectKind::Sequence, .. } => "ALTER SEQUENCE",
         Ddl::CreateRole { .. } => "CREATE ROLE",
         Ddl::AlterRole { .. } | Ddl::AlterRoleSet { .. } => "ALTER ROLE",
         Ddl::CreateDatabase { .. } => "CREATE DATABASE",
@@ -320,8 +322,9 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
         Ddl::Revoke(grant) if matches!(grant.objects, crate::sql::GrantObjects::Roles(_)) => "REVOKE ROLE",
         Ddl::Grant(_) => "GRANT",
         Ddl::Revoke(_) => "REVOKE",
-        Ddl::RenameView { .. } => "ALTER VIEW",
-        Ddl::RenameIndex { .. } => "ALTER INDEX",
-        Ddl::RenameSchema { .. } => "ALTER SCHEMA",
+        Ddl::AlterRelation { kind: ObjectKind::View, .. } => "ALTER VIEW",
+        Ddl::AlterRelation { .. } => "ALTER INDEX",
+        Ddl::RenameSchema { .. } | Ddl::SchemaOwner { .. } => "ALTER SCHEMA",
+        Ddl::Comment { .. } => "COMMENT",
     }
 }

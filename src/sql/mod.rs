@@ -18,6 +18,7 @@ mod hoist;
 mod lex;
 mod locate;
 mod query;
+pub mod rename;
 mod scan;
 mod settings;
 mod transaction;

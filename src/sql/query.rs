@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::cursor::{is_keyword, is_reserved_name};
 use super::lex::{self, Slice};
-use super::statement::Statement;
+use super::statement::{CreateTableAs, Ddl, Name, Statement};
 use super::{compat, hoist, temporal};
 use crate::error::{Result, SqlError};
 
@@ -106,7 +106,15 @@ fn classify(statement: Ast, slice: Slice<'_>) -> Result<Statement> {
 /// A query, or a write that stands behind WITH.
 fn query_or_write(mut query: ast::Query, slice: Slice<'_>) -> Result<Statement> {
     if !matches!(*query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)) {
-        return Ok(Statement::Query(Box::new(query)));
+        return match take_into(&mut query.body)? {
+            None => Ok(Statement::Query(Box::new(query))),
+            Some(name) => {
+                let query = Box::new(query);
+                let create =
+                    CreateTableAs { name, if_not_exists: false, columns: Vec::new(), query, with_data: true, into: true };
+                Ok(Statement::Ddl(Box::new(Ddl::CreateTableAs(Box::new(create)))))
+            }
+        };
     }
     let with = query.with.take();
     match *query.body {
@@ -125,6 +133,35 @@ fn query_or_write(mut query: ast::Query, slice: Slice<'_>) -> Result<Statement> 
         }
         _ => Err(merge_refused()),
     }
+}
+
+/// Takes INTO out of the first SELECT of the query: no other may have one.
+fn take_into(body: &mut SetExpr) -> Result<Option<Name>> {
+    match body {
+        SetExpr::Select(select) => match select.into.take() {
+            None => Ok(None),
+            Some(into) => {
+                let parts: Vec<String> = into.name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
+                match parts.as_slice() {
+                    [name] => Ok(Some(Name { schema: None, name: name.clone() })),
+                    [schema, name] => Ok(Some(Name::qualified(schema.as_str(), name.as_str()))),
+                    _ => Err(SqlError::syntax(format!("improper relation name (too many dotted names): {}", into.name))),
+                }
+            }
+        },
+        SetExpr::SetOperation { left, right, .. } => {
+            let found = take_into(left)?;
+            match take_into(right)? {
+                None => Ok(found),
+                Some(_) => Err(SqlError::syntax("INTO is only allowed on first SELECT of UNION/INTERSECT/EXCEPT")),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+fn folded(ident: &ast::Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
 fn merge_refused() -> SqlError {
@@ -224,11 +261,12 @@ impl Visitor for Refusals<'_> {
 
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<SqlError> {
         match &select.into {
-            Some(_) => ControlFlow::Break(SqlError::unsupported(
-                "SELECT INTO is not supported",
-                "Create the table, then INSERT INTO it SELECT ….",
+            Some(into) if into.temporary => ControlFlow::Break(SqlError::unsupported(
+                "temporary objects are not supported",
+                "Use a plain table and drop it, or a WITH query.",
             )),
-            None => ControlFlow::Continue(()),
+            Some(_) if self.depth > 1 => ControlFlow::Break(SqlError::syntax("SELECT ... INTO is not allowed here")),
+            _ => ControlFlow::Continue(()),
         }
     }
 

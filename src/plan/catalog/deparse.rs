@@ -90,6 +90,7 @@ mod tests {
             not_null: false,
             default: None,
             identity: None,
+            generated: None,
             missing: None,
             dropped: false,
         }

@@ -1,5 +1,7 @@
 //! The SET list of UPDATE and of ON CONFLICT DO UPDATE: which column gets what.
 
+use std::borrow::Cow;
+
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
@@ -40,14 +42,20 @@ pub enum Incoming {
 pub fn take_apart(target: &Target, list: &[ast::Assignment]) -> Result<(Vec<Assignment>, Vec<ast::Expr>)> {
     let mut assignments: Vec<Assignment> = Vec::new();
     let mut expressions = Vec::new();
-    for (name, value) in pairs(list)? {
-        let position = target.position(&name)?;
+    for (name, value) in &pairs(list)? {
+        let value = value.as_ref();
+        let position = target.position(name)?;
         if assignments.iter().any(|a| a.position == position) {
             return Err(SqlError::syntax(format!("multiple assignments to same column \"{name}\"")));
         }
         let column = target.column(position)?;
         let value = if is_default(value) {
             AssignedValue::Default
+        } else if column.generated.is_some() {
+            let message = format!("column \"{name}\" can only be updated to DEFAULT");
+            return Err(
+                SqlError::new(SqlState::GENERATED_ALWAYS, message).detail(format!("Column \"{name}\" is a generated column."))
+            );
         } else if column.identity == Some(Identity::Always) {
             let message = format!("column \"{name}\" can only be updated to DEFAULT");
             return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message)
@@ -61,11 +69,11 @@ pub fn take_apart(target: &Target, list: &[ast::Assignment]) -> Result<(Vec<Assi
     Ok((assignments, expressions))
 }
 
-fn pairs(list: &[ast::Assignment]) -> Result<Vec<(String, &ast::Expr)>> {
+fn pairs(list: &[ast::Assignment]) -> Result<Vec<(String, Cow<'_, ast::Expr>)>> {
     let mut pairs = Vec::with_capacity(list.len());
     for assignment in list {
         match &assignment.target {
-            ast::AssignmentTarget::ColumnName(name) => pairs.push((column_name(name)?, &assignment.value)),
+            ast::AssignmentTarget::ColumnName(name) => pairs.push((column_name(name)?, Cow::Borrowed(&assignment.value))),
             ast::AssignmentTarget::Tuple(names) => {
                 let values = row_values(&assignment.value)?;
                 if values.len() != names.len() {
@@ -93,26 +101,56 @@ fn column_name(name: &ast::ObjectName) -> Result<String> {
     }
 }
 
-fn row_values(value: &ast::Expr) -> Result<Vec<&ast::Expr>> {
+fn row_values(value: &ast::Expr) -> Result<Vec<Cow<'_, ast::Expr>>> {
     match value {
-        ast::Expr::Tuple(values) => Ok(values.iter().collect()),
-        ast::Expr::Nested(single) => Ok(vec![single.as_ref()]),
+        ast::Expr::Tuple(values) => Ok(values.iter().map(Cow::Borrowed).collect()),
+        ast::Expr::Nested(single) if matches!(single.as_ref(), ast::Expr::Subquery(_)) => row_values(single),
+        ast::Expr::Nested(single) => Ok(vec![Cow::Borrowed(single.as_ref())]),
+        ast::Expr::Subquery(query) => each_column(query),
         ast::Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("row") => match &call.args {
             ast::FunctionArguments::List(list) => list
                 .args
                 .iter()
                 .map(|arg| match arg {
-                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => Ok(value),
+                    ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(value)) => Ok(Cow::Borrowed(value)),
                     _ => Err(SqlError::syntax("syntax error in ROW")),
                 })
                 .collect(),
             _ => Err(SqlError::syntax("syntax error in ROW")),
         },
         _ => Err(SqlError::unsupported(
-            "setting several columns from a subquery is not supported",
-            "Use UPDATE … FROM, or one subquery for each column.",
+            "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
+            "Write ROW(…) or a subquery in parentheses.",
         )),
     }
+}
+
+/// A subquery of several columns as one subquery for each: they read the same snapshot, and the same row of it as
+/// long as nothing but the columns told them apart.
+fn each_column(query: &ast::Query) -> Result<Vec<Cow<'_, ast::Expr>>> {
+    let refused = || {
+        SqlError::unsupported(
+            "setting several columns from this form of subquery is not supported",
+            "Use UPDATE … FROM, or one subquery for each column.",
+        )
+    };
+    let ast::SetExpr::Select(select) = query.body.as_ref() else { return Err(refused()) };
+    let named = |item: &ast::SelectItem| matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. });
+    if select.distinct.is_some()
+        || query.order_by.is_some()
+        || query.limit_clause.is_some()
+        || !select.projection.iter().all(named)
+    {
+        return Err(refused());
+    }
+    let single = |item: &ast::SelectItem| {
+        let mut query = query.clone();
+        if let ast::SetExpr::Select(select) = query.body.as_mut() {
+            select.projection = vec![item.clone()];
+        }
+        Cow::Owned(ast::Expr::Subquery(Box::new(query)))
+    };
+    Ok(select.projection.iter().map(single).collect())
 }
 
 /// Whether this is the word DEFAULT.
@@ -165,5 +203,5 @@ pub async fn apply(
             *place = values;
         }
     }
-    Ok(new)
+    target.generate(run, new, rows)
 }

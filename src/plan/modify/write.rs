@@ -10,9 +10,9 @@ use bytes::Bytes;
 use datafusion::arrow::array::ArrayRef;
 use futures::TryStreamExt;
 
+use super::Run;
 use super::existing::{Old, read_items};
 use super::foreign::{self, Touched, settle};
-use super::Run;
 use super::target::Target;
 use super::values::row_text;
 use crate::error::{Result, SqlError, SqlState};
@@ -64,7 +64,7 @@ struct NewState {
 pub async fn write(run: Run<'_>, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<()> {
     match write_edits(run.ctx, target, edits, values).await? {
         None => Ok(()),
-        Some(touched) => settle(run, target, touched).await,
+        Some(touched) => Box::pin(settle(run, target, touched)).await,
     }
 }
 
@@ -103,7 +103,7 @@ pub async fn write_new(run: Run<'_>, target: &Target, rows: Vec<NewRow>) -> Resu
     }
     match write_rows(ctx, target, numbered).await? {
         None => Ok(()),
-        Some(touched) => settle(run, target, touched).await,
+        Some(touched) => Box::pin(settle(run, target, touched)).await,
     }
 }
 

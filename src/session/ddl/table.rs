@@ -18,21 +18,7 @@ impl Change {
         if self.catalog.has_relation(&name) {
             return Err(crate::history::CatalogError::RelationExists(name.name).into());
         }
-        let mut table = TableDef {
-            id: TableId(self.catalog.ids.next()),
-            name,
-            owner: self.ctx.current_user.clone(),
-            columns: Vec::new(),
-            primary_key: None,
-            row_counter: self.catalog.ids.next(),
-            uniques: Vec::new(),
-            indexes: Vec::new(),
-            checks: Vec::new(),
-            foreign_keys: vec![],
-            computed_indexes: vec![],
-            comments: Default::default(),
-            grants: Default::default(),
-        };
+        let mut table = self.empty_table(name);
         for column in &create.columns {
             self.add_column_def(&mut table, column)?;
         }

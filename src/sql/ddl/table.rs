@@ -8,7 +8,8 @@ use super::column;
 use super::if_not_exists;
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::cursor::Cursor;
-use crate::sql::statement::{ConstraintKind, ConstraintSpec, CreateTable, Ddl};
+use crate::sql::query;
+use crate::sql::statement::{ConstraintKind, ConstraintSpec, CreateTable, CreateTableAs, Ddl, Name};
 
 /// Reads what follows CREATE TABLE.
 pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
@@ -16,6 +17,9 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let position = cursor.position();
     let name = cursor.name()?;
     refuse_other_sources(cursor)?;
+    if let Some(columns) = columns_before_as(cursor)? {
+        return create_as(cursor, name, if_not_exists, columns);
+    }
     let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
     cursor.expect_token(&Token::LParen)?;
     if !cursor.accept_token(&Token::RParen) {
@@ -28,10 +32,51 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     Ok(Ddl::CreateTable(table))
 }
 
+/// The names before AS where this is CREATE TABLE … AS; otherwise the cursor stays where it is.
+fn columns_before_as(cursor: &mut Cursor<'_>) -> Result<Option<Vec<String>>> {
+    let start = *cursor;
+    let columns = if cursor.sees_token(&Token::LParen) { cursor.idents() } else { Ok(Vec::new()) };
+    if let Ok(columns) = columns {
+        let options = table_options(cursor);
+        if cursor.accept("AS") {
+            options?;
+            return Ok(Some(columns));
+        }
+    }
+    *cursor = start;
+    Ok(None)
+}
+
+/// Reads the query, and `WITH [NO] DATA` behind it.
+fn create_as(cursor: &mut Cursor<'_>, name: Name, if_not_exists: bool, columns: Vec<String>) -> Result<Ddl> {
+    if cursor.sees("EXECUTE") {
+        let hint = "Write the query out after AS.";
+        return Err(cursor.unsupported("CREATE TABLE … AS EXECUTE is not supported", hint));
+    }
+    let (from, end) = (cursor.index(), cursor.slice().len());
+    let ends_with = |words: &[&str]| {
+        let mut tail = *cursor;
+        tail.seek(end.saturating_sub(words.len()));
+        tail.sees_all(words)
+    };
+    let (to, with_data) = if ends_with(&["WITH", "NO", "DATA"]) {
+        (end - 3, false)
+    } else if ends_with(&["WITH", "DATA"]) {
+        (end - 2, true)
+    } else {
+        (end, true)
+    };
+    if to <= from {
+        return Err(cursor.syntax());
+    }
+    let query = query::parse_query(cursor.slice().part(from, to))?;
+    cursor.seek(end);
+    Ok(Ddl::CreateTableAs(Box::new(CreateTableAs { name, if_not_exists, columns, query, with_data, into: false })))
+}
+
 fn refuse_other_sources(cursor: &Cursor<'_>) -> Result<()> {
     for (words, message, hint) in [
-        (&["AS"][..], "CREATE TABLE AS is not supported", "Create the table, then INSERT INTO it SELECT …."),
-        (&["PARTITION"], "partitioned tables are not supported", "Use one table: history is kept apart by itself."),
+        (&["PARTITION"][..], "partitioned tables are not supported", "Use one table: history is kept apart by itself."),
         (&["OF"], "typed tables are not supported", "Name the columns."),
         (&["INHERITS"], "inheritance is not supported", "Use a table with all the columns, or a view."),
         (&["ON", "COMMIT"], "ON COMMIT is not supported", "Use a plain table and drop it."),
@@ -116,7 +161,10 @@ fn check(table: &mut CreateTable) -> Result<()> {
 fn primary_key(constraint: &ConstraintSpec) -> Option<&Vec<String>> {
     match &constraint.kind {
         ConstraintKind::PrimaryKey(columns) => Some(columns),
-        ConstraintKind::Unique(_) | ConstraintKind::Check { .. } | ConstraintKind::ForeignKey(_) => None,
+        ConstraintKind::Unique(_)
+        | ConstraintKind::Check { .. }
+        | ConstraintKind::ForeignKey(_)
+        | ConstraintKind::UsingIndex { .. } => None,
     }
 }
 

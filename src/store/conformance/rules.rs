@@ -642,11 +642,8 @@ async fn a_closed_store_refuses(fresh: Fresh) {
 
 async fn what_a_commit_requires_must_hold(fresh: Fresh) {
     const CHILD: TableId = TableId(8);
-    let child = |name: &str, of: &str| RowChange {
-        table: CHILD,
-        new_entries: vec![entry(9, of, false)],
-        ..create(name, "child")
-    };
+    let child =
+        |name: &str, of: &str| RowChange { table: CHILD, new_entries: vec![entry(9, of, false)], ..create(name, "child") };
     let require = |request: CommitRequest, requires: Vec<Requirement>| CommitRequest { requires, ..request };
     let live = |name: &str| Requirement::Live { table: TABLE, key: key(name) };
     let held = |value: &str| Requirement::Held { table: TABLE, index: IndexId(5), key: key(value) };
@@ -669,8 +666,9 @@ async fn what_a_commit_requires_must_hold(fresh: Fresh) {
     let second = fresh.store.commit(require(rows(both), vec![live("q")])).await.unwrap();
 
     // What ends needs to be unclaimed: a reference that came after the snapshot is a conflict, one before it is not.
-    refused(fresh.store.commit(require(rows(vec![delete("p", 0)]), vec![unclaimed("p", first)])).await);
-    fresh.store.commit(require(rows(vec![delete("p", 0)]), vec![unclaimed("p", second)])).await.unwrap();
+    let gone = || RowChange { old_entries: vec![entry(5, "u", true)], ..delete("p", 0) };
+    refused(fresh.store.commit(require(rows(vec![gone()]), vec![unclaimed("p", first)])).await);
+    fresh.store.commit(require(rows(vec![gone()]), vec![unclaimed("p", second)])).await.unwrap();
     refused(fresh.store.commit(require(rows(vec![child("e", "p")]), vec![live("p")])).await);
     refused(fresh.store.commit(require(rows(vec![child("e", "p")]), vec![held("u")])).await);
 
