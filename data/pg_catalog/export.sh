@@ -21,7 +21,7 @@ psql -X -q -v ON_ERROR_STOP=1 "$db" -c "COPY (
 
 table pg_type "oid, typname, typnamespace, typlen, typbyval, typtype, typcategory, typispreferred, typisdefined, typdelim, typrelid,
     typsubscript::oid, typelem, typarray, typinput::oid, typoutput::oid, typreceive::oid, typsend::oid, typmodin::oid, typmodout::oid,
-    typanalyze::oid, typalign, typstorage, typnotnull, typbasetype, typtypmod, typndims, typcollation"
+    typanalyze::oid, typalign, typstorage, typnotnull, typbasetype, typtypmod, typndims, typcollation, typdefault"
 table pg_proc "oid, proname, pronamespace, prolang, procost, prorows, provariadic, prosupport::oid, prokind, prosecdef, proleakproof,
     proisstrict, proretset, provolatile, proparallel, pronargs, pronargdefaults, prorettype, proargtypes, proallargtypes, proargmodes,
     proargnames, pg_get_expr(proargdefaults, 0) AS proargdefaults" "prolang <> (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')"
@@ -41,7 +41,6 @@ table pg_collation "oid, collname, collnamespace, collprovider, collisdeterminis
     colliculocale, collversion" "collname IN ('default', 'C', 'POSIX', 'ucs_basic')"
 table pg_language "oid, lanname, lanispl, lanpltrusted, lanplcallfoid, laninline, lanvalidator" "lanname <> 'plpgsql'"
 table pg_tablespace "oid, spcname, spcowner"
-table pg_description "objoid, classoid, objsubid, description" "classoid <> 'pg_proc'::regclass AND classoid <> 'pg_operator'::regclass
-    AND classoid <> 'pg_conversion'::regclass AND classoid <> 'pg_extension'::regclass
+table pg_description "objoid, classoid, objsubid, description" "classoid <> 'pg_conversion'::regclass AND classoid <> 'pg_extension'::regclass
     AND description NOT LIKE 'PL/pgSQL%' AND NOT (classoid = 'pg_collation'::regclass AND objoid > 10000)
     AND classoid::regclass::text NOT LIKE 'pg_ts%'"

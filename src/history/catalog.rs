@@ -271,6 +271,13 @@ impl TableDef {
             || self.foreign_keys.iter().any(|f| f.name == name)
     }
 
+    /// Whether it has a unique constraint or an index of this number.
+    pub fn has_index_id(&self, index: IndexId) -> bool {
+        self.uniques.iter().any(|u| u.id == index)
+            || self.indexes.iter().any(|i| i.id == index)
+            || self.foreign_keys.iter().any(|key| key.id == index)
+    }
+
     /// The number of a column to be added.
     pub fn next_column_id(&self) -> ColumnId {
         ColumnId(self.columns.iter().map(|c| c.id.0).max().unwrap_or(0).saturating_add(1))

@@ -208,6 +208,12 @@ impl Database {
         Ok(self.inner.index.unique_holder(index, key).await?)
     }
 
+    /// Keys that part the table's items into at most so many shares of about the same size; none for a table that
+    /// is not worth parting.
+    pub async fn parts(&self, table: TableId, shares: usize) -> Result<Vec<ItemKey>, HistoryError> {
+        Ok(self.inner.index.borders(table, shares).await?)
+    }
+
     pub async fn live_count(&self, table: TableId, snapshot: Snapshot) -> Result<Option<u64>, HistoryError> {
         Ok(self.inner.index.live_count(table, snapshot).await?)
     }

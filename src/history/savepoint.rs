@@ -94,11 +94,7 @@ impl Transaction {
             Replaced::Table { table, before: Some(writes) } => drop(self.writes.insert(table, writes)),
             Replaced::Table { table, before: None } => drop(self.writes.remove(&table)),
             Replaced::Row { table, key, before } => {
-                let writes = Arc::make_mut(self.writes.entry(table).or_default());
-                match before {
-                    Some(row) => drop(writes.rows.insert(key, row)),
-                    None => drop(writes.rows.remove(&key)),
-                }
+                Arc::make_mut(self.writes.entry(table).or_default()).put_back(key, before);
             }
         }
     }

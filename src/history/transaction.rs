@@ -2,8 +2,8 @@
 //!
 //! Nothing here reaches a store before `Database::commit`.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +30,8 @@ pub struct TableWrites {
     /// Every item of the snapshot has ended; only `rows` with a state are alive.
     pub truncated: bool,
     pub rows: BTreeMap<ItemKey, PendingRow>,
+    /// Whose new state has which entry of a unique index.
+    holders: HashMap<(IndexId, ItemKey), ItemKey>,
 }
 
 /// An item's live state at the snapshot, as a write found it.
@@ -118,6 +120,8 @@ impl Transaction {
         let writes = Arc::make_mut(self.writes.entry(table).or_default());
         self.undo.row(table, &key, writes.rows.get(&key));
         let base = base.filter(|_| !writes.truncated);
+        writes.let_go(&key);
+        writes.hold(&key, &entries);
         match writes.rows.entry(key) {
             Entry::Occupied(mut pending) => pending.get_mut().state = Some((payload, entries)),
             Entry::Vacant(place) => {
@@ -131,6 +135,7 @@ impl Transaction {
     pub fn delete(&mut self, table: TableId, key: ItemKey, base: Option<Base>) {
         let writes = Arc::make_mut(self.writes.entry(table).or_default());
         self.undo.row(table, &key, writes.rows.get(&key));
+        writes.let_go(&key);
         match writes.rows.entry(key) {
             Entry::Occupied(pending) if pending.get().base.is_none() => drop(pending.remove()),
             Entry::Occupied(mut pending) => pending.get_mut().state = None,
@@ -145,7 +150,7 @@ impl Transaction {
     /// Ends every item of the table, those of this transaction included.
     pub fn truncate(&mut self, table: TableId) {
         self.undo.table(table, self.writes.get(&table));
-        self.writes.insert(table, Arc::new(TableWrites { truncated: true, rows: BTreeMap::new() }));
+        self.writes.insert(table, Arc::new(TableWrites { truncated: true, ..TableWrites::default() }));
     }
 
     /// Changes the rows written to one table all at once; nothing where there are none.
@@ -171,6 +176,12 @@ impl Transaction {
         self.writes.get(&table).filter(|writes| !writes.is_empty()).cloned()
     }
 
+    /// Whether the store has this index's entries: those of one that the transaction made come with its commit.
+    pub fn has_filled(&self, table: TableId, index: IndexId) -> bool {
+        self.base_catalog.table_by_id(table).is_some_and(|def| def.has_index_id(index))
+            || !self.catalog_changes.iter().any(|change| TableId(change.id) == table)
+    }
+
     /// Whether it has written to a table that a deferred foreign key is about.
     pub fn has_deferred(&self) -> bool {
         self.writes.keys().any(|id| {
@@ -190,12 +201,61 @@ impl TableWrites {
     pub fn is_empty(&self) -> bool {
         !self.truncated && self.rows.is_empty()
     }
+
+    /// The item whose new state has this entry of a unique index.
+    pub fn holder(&self, index: IndexId, key: &ItemKey) -> Option<&ItemKey> {
+        self.holders.get(&(index, key.clone()))
+    }
+
+    /// Gives every new state the entries that `of` makes of its payload, beside those it has.
+    pub fn add_entries<E>(&mut self, mut of: impl FnMut(&[u8]) -> Result<Vec<IndexEntry>, E>) -> Result<(), E> {
+        let mut added = Vec::new();
+        for (item, row) in &mut self.rows {
+            if let Some((payload, entries)) = &mut row.state {
+                let new = of(payload)?;
+                entries.extend_from_slice(&new);
+                added.push((item.clone(), new));
+            }
+        }
+        added.iter().for_each(|(item, entries)| self.hold(item, entries));
+        Ok(())
+    }
+
+    /// Leaves the item's row as it was.
+    pub(super) fn put_back(&mut self, item: ItemKey, before: Option<PendingRow>) {
+        self.let_go(&item);
+        let Some(row) = before else {
+            self.rows.remove(&item);
+            return;
+        };
+        if let Some((_, entries)) = &row.state {
+            self.hold(&item, entries);
+        }
+        self.rows.insert(item, row);
+    }
+
+    fn hold(&mut self, item: &ItemKey, entries: &[IndexEntry]) {
+        for entry in entries.iter().filter(|entry| entry.unique) {
+            self.holders.insert((entry.index, entry.key.clone()), item.clone());
+        }
+    }
+
+    fn let_go(&mut self, item: &ItemKey) {
+        let Some((_, entries)) = self.rows.get(item).and_then(|row| row.state.as_ref()) else { return };
+        for entry in entries.iter().filter(|entry| entry.unique) {
+            let held = (entry.index, entry.key.clone());
+            // Another item may have taken it over meanwhile.
+            if self.holders.get(&held) == Some(item) {
+                self.holders.remove(&held);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::versions::{IndexId, KeyPart, encode_key};
+    use crate::versions::{KeyPart, encode_key};
 
     const TABLE: TableId = TableId(20000);
 
@@ -289,6 +349,25 @@ mod tests {
         write(&mut tx, base(4), "new");
         assert_eq!(left(&tx), Some((None, 0, Some("new".to_owned()))));
         assert!(tx.overlay(TABLE).is_some_and(|writes| writes.truncated));
+    }
+
+    #[test]
+    fn a_unique_entry_is_held_by_the_item_that_has_it_now() {
+        let mut tx = transaction();
+        let holder =
+            |tx: &Transaction, n| tx.overlay(TABLE).and_then(|writes| writes.holder(IndexId(20001), &entry(n).key).cloned());
+        let row = |tx: &mut Transaction, item, n| tx.write(TABLE, key(item), None, Bytes::from_static(b"{}"), vec![entry(n)]);
+        row(&mut tx, 1, 7);
+        row(&mut tx, 2, 8);
+        assert_eq!((holder(&tx, 7), holder(&tx, 8)), (Some(key(1)), Some(key(2))));
+        // They swap: the second is given what the first has before that is given something else.
+        row(&mut tx, 2, 7);
+        row(&mut tx, 1, 8);
+        assert_eq!((holder(&tx, 7), holder(&tx, 8)), (Some(key(2)), Some(key(1))));
+        tx.delete(TABLE, key(2), None);
+        assert_eq!((holder(&tx, 7), holder(&tx, 8)), (None, Some(key(1))));
+        tx.truncate(TABLE);
+        assert_eq!(holder(&tx, 8), None);
     }
 
     #[test]

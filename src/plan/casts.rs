@@ -69,6 +69,11 @@ fn target(_: &[PgType], values: &[Option<&ScalarValue>]) -> Result<PgType> {
 
 fn run(call: &Call<'_>) -> Result<ArrayRef> {
     let (array, from, to) = (&call.args[0], call.types[0], PgType::of_field(&call.returns));
+    // A vector of the catalogue is an array when it is made something else.
+    let from = match from.name.vector_of() {
+        Some(element) if to != from && !is_text(to) => PgType::new(element).array_of(),
+        _ => from,
+    };
     if from.name.is_reg() && is_text(to.element()) {
         let ctx = statement(call.options)?;
         let (catalogue, path) = (ctx.catalogue(), ctx.effective_path());
@@ -89,11 +94,13 @@ fn run(call: &Call<'_>) -> Result<ArrayRef> {
 #[derive(Debug)]
 pub struct PostgresCasts {
     cast: Arc<ScalarUDF>,
+    /// The casts are those that were written: coercion has added none yet.
+    written: bool,
 }
 
 impl Default for PostgresCasts {
     fn default() -> Self {
-        Self { cast: function().udf() }
+        Self { cast: function().udf(), written: true }
     }
 }
 
@@ -108,33 +115,52 @@ impl AnalyzerRule for PostgresCasts {
 }
 
 impl PostgresCasts {
+    /// The rule for the casts that coercion adds.
+    pub fn after_coercion() -> Self {
+        Self { written: false, ..Self::default() }
+    }
+
     fn rewrite_node(&self, plan: LogicalPlan) -> datafusion::common::Result<Transformed<LogicalPlan>> {
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
             schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
         }
         let names = NamePreserver::new(&plan);
+        // The rows of VALUES have one type, so there a numeric's digits are those of its column.
+        let own_digits = !matches!(plan, LogicalPlan::Values(_));
         let rewritten = plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            Ok(expr.transform_up(|e| self.rewrite_expr(e, &schema))?.update_data(|e| name.restore(e)))
+            Ok(expr.transform_up(|e| self.rewrite_expr(e, &schema, own_digits))?.update_data(|e| name.restore(e)))
         })?;
         if rewritten.transformed { rewritten.map_data(|plan| plan.recompute_schema()) } else { Ok(rewritten) }
     }
 
-    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> datafusion::common::Result<Transformed<Expr>> {
+    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema, own_digits: bool) -> datafusion::common::Result<Transformed<Expr>> {
         match expr {
-            Expr::Cast(cast) => self.rewrite_cast(cast, schema),
+            Expr::Cast(cast) => self.rewrite_cast(cast, schema, own_digits),
             Expr::InList(list) => Ok(self.rewrite_list(list, schema)),
             other => Ok(Transformed::no(other)),
         }
     }
 
-    fn rewrite_cast(&self, cast: Cast, schema: &DFSchema) -> datafusion::common::Result<Transformed<Expr>> {
+    fn rewrite_cast(&self, cast: Cast, schema: &DFSchema, own_digits: bool) -> datafusion::common::Result<Transformed<Expr>> {
         let to = PgType::of_field(&cast.field);
         // Outer columns and untyped parameters have no type here; a later pass over the bound plan sees them.
         let Ok((_, field)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(Expr::Cast(cast))) };
         let from = PgType::of_field(&field);
-        if to.arrow() != *cast.field.data_type() || is_arrows(from, to) {
+        // Cast to numeric in so many words, a value keeps the digits that it came with. Coercion wants exactly the
+        // digits that it names.
+        if own_digits && self.written && to == PgType::new(TypeName::Numeric) {
+            match (cast.expr.as_ref(), field.data_type()) {
+                (Expr::Literal(ScalarValue::Utf8(Some(text)), None), _) => {
+                    return Ok(Transformed::yes(Expr::Literal(numeric_literal(text).map_err(external)?, None)));
+                }
+                (_, DataType::Decimal128(..)) => return Ok(Transformed::yes(*cast.expr)),
+                _ => {}
+            }
+        }
+        let unsigned = *field.data_type() == DataType::UInt64;
+        if to.arrow() != *cast.field.data_type() || (is_arrows(from, to) && !unsigned) {
             return Ok(Transformed::no(Expr::Cast(cast)));
         }
         if let (Expr::Literal(ScalarValue::Utf8(Some(text)), None), true) = (cast.expr.as_ref(), is_text(from) && is_constant(to))
@@ -166,6 +192,20 @@ impl PostgresCasts {
         let args = vec![value, lit(to.internal_name()), lit(to.modifier)];
         Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&self.cast), args))
     }
+}
+
+/// A call of `pg_cast`.
+pub(super) fn cast_call(value: Expr, to: PgType) -> Expr {
+    PostgresCasts::default().call(value, to)
+}
+
+/// The number at the scale it is written with. 22003 beyond 38 digits.
+fn numeric_literal(text: &str) -> Result<ScalarValue> {
+    let decimal = Decimal::parse(text)?;
+    let scale = i8::try_from(decimal.scale.max(0)).ok().filter(|s| *s <= 38).ok_or_else(too_wide)?;
+    let mantissa = decimal.exact(scale).ok_or_else(too_wide)?;
+    let digits = mantissa.unsigned_abs().checked_ilog10().map_or(1, |n| n as u8 + 1);
+    Ok(ScalarValue::Decimal128(Some(mantissa), digits.max(scale.unsigned_abs()).max(1), scale))
 }
 
 /// Whether a text means the same value of the type in every session.
@@ -210,7 +250,6 @@ fn is_arrows(from: PgType, to: PgType) -> bool {
             | (Oid, Int8)
             | (Float4, Float8)
             | (Bool, Int4)
-            | (Numeric, Float4 | Float8)
             | (Date, Timestamp)
             | (Interval, Interval)
     ) || (from.name.is_reg() && matches!(to.name, Oid | Int8))
@@ -221,6 +260,10 @@ fn is_arrows(from: PgType, to: PgType) -> bool {
 /// Every value of the array as `to`, by PostgreSQL's rules for an explicit cast. 42846 where there is none.
 pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
     use TypeName::{Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Time, Timestamp, Timestamptz};
+    if *array.data_type() == DataType::UInt64 {
+        let wide = datafusion::arrow::compute::cast(array, &DataType::Decimal128(20, 0)).map_err(|_| out_of_range("bigint"))?;
+        return cast_array(&wide, PgType::new(TypeName::Numeric), to, zone);
+    }
     if from.name == TypeName::Void || array.null_count() == array.len() {
         return Ok(new_null_array(&to.arrow(), array.len()));
     }
@@ -238,6 +281,22 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
         }),
         (Int2 | Int4 | Int8, Int2 | Int4 | Int8) => narrow(array, to),
         (Numeric, Numeric) => rescaled(array, to),
+        (Numeric, Float4 | Float8) => numeric_to_float(array, to),
+        (Float8, Float4) => {
+            let narrow = |x: f64| {
+                let narrow = x as f32;
+                if narrow.is_infinite() && x.is_finite() {
+                    return Err(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow"));
+                }
+                if narrow == 0.0 && x != 0.0 {
+                    return Err(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow"));
+                }
+                Ok(narrow)
+            };
+            let values = array.as_primitive::<Float64Type>();
+            let narrowed = values.iter().map(|x| x.map(narrow).transpose()).collect::<Result<Vec<_>>>()?;
+            Ok(Arc::new(narrowed.into_iter().collect::<datafusion::arrow::array::Float32Array>()))
+        }
         (Float4 | Float8, Numeric) => float_to_numeric(array, from, to),
         (Int2 | Int4 | Int8, Numeric) => through_text(array, from, to, zone),
         (Timestamptz, Timestamp) => timestamps(array, None, |t| zone.local(t)),
@@ -338,6 +397,33 @@ fn float_to_numeric(array: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayR
     let values = (0..array.len()).map(one).collect::<Result<Vec<_>>>()?;
     let array = values.into_iter().collect::<Decimal128Array>().with_precision_and_scale(p, s);
     Ok(Arc::new(array.map_err(|_| numeric_field_overflow(p, s))?))
+}
+
+/// The nearest float of each numeric.
+fn numeric_to_float(array: &ArrayRef, to: PgType) -> Result<ArrayRef> {
+    const EXACT: u128 = 1 << 53;
+    let values = array.as_primitive::<Decimal128Type>();
+    let scale = values.scale();
+    let unit = 10f64.powi(i32::from(scale));
+    let text = |mantissa: i128| {
+        let mut text = String::new();
+        crate::types::number::write_numeric(&mut text, mantissa, scale, false);
+        text
+    };
+    let double = |mantissa: i128| {
+        // Two exact numbers, so their quotient is rounded once.
+        if mantissa.unsigned_abs() < EXACT && (0..=22).contains(&scale) {
+            return Ok(mantissa as f64 / unit);
+        }
+        crate::types::number::parse_float8(&text(mantissa))
+    };
+    if to.name == TypeName::Float8 {
+        let floats = values.iter().map(|m| m.map(double).transpose()).collect::<Result<Vec<_>>>()?;
+        return Ok(Arc::new(floats.into_iter().collect::<datafusion::arrow::array::Float64Array>()));
+    }
+    let floats = values.iter().map(|m| m.map(|m| crate::types::number::parse_float4(&text(m))).transpose());
+    let floats = floats.collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(floats.into_iter().collect::<datafusion::arrow::array::Float32Array>()))
 }
 
 fn narrow(array: &ArrayRef, to: PgType) -> Result<ArrayRef> {

@@ -37,3 +37,11 @@ pub fn value_of(state: &SessionState, expr: Expr) -> Result<ScalarValue> {
     let expr = expr.ok_or_else(|| SqlError::internal("a constant expression has no value"))?;
     value_in(state, &expr)
 }
+
+/// Whether the plan gives one row of literals and looks at nothing.
+pub fn is_row_of_literals(plan: &LogicalPlan) -> bool {
+    let LogicalPlan::Projection(projection) = plan else { return false };
+    let of_nothing = matches!(&*projection.input, LogicalPlan::EmptyRelation(empty) if empty.produce_one_row);
+    let is_literal = |expr: &Expr| matches!(expr.clone().unalias(), Expr::Literal(..));
+    of_nothing && projection.expr.iter().all(is_literal)
+}

@@ -125,8 +125,8 @@ pub trait ServerView: Send + Sync + Debug {
         Timestamp::MIN
     }
 
-    /// Cancels what a session runs, or ends the session; false when there is none.
-    fn signal(&self, _pid: i32, _terminate: bool) -> bool {
+    /// Cancels what a session runs; false when there is no such session.
+    fn cancel(&self, _pid: i32) -> bool {
         false
     }
 }
@@ -178,6 +178,39 @@ impl SequenceValues {
     pub fn clear(&self) {
         *self.0.lock() = Default::default();
     }
+}
+
+/// What an advisory lock is about; the two forms never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AdvisoryKey {
+    One(i64),
+    Two(i32, i32),
+}
+
+/// The advisory locks of a session.
+pub trait AdvisoryLocks: Send + Sync + Debug {
+    /// Takes a lock, of the transaction or of the session; `false` when another session has it. With `wait`, 55P03
+    /// instead, and the statement is run again when the lock can be had.
+    fn lock(&self, key: AdvisoryKey, shared: bool, transaction: bool, wait: bool) -> Result<bool>;
+    /// Gives back a lock of the session; whether it had it.
+    fn unlock(&self, key: AdvisoryKey, shared: bool) -> bool;
+    fn unlock_all(&self);
+}
+
+/// Locks where there is one session only: every one can be had.
+#[derive(Debug)]
+pub struct Unlocked;
+
+impl AdvisoryLocks for Unlocked {
+    fn lock(&self, _: AdvisoryKey, _: bool, _: bool, _: bool) -> Result<bool> {
+        Ok(true)
+    }
+
+    fn unlock(&self, _: AdvisoryKey, _: bool) -> bool {
+        false
+    }
+
+    fn unlock_all(&self) {}
 }
 
 /// What a transaction is going to say or do about channels when it commits.
@@ -269,6 +302,9 @@ pub struct StatementContext {
     pub schema_at: SchemaAt,
     /// The past is being read or the transaction is READ ONLY: writes are refused with 25006.
     pub read_only: bool,
+    /// What the statement writes is committed before anybody is told of its success: checks that the commit makes
+    /// again need not be made before it.
+    pub commits_alone: bool,
     /// What now() answers: the transaction's start.
     pub transaction_time: Timestamp,
     pub statement_time: Timestamp,
@@ -276,6 +312,7 @@ pub struct StatementContext {
     pub notices: Notices,
     pub sequences: SequenceValues,
     pub messages: Messages,
+    pub advisory: Arc<dyn AdvisoryLocks>,
     pub objects: Arc<Mutex<SessionObjects>>,
     /// What the transaction's writes hold in memory until it ends.
     pub held: Held,

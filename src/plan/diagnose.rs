@@ -201,7 +201,8 @@ fn invalid_input(ty: &str, value: &str) -> SqlError {
 fn shape(text: &str) -> Option<SqlError> {
     let lower = text.to_ascii_lowercase();
     if let Some(rest) = after(text, "Column in SELECT must be in GROUP BY or an aggregate function") {
-        let column = between(rest, "expression \"", "\"").unwrap_or("of the select list");
+        let column = between(rest, "column \"", "\"").or_else(|| between(rest, "expression \"", "\""));
+        let column = column.unwrap_or("of the select list");
         let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
         return Some(SqlError::new(SqlState::GROUPING_ERROR, message));
     }
@@ -211,6 +212,19 @@ fn shape(text: &str) -> Option<SqlError> {
             SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message)
                 .detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."),
         );
+    }
+    if let Some(position) = after(text, "Order by column out of bounds, specified: ") {
+        let position = position.split(',').next().unwrap_or(position);
+        return Some(not_in_list(format!("ORDER BY position {position} is not in select list")));
+    }
+    if let Some(position) = after(text, "Cannot find column with position ") {
+        return Some(not_in_list(format!("GROUP BY position {} is not in select list", first_word(position))));
+    }
+    if text.contains("For SELECT DISTINCT, ORDER BY expressions") {
+        return Some(not_in_list("for SELECT DISTINCT, ORDER BY expressions must appear in select list".to_owned()));
+    }
+    if text.contains("Aggregate functions are not allowed in the WHERE clause") {
+        return Some(SqlError::new(SqlState::GROUPING_ERROR, "aggregate functions are not allowed in WHERE"));
     }
     if lower.contains("must appear in the group by clause")
         || lower.contains("aggregate function") && lower.contains("not allowed")
@@ -255,6 +269,10 @@ fn shape(text: &str) -> Option<SqlError> {
         return Some(not_implemented(first_line(text).as_str()));
     }
     None
+}
+
+fn not_in_list(message: String) -> SqlError {
+    SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message)
 }
 
 fn first_line(text: &str) -> String {

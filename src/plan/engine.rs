@@ -3,10 +3,12 @@
 //! Owns the configuration that all statements share and the runtime that plans run on. What a statement
 //! needs of its own goes into a copy of that configuration, never into a plan.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -14,22 +16,26 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
-use futures::FutureExt;
+use futures::{FutureExt, TryStreamExt};
 use parking_lot::Mutex;
 
 use super::correlated::SubqueryPlanner;
 use super::diagnose::diagnose;
 use super::modify::{self, Modify, Queries};
-use super::point::PointRead;
+use super::point::{PointRead, Template};
 use super::query::{self, PlannedQuery};
 use super::scan::BATCH_ROWS;
 use super::worker::Worker;
-use super::{CatalogueCache, DefaultScope, Held, SchemaAt, StatementContext, catalog, constant, explain, functions, output};
+use super::{
+    CatalogueCache, DefaultScope, Held, SchemaAt, StatementContext, catalog, constant, explain, functions, output, table,
+};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
 use crate::runtime::SystemEntropy;
+use crate::sql::shape::{Literal, Shape};
 use crate::sql::{ExplainOptions, Statement};
 use crate::types::{Oid, PgType};
 
@@ -76,9 +82,52 @@ pub struct Prepared {
     pub parameters: Vec<PgType>,
     /// `None` for a statement without result rows.
     pub columns: Option<Arc<[ResultColumn]>>,
-    statement: Arc<Statement>,
+    statement: Written,
     /// The analysis, made again when definitions have changed.
     current: Arc<Mutex<Arc<Analysed>>>,
+}
+
+/// Where a prepared statement's tree comes from, should it be wanted again.
+#[derive(Clone)]
+enum Written {
+    Tree(Arc<Statement>),
+    /// The text of one statement that has been known by its shape.
+    Text(Arc<str>),
+}
+
+impl Written {
+    fn tree(&self) -> Result<Arc<Statement>> {
+        match self {
+            Self::Tree(statement) => Ok(Arc::clone(statement)),
+            Self::Text(text) => match crate::sql::parse(text)?.pop() {
+                Some(parsed) => Ok(Arc::new(parsed.statement)),
+                None => Err(SqlError::internal("a statement lost its text")),
+            },
+        }
+    }
+}
+
+/// What statements that differ in their literals only have in common; see [`Engine::pattern`].
+#[derive(Clone)]
+pub struct Pattern {
+    under: Arc<Definitions>,
+    template: Arc<Template>,
+}
+
+impl std::fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Pattern").field(&self.template).finish()
+    }
+}
+
+impl Pattern {
+    /// The statement with these literals, whose text this is; `None` when it has to be analysed by itself. Good
+    /// for the surroundings that the pattern was made in.
+    pub fn prepare(&self, literals: &[Literal<'_>], text: &str) -> Option<Prepared> {
+        let read = self.template.fill(literals)?;
+        let analysed = Analysed { under: Arc::clone(&self.under), work: Work::Point(read) };
+        Some(Prepared::of(analysed, Written::Text(text.into())))
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +137,23 @@ impl Prepared {
         match &self.current.lock().work {
             Work::Point(_) => true,
             Work::Modify(modify) => modify.is_compiled(),
-            Work::Query(_) | Work::Explain { .. } => false,
+            Work::Query(_) | Work::Constant(_) | Work::Explain { .. } => false,
+        }
+    }
+}
+
+impl Prepared {
+    /// Whether it reads one item by its key without a planner.
+    pub fn is_lookup(&self) -> bool {
+        matches!(self.current.lock().work, Work::Point(_))
+    }
+
+    fn of(analysed: Analysed, statement: Written) -> Self {
+        Self {
+            parameters: analysed.parameters().to_vec(),
+            columns: analysed.columns(),
+            statement,
+            current: Arc::new(Mutex::new(Arc::new(analysed))),
         }
     }
 }
@@ -101,21 +166,39 @@ impl std::fmt::Debug for Prepared {
 
 /// A statement's analysis and what it depends on.
 struct Analysed {
-    under: Definitions,
+    under: Arc<Definitions>,
     work: Work,
 }
 
 enum Work {
     Query(PlannedQuery),
+    /// Rows that are the same at every execution.
+    Constant(Constant),
     Point(PointRead),
     Modify(Modify),
-    Explain { options: ExplainOptions, of: Explained },
+    Explain {
+        options: ExplainOptions,
+        of: Explained,
+    },
 }
 
 /// What EXPLAIN is about.
 enum Explained {
     Query(PlannedQuery),
     Modify(Modify),
+}
+
+struct Constant {
+    columns: Arc<[ResultColumn]>,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
+}
+
+impl Constant {
+    fn rows(&self) -> Result<RowStream> {
+        let batches = MemoryStream::try_new(self.batches.clone(), Arc::clone(&self.schema), None).map_err(diagnose)?;
+        Ok(RowStream { columns: Arc::clone(&self.columns), batches: Box::pin(batches) })
+    }
 }
 
 /// What an analysis depends on: while these are the same, so is its result.
@@ -201,15 +284,24 @@ impl Engine {
     ) -> Result<Prepared> {
         let analysed = match point(ctx, statement, declared) {
             Some(analysed) => analysed,
-            None => self.analyse(ctx, Arc::new(statement.clone()), declared.to_vec()).await?,
+            None => Box::pin(self.analyse(ctx, Arc::new(statement.clone()), declared.to_vec())).await?,
         };
-        let statement = Arc::new(statement.clone());
-        Ok(Prepared {
-            parameters: analysed.parameters().to_vec(),
-            columns: analysed.columns(),
-            statement,
-            current: Arc::new(Mutex::new(Arc::new(analysed))),
-        })
+        Ok(Prepared::of(analysed, Written::Tree(Arc::new(statement.clone()))))
+    }
+
+    /// What `prepared`, made in these surroundings from a text of this shape, has in common with other texts of it.
+    /// `None` for a statement that is not known to mean the same but for the values its literals stand for.
+    pub fn pattern(
+        &self,
+        ctx: &StatementContext,
+        prepared: &Prepared,
+        shape: &Shape<'_>,
+        declared: &[Option<PgType>],
+    ) -> Option<Pattern> {
+        let analysed = Arc::clone(&prepared.current.lock());
+        let Work::Point(read) = &analysed.work else { return None };
+        let template = Arc::new(Template::of(ctx, read, shape, declared)?);
+        Some(Pattern { under: Arc::clone(&analysed.under), template })
     }
 
     async fn analyse(
@@ -237,20 +329,33 @@ impl Engine {
         {
             return here(modify.execute(modify::Run::compiled(ctx, &parameters, diagnose))).await;
         }
+        if let Work::Constant(constant) = &analysed.work {
+            return constant.rows().map(Execution::Rows);
+        }
         let mut analysed = analysed;
         if let Work::Point(read) = &analysed.work {
             if let Some(rows) = here(read.execute(ctx, &parameters)).await? {
                 return Ok(Execution::Rows(rows));
             }
             let declared = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-            analysed = Arc::new(self.analyse(ctx, Arc::clone(&prepared.statement), declared).await?);
+            analysed = Arc::new(Box::pin(self.analyse(ctx, prepared.statement.tree()?, declared)).await?);
         }
+        // Boxed, so that statements which need no planner do not carry its future about.
+        Box::pin(self.run_planned(ctx, analysed, parameters)).await
+    }
+
+    async fn run_planned(
+        self: &Arc<Self>,
+        ctx: &StatementContext,
+        analysed: Arc<Analysed>,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Execution> {
         let run = self.run_of(ctx);
         let engine = Arc::clone(self);
         self.worker
             .run(&ctx.cancel, async move {
                 match &analysed.work {
-                    Work::Point(_) => Err(SqlError::internal("a lookup was planned twice")),
+                    Work::Point(_) | Work::Constant(_) => Err(SqlError::internal("a statement without a plan was planned")),
                     Work::Query(query) => {
                         let plan = run.physical(&query.plan, parameters).await?;
                         let rows = engine.worker.stream(run.ctx.cancel.clone(), plan, run.state.task_ctx())?;
@@ -274,9 +379,10 @@ impl Engine {
             return Ok(analysed);
         }
         let declared: Vec<Option<PgType>> = prepared.parameters.iter().map(|ty| Some(*ty)).collect();
-        let fresh = match point(ctx, &prepared.statement, &declared) {
+        let statement = prepared.statement.tree()?;
+        let fresh = match point(ctx, &statement, &declared) {
             Some(fresh) => fresh,
-            None => self.analyse(ctx, Arc::clone(&prepared.statement), declared).await?,
+            None => Box::pin(self.analyse(ctx, statement, declared)).await?,
         };
         let fresh = Arc::new(fresh);
         let types = |columns: &Option<Arc<[ResultColumn]>>| {
@@ -339,13 +445,14 @@ async fn here<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 fn point(ctx: &StatementContext, statement: &Statement, declared: &[Option<PgType>]) -> Option<Analysed> {
     let Statement::Query(query) = statement else { return None };
     let read = PointRead::recognise(ctx, query, declared)?;
-    Some(Analysed { under: Definitions::of(ctx), work: Work::Point(read) })
+    Some(Analysed { under: Arc::new(Definitions::of(ctx)), work: Work::Point(read) })
 }
 
 impl Analysed {
     fn parameters(&self) -> &[PgType] {
         match &self.work {
             Work::Query(query) | Work::Explain { of: Explained::Query(query), .. } => &query.parameters,
+            Work::Constant(_) => &[],
             Work::Modify(modify) | Work::Explain { of: Explained::Modify(modify), .. } => modify.parameters(),
             Work::Point(read) => &read.parameters,
         }
@@ -354,6 +461,7 @@ impl Analysed {
     fn columns(&self) -> Option<Arc<[ResultColumn]>> {
         match &self.work {
             Work::Query(query) => Some(Arc::clone(&query.columns)),
+            Work::Constant(constant) => Some(Arc::clone(&constant.columns)),
             Work::Modify(modify) => modify.columns(),
             Work::Point(read) => Some(Arc::clone(&read.columns)),
             Work::Explain { options, .. } => Some(explain::columns(*options)),
@@ -374,9 +482,15 @@ struct Run {
 
 impl Run {
     async fn analyse(&self, statement: &Statement, declared: &[Option<PgType>]) -> Result<Analysed> {
-        let under = Definitions::of(&self.ctx);
+        let under = Arc::new(Definitions::of(&self.ctx));
         let work = match statement {
-            Statement::Query(query) => Work::Query(self.query(query, declared)?),
+            Statement::Query(query) => {
+                let query = self.query(query, declared)?;
+                match self.constant(&query).await {
+                    Some(constant) => Work::Constant(constant),
+                    None => Work::Query(query),
+                }
+            }
             Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
                 Work::Modify(self.modify(statement, declared).await?)
             }
@@ -434,6 +548,19 @@ impl Run {
         query::plan(&self.ctx, &self.state, query, declared)
     }
 
+    /// The row of a query of literals, such as `SELECT 1`.
+    async fn constant(&self, query: &PlannedQuery) -> Option<Constant> {
+        if !query.parameters.is_empty() || !constant::is_row_of_literals(&query.plan) {
+            return None;
+        }
+        let plan = self.physical(&query.plan, Vec::new()).await.ok()?;
+        let rows = datafusion::physical_plan::execute_stream(plan, self.state.task_ctx()).ok()?;
+        let rows = output::conformed(&self.ctx, &query.columns, rows);
+        let schema = rows.schema();
+        let batches = rows.try_collect().await.ok()?;
+        Some(Constant { columns: Arc::clone(&query.columns), schema, batches })
+    }
+
     async fn physical(&self, plan: &LogicalPlan, parameters: Vec<ScalarValue>) -> Result<Arc<dyn ExecutionPlan>> {
         let bound;
         let plan = if parameters.is_empty() {
@@ -442,7 +569,13 @@ impl Run {
             bound = plan.clone().replace_params_with_values(&parameters.into()).map_err(diagnose)?;
             &bound
         };
-        self.state.create_physical_plan(plan).await.map_err(diagnose)
+        let optimised = self.state.optimize(plan).map_err(diagnose)?;
+        let mut state = Cow::Borrowed(&self.state);
+        if table::looks_at_few(&optimised) {
+            // Exchanging a handful of rows between partitions costs more than it can win.
+            state.to_mut().config_mut().options_mut().execution.target_partitions = 1;
+        }
+        state.query_planner().create_physical_plan(&optimised, &*state).await.map_err(diagnose)
     }
 }
 

@@ -29,6 +29,10 @@ pub fn narrow(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 fn narrow_literal(expr: Expr) -> Transformed<Expr> {
     match expr {
+        // Beyond bigint a whole literal is a numeric.
+        Expr::Literal(ScalarValue::UInt64(Some(n)), metadata) => {
+            Transformed::yes(Expr::Literal(ScalarValue::Decimal128(Some(i128::from(n)), 20, 0), metadata))
+        }
         Expr::Cast(Cast { expr, field }) if *field.data_type() == DataType::Int32 => match *expr {
             Expr::Literal(ScalarValue::Int64(Some(n)), _) if i32::try_from(n).is_ok() => {
                 let metadata = FieldMetadata::from(field.metadata().clone());

@@ -21,6 +21,7 @@ mod marker;
 mod memory;
 pub mod modify;
 mod names;
+mod ordering;
 mod output;
 mod parameters;
 pub mod payload;
@@ -28,24 +29,28 @@ pub mod point;
 mod pushdown;
 mod query;
 mod relations;
+mod resolution;
 pub mod rows;
 mod scan;
 mod scope;
 mod select_forms;
 mod select_literals;
+mod set_operations;
+mod set_returning;
 mod system;
 mod table;
 pub mod type_planner;
+mod using;
 mod wildcards;
 mod worker;
 
 pub use catalog::CatalogueCache;
 pub use context::{
-    Authorities, CursorInfo, DatabaseFacts, DefaultScope, Message, Messages, Notices, PreparedInfo, SchemaAt, SequenceValues,
-    ServerView, SessionFacts, SessionObjects, SettingFacts, SettingsAccess, StatementContext,
+    AdvisoryKey, AdvisoryLocks, Authorities, CursorInfo, DatabaseFacts, DefaultScope, Message, Messages, Notices, PreparedInfo,
+    SchemaAt, SequenceValues, ServerView, SessionFacts, SessionObjects, SettingFacts, SettingsAccess, StatementContext,
 };
 pub use diagnose::diagnose;
-pub use engine::{Engine, EngineConfig, Execution, Prepared, ResultColumn, RowStream};
+pub use engine::{Engine, EngineConfig, Execution, Pattern, Prepared, ResultColumn, RowStream};
 pub use locate::located;
 pub use memory::Held;
 

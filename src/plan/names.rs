@@ -21,7 +21,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::catalog::CatalogueRelation;
-use super::columns::{Shown, SystemColumn, present};
+use super::columns::{Shown, Source, SystemColumn, present};
 use super::relations::Relations;
 use super::scan::external;
 use super::table::{Reads, ScopedTable};
@@ -194,18 +194,36 @@ impl Planning {
     fn scoped(&self, table: &Arc<TableDef>, shown: Shown, reads: Reads) -> Result<ScopedTable> {
         let missing = self.missing_of(&table.columns)?;
         let past = reads != Reads::Statement || scope::default_scope(&self.ctx) != Scope::Current;
-        let table = if past { Arc::new(self.as_always_keyed(table)) } else { Arc::clone(table) };
+        let table = match past {
+            true => Arc::new(self.as_always_keyed(self.with_filled_indexes(table, &shown))),
+            false if self.ctx.transaction.lock().catalog_changes.is_empty() => Arc::clone(table),
+            false => Arc::new(self.with_filled_indexes(table, &shown)),
+        };
         Ok(ScopedTable::new(table, shown, reads, missing))
     }
 
-    /// The definition without what has not been there from the table's first day: an index made later may lack
-    /// older states, and items may have had other keys.
-    fn as_always_keyed(&self, table: &TableDef) -> TableDef {
-        let mut table = table.clone();
+    /// The definition without indexes whose entries do not tell which items have a value: those that this
+    /// transaction has made, which get their entries when it commits, and those of a column that is shown in
+    /// another type than its entries have. All others have an entry for every state that there ever was.
+    fn with_filled_indexes(&self, table: &TableDef, shown: &Shown) -> TableDef {
+        let transaction = self.ctx.transaction.lock();
+        let shows = |id: &ColumnId| {
+            let ty = table.column_by_id(*id).map(|c| c.ty);
+            let shown = shown.columns.iter().filter_map(|c| if let Source::Column(c) = &c.source { Some(c) } else { None });
+            shown.filter(|c| c.id == *id).all(|c| Some(c.ty) == ty)
+        };
+        let filled = |index, columns: &[ColumnId]| transaction.has_filled(table.id, index) && columns.iter().all(shows);
+        let mut known = table.clone();
+        known.indexes.retain(|index| filled(index.id, &index.columns));
+        known.uniques.retain(|unique| filled(unique.id, &unique.columns));
+        known.foreign_keys.retain(|key| filled(key.id, &key.entry));
+        known
+    }
+
+    /// The definition without its key where items may have had other ones.
+    fn as_always_keyed(&self, mut table: TableDef) -> TableDef {
         let Some((_, first)) = self.ctx.database.table_states(table.id).into_iter().next() else { return table };
-        table.indexes.retain(|index| first.indexes.iter().any(|i| i.id == index.id));
         table.foreign_keys.retain(|key| first.foreign_keys.iter().any(|k| k.id == key.id));
-        table.uniques.retain(|unique| first.uniques.iter().any(|u| u.id == unique.id));
         let key = |def: &TableDef| def.primary_key.as_ref().map(|(_, ids)| ids.clone());
         let types = |def: &TableDef| def.key_columns().map(|c| c.ty).collect::<Vec<_>>();
         if key(&table) != key(&first) || types(&table) != types(&first) {

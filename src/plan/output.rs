@@ -67,6 +67,7 @@ pub fn output_type(field: &Field) -> PgType {
     let ty = PgType::of_field(field);
     match field.data_type() {
         DataType::UInt64 => PgType::INT8,
+        DataType::Null if PgType::of_field(field).name == TypeName::Void => PgType::new(TypeName::Void),
         DataType::Null => PgType::TEXT,
         // Full width: computed, with more digits than anybody asked for.
         DataType::Decimal128(38, _) => ty,

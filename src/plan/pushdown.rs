@@ -10,6 +10,7 @@ use std::ops::Bound;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
+use super::functions::order_key::ORDER_KEY;
 use super::keys::scalar_part;
 use crate::history::{ColumnDef, ColumnId, TableDef};
 use crate::store::IndexCandidates;
@@ -134,6 +135,11 @@ fn comparison<'e, 'a>(
 fn column_of<'a>(expr: &Expr, column: &impl Fn(&str) -> Option<&'a ColumnDef>) -> Option<&'a ColumnDef> {
     match expr {
         Expr::Column(name) => column(&name.name),
+        // char(n) is compared without its blanks at the end, as it is in keys.
+        Expr::ScalarFunction(call) if call.name() == ORDER_KEY => match &call.args[..] {
+            [Expr::Column(name)] => column(&name.name).filter(|def| def.ty.name == TypeName::Bpchar && !def.ty.array),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -13,7 +13,7 @@ use super::diagnose::diagnose;
 use super::functions::{Ambient, forms};
 use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
-use super::{ResultColumn, StatementContext, expand, literals, output, parameters, select_forms, wildcards};
+use super::{ResultColumn, StatementContext, expand, literals, output, parameters, resolution, select_forms, using, wildcards};
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::columns::output_names;
 use crate::types::PgType;
@@ -59,7 +59,7 @@ pub fn plan(
         let known: Vec<Option<PgType>> = types.iter().map(|ty| Some(*ty)).collect();
         planner.plan(query, &known)?
     };
-    let plan = literals::narrow(plan).map_err(diagnose)?;
+    let plan = literals::narrow(plan).and_then(resolution::resolve).map_err(diagnose)?;
     let analysed = state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {}).map_err(diagnose)?;
     let columns = output::columns_of(&analysed, &names);
     Ok(PlannedQuery { plan: Box::new(plan), parameters: types, columns })
@@ -74,7 +74,7 @@ pub fn plan_inner(
 ) -> Result<LogicalPlan> {
     forms::rewrite(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
-    literals::narrow(planner.plan(query, known)?).map_err(diagnose)
+    literals::narrow(planner.plan(query, known)?).and_then(resolution::resolve).map_err(diagnose)
 }
 
 /// Plans an expression over the columns of a row.
@@ -125,9 +125,13 @@ impl<'a> Planner<'a> {
         let mut planning = planning(ctx, state, vec![]);
         let expanded = expand::expand(&planning, query)?;
         super::catalog::tableoid::resolve(&planning, query);
+        wildcards::qualify(query);
         check_locks(ctx, query, expanded.clauses)?;
+        wildcards::rename_inner_repeats(query);
+        using::rewrite(&planning, query)?;
         wildcards::hide(&planning, &expanded.named, query)?;
         forms::rewrite(query);
+        select_forms::lateral_functions(&planning, query);
         select_forms::rewrite(query);
         planning.exposed = expanded.named;
         Ok(Self { state, catalogue: Catalogue::new(Arc::new(planning)) })

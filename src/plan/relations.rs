@@ -16,7 +16,7 @@ use super::columns::{Source, SystemColumn};
 use super::marker::{Clause, ClauseKind, InstantKind, Names};
 use super::names::{HistoryFunction, Planning, Relation, no_relation, split};
 use super::scan::external;
-use super::{constant, scope};
+use super::{constant, scope, set_operations, set_returning};
 use crate::error::{SqlError, SqlState};
 use crate::history::TableDef;
 use crate::sql::temporal::{InstantExpr, ScopeClause, scope_of};
@@ -36,7 +36,11 @@ impl Relations {
 
 impl RelationPlanner for Relations {
     fn plan_relation(&self, relation: ast::TableFactor, context: &mut dyn RelationPlannerContext) -> Result<RelationPlanning> {
-        let ast::TableFactor::Table { name, alias, args, version, .. } = &relation else {
+        if let Some(call) = Call::of(&relation) {
+            let planned = call.plan(context)?;
+            return Ok(planned.unwrap_or_else(|| RelationPlanning::Original(Box::new(relation))));
+        }
+        let ast::TableFactor::Table { name, alias, args, version, with_ordinality, .. } = &relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let alias = alias.clone();
@@ -51,10 +55,18 @@ impl RelationPlanner for Relations {
         }
         if let Some(args) = args {
             let reference = context.object_name_to_table_reference(name.clone())?;
-            let args = args.args.clone();
-            if let Some(plan) = self.function_plan(&reference, args, context)? {
+            if let Some(plan) = set_operations::plan(reference.table(), &args.args, context)? {
                 return planned(plan, alias, context);
             }
+            let given = args.args.clone();
+            if let Some(plan) = self.function_plan(&reference, given, context)? {
+                return planned(plan, alias, context);
+            }
+            let call = Call { name: name.clone(), args: args.args.clone(), ordinality: *with_ordinality, alias };
+            if let Some(planning) = call.plan(context)? {
+                return Ok(planning);
+            }
+            return Ok(RelationPlanning::Original(Box::new(relation)));
         }
         match &alias {
             Some(alias) if !alias.columns.is_empty() => {
@@ -64,6 +76,58 @@ impl RelationPlanner for Relations {
             }
             _ => Ok(RelationPlanning::Original(Box::new(relation))),
         }
+    }
+}
+
+/// A function in FROM.
+struct Call {
+    name: ast::ObjectName,
+    args: Vec<ast::FunctionArg>,
+    ordinality: bool,
+    alias: Option<ast::TableAlias>,
+}
+
+impl Call {
+    fn of(relation: &ast::TableFactor) -> Option<Self> {
+        match relation {
+            ast::TableFactor::Function { name, args, with_ordinality, alias, .. } => {
+                Some(Self { name: name.clone(), args: args.clone(), ordinality: *with_ordinality, alias: alias.clone() })
+            }
+            ast::TableFactor::UNNEST { array_exprs, with_ordinality, alias, .. } => {
+                let arg = |e: &ast::Expr| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(e.clone()));
+                Some(Self {
+                    name: ast::ObjectName::from(vec![ast::Ident::new("unnest")]),
+                    args: array_exprs.iter().map(arg).collect(),
+                    ordinality: *with_ordinality,
+                    alias: alias.clone(),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// `None` for a function that is not known here.
+    fn plan(&self, context: &mut dyn RelationPlannerContext) -> Result<Option<RelationPlanning>> {
+        let args = self.args.iter().map(|arg| match arg {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+            _ => None,
+        });
+        let Some(args) = args.collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let Some(from) = set_returning::plan_from(&self.name, &args, self.ordinality, context)? else { return Ok(None) };
+        let alias = match self.alias.clone() {
+            // The alias of a function with one column is that column's name too.
+            Some(mut alias) => {
+                if alias.columns.is_empty() && from.takes_alias {
+                    alias.columns.push(ast::TableAliasColumnDef { name: alias.name.clone(), data_type: None });
+                }
+                alias
+            }
+            None => {
+                let name = ast::Ident::with_quote('"', from.name);
+                ast::TableAlias { explicit: false, name, columns: vec![], at: None }
+            }
+        };
+        planned(from.plan, Some(alias), context).map(Some)
     }
 }
 

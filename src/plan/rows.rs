@@ -145,7 +145,8 @@ impl RowLayout {
 
     /// The rows of these payloads, in order.
     pub fn decode<'a>(&self, payloads: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
-        let mut decoder = PayloadDecoder::new(&self.stored)?;
+        let payloads = payloads.into_iter();
+        let mut decoder = PayloadDecoder::with_room(&self.stored, payloads.size_hint().0)?;
         for payload in payloads {
             decoder.append(payload)?;
         }

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -98,20 +99,36 @@ impl ScanSpec {
 #[derive(Debug)]
 pub struct VersionScanExec {
     spec: Arc<ScanSpec>,
+    /// What each partition reads: the whole, or each a span of its keys.
+    partitions: Vec<Arc<ScanSpec>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
 
 impl VersionScanExec {
-    pub fn new(spec: ScanSpec, schema: SchemaRef) -> Self {
+    /// `borders`, ascending, part the keys into as many partitions and one more. Rows of one partition come in the
+    /// order of their keys; between partitions there is no order.
+    pub fn new(spec: ScanSpec, schema: SchemaRef, borders: Vec<ItemKey>) -> Self {
+        let spec = Arc::new(spec);
+        let partitions = match borders.is_empty() {
+            true => vec![Arc::clone(&spec)],
+            false => spans(&borders).map(|keys| Arc::new(ScanSpec { keys, ..ScanSpec::clone(&spec) })).collect(),
+        };
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
-            Partitioning::UnknownPartitioning(1),
+            Partitioning::UnknownPartitioning(partitions.len()),
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Self { spec: Arc::new(spec), properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
+        Self { spec, partitions, properties: Arc::new(properties), metrics: ExecutionPlanMetricsSet::new() }
     }
+}
+
+/// All keys below the first border, from each to the next, and from the last one on.
+fn spans(borders: &[ItemKey]) -> impl Iterator<Item = KeyFilter> {
+    let from = std::iter::once(Bound::Unbounded).chain(borders.iter().map(|key| Bound::Included(key.clone())));
+    let below = borders.iter().map(|key| Bound::Excluded(key.clone())).chain([Bound::Unbounded]);
+    from.zip(below).map(|(low, high)| KeyFilter::Range { low, high })
 }
 
 impl DisplayAs for VersionScanExec {
@@ -137,6 +154,9 @@ impl DisplayAs for VersionScanExec {
         }
         if !spec.reads_payloads() {
             f.write_str(", no payloads")?;
+        }
+        if self.partitions.len() > 1 {
+            write!(f, ", partitions={}", self.partitions.len())?;
         }
         Ok(())
     }
@@ -195,10 +215,11 @@ impl ExecutionPlan for VersionScanExec {
         let Some(ctx) = context.session_config().get_extension::<StatementContext>() else {
             return internal_err!("a scan ran outside a statement");
         };
+        let Some(spec) = self.partitions.get(partition) else { return internal_err!("a scan has no partition {partition}") };
         let counts = Counts::new(&self.metrics, partition);
         let spec = match &self.spec.late {
-            Some(late) => Arc::new(late.applied(&self.spec)?),
-            None => Arc::clone(&self.spec),
+            Some(late) => Arc::new(late.applied(spec)?),
+            None => Arc::clone(spec),
         };
         let reader = Reader::new(ctx, spec, self.schema(), counts)?;
         let batches = stream::try_unfold(reader, |mut reader| async move {
@@ -261,7 +282,7 @@ struct Reader {
     stored: Option<RowScan>,
     own: Option<Arc<crate::history::transaction::TableWrites>>,
     /// Where the transaction's own rows go on, once the store's have been given.
-    own_from: Option<std::ops::Bound<ItemKey>>,
+    own_from: Option<Bound<ItemKey>>,
     decoder: PayloadDecoder,
     /// `ScanSpec::came` by position among the decoder's columns.
     came: Vec<(usize, CommitStamp)>,
@@ -289,7 +310,7 @@ impl Reader {
         counts.store_calls.add(usize::from(stored.is_some()));
         Ok(Self {
             stored,
-            own_from: own.as_ref().map(|_| std::ops::Bound::Unbounded),
+            own_from: own.as_ref().map(|_| Bound::Unbounded),
             own,
             decoder,
             came,
@@ -383,8 +404,8 @@ impl Reader {
     /// Takes the next row this transaction wrote; `false` when there is none left.
     fn take_own(&mut self) -> crate::error::Result<bool> {
         let (Some(own), Some(from)) = (self.own.clone(), self.own_from.take()) else { return Ok(false) };
-        let Some((key, pending)) = own.rows.range((from, std::ops::Bound::Unbounded)).next() else { return Ok(false) };
-        self.own_from = Some(std::ops::Bound::Excluded(key.clone()));
+        let Some((key, pending)) = own.rows.range((from, Bound::Unbounded)).next() else { return Ok(false) };
+        self.own_from = Some(Bound::Excluded(key.clone()));
         if let Some((payload, _)) = &pending.state
             && self.spec.keys.contains(key)
         {

@@ -4,15 +4,22 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, VisitMut, VisitorMut,
+    self, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, JoinOperator, ObjectName, Query,
+    Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableFactor, VisitMut, VisitorMut,
 };
 
 use super::correlated::ARRAY_OF;
+use super::expand::{fold, quoted, split};
+use super::names::Planning;
+use super::select_literals;
+use super::set_operations::{EXCEPT_ALL, INTERSECT_ALL, VALUES};
+use super::set_returning::{self, IDENTITY};
+use crate::sql::columns::item_name;
 
 /// Rewrites every such form inside, before it is planned.
 pub fn rewrite(node: &mut impl VisitMut) {
     let _ = node.visit(&mut Forms);
-    super::select_literals::type_literals(node);
+    select_literals::type_literals(node);
 }
 
 struct Forms;
@@ -20,22 +27,392 @@ struct Forms;
 impl VisitorMut for Forms {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        counted_sets(&mut query.body);
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            keep_name(item);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Function(function) = expr {
-            array_subquery(function);
+        match expr {
+            Expr::Function(function) => {
+                array_subquery(function);
+                if let Some(rows) = rows_of(function) {
+                    *expr = rows;
+                }
+            }
+            Expr::InList { expr: wanted, list, negated } => {
+                if let Some(found) = row_in_list(wanted, list) {
+                    *expr = if *negated { not(found) } else { found };
+                }
+            }
+            Expr::BinaryOp { left, op, right } => {
+                if let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_ref(), right.as_ref())
+                    && let Some(compared) = rows_compared(left, op, right)
+                {
+                    *expr = compared;
+                }
+            }
+            // Text is ordered by its bytes, which is what these collations say.
+            Expr::Collate { expr: inner, collation } => {
+                let name = split(collation).map(|(_, name)| name);
+                if name.is_some_and(|name| ["c", "posix", "default", "ucs_basic"].contains(&name.to_lowercase().as_str())) {
+                    *expr = std::mem::replace(inner.as_mut(), Expr::value(ast::Value::Null));
+                }
+            }
+            Expr::InSubquery { expr: wanted, subquery, negated } => {
+                if let Expr::Tuple(values) = wanted.as_ref() {
+                    let found = row_among(values, subquery);
+                    *expr = if *negated { not(found) } else { found };
+                }
+            }
+            _ => {}
         }
         ControlFlow::Continue(())
     }
 }
 
 /// `ARRAY(SELECT …)` as a call over a subquery.
-fn array_subquery(function: &mut datafusion::sql::sqlparser::ast::Function) {
+fn array_subquery(function: &mut ast::Function) {
     let FunctionArguments::Subquery(_) = &function.args else { return };
     if !function.name.to_string().eq_ignore_ascii_case("array") {
         return;
     }
     let FunctionArguments::Subquery(query) = std::mem::replace(&mut function.args, FunctionArguments::None) else { return };
-    let arg = FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Subquery(query)));
     function.name = ObjectName::from(vec![Ident::new(ARRAY_OF)]);
-    function.args = FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args: vec![arg], clauses: vec![] });
+    function.args = arguments(vec![Expr::Subquery(query)]);
+}
+
+/// A function that gives rows, in a select list: `unnest` of its list. One that is `unnest` already stays.
+fn rows_of(function: &mut ast::Function) -> Option<Expr> {
+    let (_, name) = split(&function.name)?;
+    let [(_, list)] = set_returning::columns_of(&name)? else { return None };
+    if *list == IDENTITY || function.over.is_some() {
+        return None;
+    }
+    let FunctionArguments::List(args) = &function.args else { return None };
+    let args = args.args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    });
+    Some(call("unnest", vec![call(list, args.collect::<Option<_>>()?)]))
+}
+
+/// A select item that is such a call keeps the name that it has as one.
+fn keep_name(item: &mut SelectItem) {
+    let SelectItem::UnnamedExpr(Expr::Function(function)) = &*item else { return };
+    let gives_rows = split(&function.name).is_some_and(|(_, name)| set_returning::columns_of(&name).is_some());
+    let Some(name) = item_name(item).filter(|_| gives_rows) else { return };
+    let old = std::mem::replace(item, SelectItem::Wildcard(Default::default()));
+    if let SelectItem::UnnamedExpr(expr) = old {
+        *item = SelectItem::ExprWithAlias { expr, alias: quoted(&name) };
+    }
+}
+
+/// `(a, b) IN ((1, 2), …)` as comparisons of rows.
+fn row_in_list(wanted: &Expr, list: &[Expr]) -> Option<Expr> {
+    let Expr::Tuple(wanted) = wanted else { return None };
+    let equal = list.iter().map(|row| match row {
+        Expr::Tuple(values) => rows_compared(wanted, &ast::BinaryOperator::Eq, values),
+        _ => None,
+    });
+    let equal = equal.collect::<Option<Vec<_>>>()?;
+    equal.into_iter().reduce(|a, b| binary(a, ast::BinaryOperator::Or, b)).map(nested)
+}
+
+/// A comparison of rows as comparisons of their values, the first that differs deciding.
+fn rows_compared(left: &[Expr], op: &ast::BinaryOperator, right: &[Expr]) -> Option<Expr> {
+    use ast::BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
+    if left.len() != right.len() || left.is_empty() {
+        return None;
+    }
+    let pairs = || left.iter().zip(right);
+    let each = |op: &ast::BinaryOperator| pairs().map(|(l, r)| binary(l.clone(), op.clone(), r.clone())).collect::<Vec<_>>();
+    let strict = match op {
+        Eq => return each(&Eq).into_iter().reduce(|a, b| binary(a, And, b)).map(nested),
+        NotEq => return each(&NotEq).into_iter().reduce(|a, b| binary(a, Or, b)).map(nested),
+        Lt | LtEq => Lt,
+        Gt | GtEq => Gt,
+        _ => return None,
+    };
+    let (last, before) = each(op).pop().zip(Some(left.len() - 1))?;
+    pairs().take(before).rev().fold(Some(last), |rest, (l, r)| {
+        let decided = binary(l.clone(), strict.clone(), r.clone());
+        let equal = binary(l.clone(), Eq, r.clone());
+        Some(nested(binary(decided, Or, nested(binary(equal, And, rest?)))))
+    })
+}
+
+fn binary(left: Expr, op: ast::BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+fn nested(expr: Expr) -> Expr {
+    Expr::Nested(Box::new(expr))
+}
+
+/// `(a, b) IN (SELECT …)`: true where a row is equal, NULL where one may be, else false.
+fn row_among(values: &[Expr], subquery: &Query) -> Expr {
+    let column = |n: usize| quoted(&format!("\u{1}{n}"));
+    let equal = values.iter().enumerate();
+    let equal = equal.map(|(n, value)| binary(Expr::Identifier(column(n)), ast::BinaryOperator::Eq, nested(value.clone())));
+    let Some(all) = equal.reduce(|a, b| binary(a, ast::BinaryOperator::And, b)) else {
+        return Expr::value(ast::Value::Boolean(false));
+    };
+    let columns = (0..values.len()).map(|n| ast::TableAliasColumnDef { name: column(n), data_type: None }).collect();
+    let alias = ast::TableAlias { explicit: true, name: quoted("\u{1}rows"), columns, at: None };
+    let among = |condition: Expr| {
+        let subquery = Box::new(subquery.clone());
+        let factor = TableFactor::Derived { lateral: false, subquery, alias: Some(alias.clone()), sample: None };
+        let mut select = select_all(factor);
+        select.selection = Some(condition);
+        Expr::Exists { subquery: Box::new(plain_query(SetExpr::Select(Box::new(select)))), negated: false }
+    };
+    let maybe = Expr::IsNull(Box::new(nested(all.clone())));
+    let when = |condition, result| ast::CaseWhen { condition, result: Expr::value(result) };
+    Expr::Case {
+        case_token: ast::helpers::attached_token::AttachedToken::empty(),
+        end_token: ast::helpers::attached_token::AttachedToken::empty(),
+        operand: None,
+        conditions: vec![when(among(all), ast::Value::Boolean(true)), when(among(maybe), ast::Value::Null)],
+        else_result: Some(Box::new(Expr::value(ast::Value::Boolean(false)))),
+    }
+}
+
+fn not(expr: Expr) -> Expr {
+    Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: Box::new(expr) }
+}
+
+/// Rows of VALUES that mix literals of several kinds in a column, as queries of which each has one row.
+fn mixed_values(body: &mut SetExpr) {
+    let SetExpr::Values(values) = &*body else { return };
+    let width = values.rows.first().map_or(0, |row| row.content.len());
+    let even = values.rows.iter().all(|row| row.content.len() == width);
+    if !even || values.rows.len() > MOST_MIXED || !(0..width).any(|n| is_mixed(&values.rows, n)) {
+        return;
+    }
+    let sides = values.rows.iter().map(|row| {
+        let mut select = select_all(function("", vec![]));
+        select.from.clear();
+        select.projection = row
+            .content
+            .iter()
+            .enumerate()
+            .map(|(n, e)| SelectItem::ExprWithAlias { expr: e.clone(), alias: quoted(&format!("column{}", n + 1)) })
+            .collect();
+        Expr::Subquery(Box::new(plain_query(SetExpr::Select(Box::new(select)))))
+    });
+    let relation = function(VALUES, sides.collect());
+    *body = SetExpr::Select(Box::new(select_all(relation)));
+}
+
+/// Rows of VALUES that are planned one by one.
+const MOST_MIXED: usize = 256;
+
+fn is_mixed(rows: &[ast::Parens<Vec<Expr>>], column: usize) -> bool {
+    let kind = |expr: &Expr| match expr {
+        Expr::Value(value) => match &value.value {
+            ast::Value::Null => None,
+            ast::Value::SingleQuotedString(_) => Some('s'),
+            ast::Value::Number(digits, _) if digits.bytes().all(|b| b.is_ascii_digit()) => Some('i'),
+            ast::Value::Number(..) => Some('d'),
+            _ => Some('o'),
+        },
+        _ => Some('o'),
+    };
+    let mut kinds: Vec<char> = rows.iter().filter_map(|row| kind(row.content.get(column)?)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds.len() > 1 && (kinds.contains(&'s') || kinds.contains(&'d'))
+}
+
+/// EXCEPT ALL and INTERSECT ALL as functions of their two queries.
+fn counted_sets(body: &mut SetExpr) {
+    mixed_values(body);
+    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return };
+    counted_sets(left);
+    counted_sets(right);
+    let name = match (op, set_quantifier) {
+        (SetOperator::Except, SetQuantifier::All) => EXCEPT_ALL,
+        (SetOperator::Intersect, SetQuantifier::All) => INTERSECT_ALL,
+        _ => return,
+    };
+    let side = |side: &mut Box<SetExpr>| {
+        let body = std::mem::replace(
+            side.as_mut(),
+            SetExpr::Values(ast::Values { explicit_row: false, value_keyword: false, rows: vec![] }),
+        );
+        Expr::Subquery(Box::new(plain_query(body)))
+    };
+    let args = vec![side(left), side(right)];
+    *body = SetExpr::Select(Box::new(select_all(function(name, args))));
+}
+
+/// A function in FROM.
+fn function(name: &str, args: Vec<Expr>) -> TableFactor {
+    TableFactor::Table {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        alias: None,
+        args: Some(ast::TableFunctionArgs { args: unnamed(args), settings: None }),
+        with_hints: vec![],
+        version: None,
+        with_ordinality: false,
+        partitions: vec![],
+        json_path: None,
+        sample: None,
+        index_hints: vec![],
+    }
+}
+
+fn plain_query(body: SetExpr) -> Query {
+    Query {
+        with: None,
+        body: Box::new(body),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: vec![],
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: vec![],
+    }
+}
+
+fn select_all(relation: TableFactor) -> Select {
+    Select {
+        select_token: ast::helpers::attached_token::AttachedToken::empty(),
+        optimizer_hints: vec![],
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection: vec![SelectItem::Wildcard(Default::default())],
+        exclude: None,
+        into: None,
+        from: vec![ast::TableWithJoins { relation, joins: vec![] }],
+        lateral_views: vec![],
+        prewhere: None,
+        selection: None,
+        connect_by: vec![],
+        group_by: ast::GroupByExpr::Expressions(vec![], vec![]),
+        cluster_by: vec![],
+        distribute_by: vec![],
+        sort_by: vec![],
+        having: None,
+        named_window: vec![],
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: ast::SelectFlavor::Standard,
+    }
+}
+
+/// Functions in FROM see what stands before them: each is LATERAL, save where a join does not allow it.
+pub fn lateral_functions(planning: &Planning, query: &mut Query) {
+    let _ = query.visit(&mut Laterals { planning });
+}
+
+struct Laterals<'a> {
+    planning: &'a Planning,
+}
+
+impl VisitorMut for Laterals<'_> {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let mut scalars = Vec::new();
+        for from in &mut select.from {
+            self.lateral(&mut from.relation, &mut scalars);
+            for join in &mut from.joins {
+                if !matches!(
+                    join.join_operator,
+                    JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_)
+                ) {
+                    self.lateral(&mut join.relation, &mut scalars);
+                }
+            }
+        }
+        if !scalars.is_empty() {
+            let mut values = Values { scalars: &scalars };
+            let _ = select.projection.visit(&mut values);
+            let _ = select.selection.visit(&mut values);
+            let _ = select.group_by.visit(&mut values);
+            let _ = select.having.visit(&mut values);
+            let _ = select.from.visit(&mut values);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Laterals<'_> {
+    /// Also notes the aliases that mean the one value of their function.
+    fn lateral(&self, factor: &mut TableFactor, scalars: &mut Vec<(String, &'static str)>) {
+        let TableFactor::Table { name, alias, args: Some(args), version: None, with_ordinality, .. } = factor else { return };
+        let Some((schema, function)) = split(name) else { return };
+        let known = set_returning::columns_of(&function);
+        let scalar = self.planning.state.scalar_functions().contains_key(&function);
+        if self.planning.history_function(schema.as_deref(), &function).is_some() || (known.is_none() && !scalar) {
+            return;
+        }
+        if let (Some([(column, _)]), Some(alias)) = (known, &alias)
+            && *column != function
+            && alias.columns.is_empty()
+        {
+            scalars.push((fold(&alias.name), column));
+        }
+        *factor = TableFactor::Function {
+            lateral: true,
+            name: name.clone(),
+            args: std::mem::take(&mut args.args),
+            with_ordinality: *with_ordinality,
+            alias: alias.take(),
+        };
+    }
+}
+
+/// The alias of a function whose one column has a name of its own, as that column.
+struct Values<'a> {
+    scalars: &'a [(String, &'static str)],
+}
+
+impl VisitorMut for Values<'_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Identifier(name) = expr
+            && let Some((alias, column)) = self.scalars.iter().find(|(alias, _)| *alias == fold(name))
+        {
+            *expr = Expr::CompoundIdentifier(vec![quoted(alias), quoted(column)]);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn unnamed(args: Vec<Expr>) -> Vec<FunctionArg> {
+    args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect()
+}
+
+fn arguments(args: Vec<Expr>) -> FunctionArguments {
+    FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args: unnamed(args), clauses: vec![] })
+}
+
+/// A plain call of a function.
+pub fn call(name: &str, args: Vec<Expr>) -> Expr {
+    Expr::Function(ast::Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: arguments(args),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
 }

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Constraint, Constraints, Result, internal_err};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::datasource::source_as_provider;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::columns::{Shown, Source};
@@ -120,6 +122,20 @@ impl ScopedTable {
         }
     }
 
+    /// Whether several partitions may read it side by side: all items, as many as there are.
+    fn is_worth_parting(&self, spec: &ScanSpec) -> bool {
+        let whole = spec.keys == KeyFilter::All && spec.candidates.is_none() && spec.late.is_none();
+        whole && spec.limit.is_none() && spec.rows.is_none()
+    }
+
+    fn names_few(&self, filters: &[Expr]) -> bool {
+        let others: Vec<Expr> = filters.iter().filter(|f| Clause::of_filter(f).is_none()).cloned().collect();
+        match pushdown::keys_of(&self.table, &others, |name| self.column(name)) {
+            (KeyFilter::Points(keys), _) => keys.len() <= FEW,
+            (KeyFilter::All | KeyFilter::Range { .. }, candidates) => candidates.is_some(),
+        }
+    }
+
     /// Refuses an instant at which the name meant another table than the one planned for.
     fn check_incarnation(&self, ctx: &StatementContext, scope: Scope, snapshot: Snapshot) -> crate::error::Result<()> {
         if self.reads != Reads::Clause || !matches!(scope, Scope::AsOf(_) | Scope::AsOfCommit(_)) {
@@ -157,6 +173,23 @@ pub fn statement_of(state: &dyn Session) -> Result<Arc<StatementContext>> {
         Some(ctx) => Ok(ctx),
         None => internal_err!("a table was scanned outside a statement"),
     }
+}
+
+/// At most so many items, each found by its key or through an index, are few.
+const FEW: usize = 64;
+
+/// Whether every table that an optimised plan reads is narrowed to some named items, or to those that an index
+/// names for an equality.
+pub fn looks_at_few(plan: &LogicalPlan) -> bool {
+    let mut few = true;
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            let provider = source_as_provider(&scan.source)?;
+            few &= provider.downcast_ref::<ScopedTable>().is_some_and(|table| table.names_few(&scan.filters));
+        }
+        Ok(if few { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    walked.is_ok() && few
 }
 
 #[async_trait]
@@ -228,6 +261,11 @@ impl TableProvider for ScopedTable {
         if counts && others.is_empty() && ctx.transaction.lock().overlay(self.table.id).is_none() {
             spec.rows = ctx.database.live_count(self.table.id, snapshot).await.map_err(|e| external(e.into()))?;
         }
-        Ok(Arc::new(VersionScanExec::new(spec, Arc::new(schema))))
+        let parts = match self.is_worth_parting(&spec) {
+            true => ctx.database.parts(self.table.id, state.config_options().execution.target_partitions).await,
+            false => Ok(Vec::new()),
+        };
+        let parts = parts.map_err(|e| external(e.into()))?;
+        Ok(Arc::new(VersionScanExec::new(spec, Arc::new(schema), parts)))
     }
 }

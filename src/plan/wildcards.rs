@@ -29,6 +29,34 @@ pub fn hide(planning: &Planning, named: &[SystemColumn], query: &mut Query) -> R
     }
 }
 
+/// `t.*` of a relation that FROM names with its schema and without an alias takes the schema too.
+pub fn qualify(query: &mut Query) {
+    struct Qualify;
+    impl VisitorMut for Qualify {
+        type Break = ();
+        fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+            let mut names = Vec::new();
+            for from in &select.from {
+                let factors = std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
+                names.extend(factors.filter_map(|factor| match factor {
+                    TableFactor::Table { name, alias: None, args: None, .. } if name.0.len() > 1 => Some(name.clone()),
+                    _ => None,
+                }));
+            }
+            for item in &mut select.projection {
+                if let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) = item
+                    && let Some((None, table)) = split(name)
+                    && let Some(full) = names.iter().find(|full| split(full).is_some_and(|(_, last)| last == table))
+                {
+                    *name = full.clone();
+                }
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = query.visit(&mut Qualify);
+}
+
 struct Hide<'a> {
     planning: &'a Planning,
     named: &'a [SystemColumn],
@@ -186,9 +214,15 @@ fn constraint(operator: &JoinOperator) -> Option<&JoinConstraint> {
     }
 }
 
-fn without(mut options: WildcardAdditionalOptions, hidden: &[String]) -> WildcardAdditionalOptions {
+/// The wildcard without these columns, and without those it leaves out already.
+pub fn without(mut options: WildcardAdditionalOptions, hidden: &[String]) -> WildcardAdditionalOptions {
     if !hidden.is_empty() {
-        let names = hidden.iter().map(|name| ObjectName::from(vec![quoted(name)])).collect();
+        let mut names = match options.opt_exclude.take() {
+            Some(ast::ExcludeSelectItem::Multiple(names)) => names,
+            Some(ast::ExcludeSelectItem::Single(name)) => vec![name],
+            None => vec![],
+        };
+        names.extend(hidden.iter().map(|name| ObjectName::from(vec![quoted(name)])));
         options.opt_exclude = Some(ast::ExcludeSelectItem::Multiple(names));
     }
     options
@@ -197,13 +231,38 @@ fn without(mut options: WildcardAdditionalOptions, hidden: &[String]) -> Wildcar
 /// Between a repeated name and the number that sets it apart; in no name that anybody writes.
 pub const REPEAT: char = '\u{1}';
 
+/// Gives output columns of subqueries whose name came before a name of their own.
+pub fn rename_inner_repeats(query: &mut Query) {
+    let _ = query.visit(&mut Repeats);
+}
+
+struct Repeats;
+
+impl VisitorMut for Repeats {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let is_wildcard = |i: &SelectItem| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+        if !select.projection.iter().any(is_wildcard) {
+            rename_repeats_of(select);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// Gives output columns whose name came before a name of their own.
 pub fn rename_repeats(query: &mut Query) {
-    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        rename_repeats_of(select);
+    }
+}
+
+fn rename_repeats_of(select: &mut Select) {
     let wildcard = select.projection.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
     let mut seen = HashSet::new();
     for (index, item) in select.projection.iter_mut().enumerate() {
         let Some(name) = item_name(item) else { continue };
+        let name = name.split(REPEAT).next().unwrap_or_default().to_owned();
         let repeats = !seen.insert(name.clone());
         // What a wildcard stands for is not known here: a plain column beside one may repeat it.
         let may_repeat =

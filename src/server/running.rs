@@ -13,8 +13,9 @@ use crate::config::{Config, ConfigError, Limits, Tls};
 use crate::error::SqlError;
 use crate::plan::{Engine, EngineConfig};
 use crate::runtime::{Clock, Entropy, SystemClock, SystemEntropy};
-use crate::session::Shared;
+use crate::session::{Activity, Shared};
 use crate::tenancy::Tenancy;
+use crate::versions::Timestamp;
 use crate::wire::{self, Shutdown, TlsError, WireOptions};
 
 /// Everything a server is started with.
@@ -114,6 +115,8 @@ impl Opened {
             clock: settings.clock.clone(),
             entropy: settings.entropy.clone(),
             channels: Arc::default(),
+            activity: Activity::new(Timestamp::from_micros(settings.clock.now_micros())),
+            locks: Arc::default(),
             turns: Arc::default(),
             defaults: Arc::new([("statement_timeout".to_owned(), settings.limits.statement_timeout_ms.to_string())]),
         };

@@ -14,6 +14,7 @@ use super::{Reply, Session, roles::Roles};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{DefaultScope, Execution, Prepared, RowStream, StatementContext};
 use crate::sql::{CopyDirection, Ddl, ObjectKind, Parsed, Statement, TransactionStatement};
+use crate::types::PgType;
 use crate::versions::Timestamp;
 
 /// One statement to run: as text gave it, or bound to parameters.
@@ -27,7 +28,7 @@ impl<'a> Work<'a> {
     pub fn parsed(self) -> Option<&'a Parsed> {
         match self {
             Self::Text(parsed) => Some(parsed),
-            Self::Bound { statement, .. } => statement.parsed.as_ref(),
+            Self::Bound { statement, .. } => statement.parsed.as_deref(),
         }
     }
 
@@ -36,6 +37,14 @@ impl<'a> Work<'a> {
         match self {
             Self::Text(_) => &[],
             Self::Bound { formats, .. } => formats,
+        }
+    }
+
+    /// Types and values of the parameters that Bind gave.
+    fn bound(self) -> (&'a [PgType], &'a [ScalarValue]) {
+        match self {
+            Self::Text(_) => (&[], &[]),
+            Self::Bound { statement, parameters, .. } => (statement.parameters(), parameters),
         }
     }
 
@@ -52,11 +61,13 @@ impl Session {
     /// Runs one statement where the transaction stands; `last` closes an implicit one.
     pub(super) async fn run_work(&mut self, work: Work<'_>, last: bool) -> Result<Reply> {
         let Some(parsed) = work.parsed() else { return Ok(Reply::Empty) };
+        let (started, now) = (self.transaction.started, self.database.now());
+        self.place.begin(&parsed.text, &self.settings.effective().application_name, started, now, &self.cancel);
         for notice in &parsed.notices {
             self.notice(notice.as_str());
         }
         if let Statement::Transaction(control) = &parsed.statement {
-            return self.run_control(control, last).await;
+            return Box::pin(self.run_control(control, last)).await;
         }
         match self.transaction.block {
             Block::Failed => Err(aborted()),
@@ -101,21 +112,62 @@ impl Session {
         match (&parsed.statement, work) {
             (Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_), _)
             | (Statement::Explain { .. }, _) => self.perform_planned(work).await,
-            (Statement::Copy(copy), _) => self.copy(copy).await,
+            // Boxed, as everything rare is: the future of a common statement is moved about.
+            (Statement::Copy(copy), _) => Box::pin(self.copy(copy)).await,
             (Statement::Ddl(ddl), _) => {
                 self.refuse_write(&parsed.statement)?;
-                self.define(ddl).await
+                Box::pin(self.define(ddl)).await
             }
-            (Statement::Execute { name, arguments }, _) => self.execute_named(name, arguments).await,
-            (Statement::Declare(declare), _) => self.declare(declare, &parsed.text).await,
-            (Statement::Fetch(fetch), work) => self.fetch(fetch, work.formats()).await,
-            (utility, _) => self.utility(utility).await,
+            (Statement::Execute { name, arguments }, _) => Box::pin(self.execute_named(name, arguments)).await,
+            (Statement::Declare(declare), work) => Box::pin(self.declare(declare, &parsed.text, work.bound())).await,
+            (Statement::Fetch(fetch), work) => Box::pin(self.fetch(fetch, work.formats())).await,
+            (utility, _) => Box::pin(self.utility(utility)).await,
         }
     }
 
+    /// A statement that takes advisory locks is run to its end at once, and again when it had to wait for one.
     async fn perform_planned(&mut self, work: Work<'_>) -> Result<Reply> {
+        let locks = work.parsed().is_some_and(|parsed| Self::mentions_locks(&parsed.text));
+        if !locks {
+            return self.perform_once(work).await;
+        }
+        loop {
+            let done = match self.perform_once(work).await {
+                Ok(reply) => super::reply::collected(reply).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(reply) => {
+                    self.keep_advisory();
+                    return Ok(reply);
+                }
+                Err(error) => {
+                    if !self.wait_for_advisory().await? {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn perform_once(&mut self, work: Work<'_>) -> Result<Reply> {
         let Some(statement) = work.statement() else { return Ok(Reply::Empty) };
         self.refuse_write(statement)?;
+        match (statement, work) {
+            (Statement::Query(query), Work::Text(_)) if !query.locks.is_empty() => {
+                return self.select_locking(query, &[], &[], &[]).await;
+            }
+            (Statement::Query(query), Work::Bound { statement: kept, parameters, formats }) if !query.locks.is_empty() => {
+                return self.select_locking(query, kept.parameters(), parameters, formats).await;
+            }
+            (Statement::Explain { options, inner }, _) if options.analyze && locks_rows(inner) => {
+                return Err(SqlError::unsupported(
+                    "EXPLAIN ANALYZE of a SELECT that locks rows is not supported",
+                    "Explain it without its FOR UPDATE.",
+                ));
+            }
+            _ => {}
+        }
         let ctx = self.context().await?;
         match work {
             Work::Text(_) => {
@@ -186,19 +238,25 @@ impl Session {
             current_user,
             superuser,
             authorities: Arc::new(Roles { tenancy: Arc::clone(&self.shared.tenancy), database: Arc::clone(&self.database) }),
-            server: Arc::new(Seen { tenancy: Arc::clone(&self.shared.tenancy), settings: Arc::clone(&self.settings) }),
+            server: Arc::new(Seen {
+                tenancy: Arc::clone(&self.shared.tenancy),
+                settings: Arc::clone(&self.settings),
+                activity: Arc::clone(&self.shared.activity),
+            }),
             catalogues: self.shared.engine.catalogues(),
             search_path,
             time_zone: effective.time_zone.clone(),
             default_scope,
             schema_at: effective.schema_at,
             read_only: default_scope.is_some() || self.is_read_only(),
+            commits_alone: self.transaction.alone,
             transaction_time: clock.unwrap_or(started),
             statement_time: clock.unwrap_or_else(|| self.database.now()),
             settings: self.settings.clone(),
             notices: self.notices.clone(),
             sequences: self.sequences.clone(),
             messages: self.messages.clone(),
+            advisory: Arc::<super::locking::Advisory>::clone(&self.advisory),
             objects: Arc::clone(&self.objects),
             held: self.held(),
             cancel: self.cancel.clone(),
@@ -263,6 +321,10 @@ fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> V
     resolved.map(str::to_owned).collect()
 }
 
+fn locks_rows(statement: &Statement) -> bool {
+    matches!(statement, Statement::Query(query) if !query.locks.is_empty())
+}
+
 /// What PostgreSQL calls the statement when it refuses it in a read-only transaction; `None` when it changes nothing.
 fn change_made_by(statement: &Statement) -> Option<&'static str> {
     match statement {
@@ -289,7 +351,8 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         | Statement::Close(_)
         | Statement::Listen(_)
         | Statement::Unlisten(_)
-        | Statement::Notify { .. } => None,
+        | Statement::Notify { .. }
+        | Statement::Upkeep(_) => None,
     }
 }
 
@@ -297,7 +360,6 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
 pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
     match ddl {
         Ddl::CreateTable(_) => "CREATE TABLE",
-        Ddl::CreateTableAs(create) if create.into => "SELECT INTO",
         Ddl::CreateTableAs(_) => "CREATE TABLE AS",
         Ddl::AlterTable { .. } => "ALTER TABLE",
         Ddl::Drop { kind, .. } => match kind {

@@ -2,14 +2,18 @@
 //!
 //! Opens no socket and touches no store: plans run through `plan`, commits through `history`.
 
+mod activity;
 mod as_of;
 mod constraints;
 mod copy;
 mod cursors;
 mod ddl;
 mod dispatch;
+mod locking;
+mod locks;
 mod notify;
 mod prepared;
+mod recall;
 pub mod reply;
 mod retry;
 mod roles;
@@ -23,6 +27,8 @@ mod utility;
 #[cfg(test)]
 mod tests;
 
+pub use activity::Activity;
+pub use locks::LockTables;
 pub use notify::{Channels, Notification};
 pub use reply::{CopyInSink, Reply, StatementDescription, TransactionStatus};
 pub use retry::Turns;
@@ -41,6 +47,8 @@ use crate::runtime::{Cancel, Clock, Entropy, cancel::Reason};
 use crate::sql::Parsed;
 use crate::types::{Oid, zone::Zone};
 use cursors::Cursor;
+use locking::Advisory;
+use locks::Owner;
 use notify::Mailbox;
 use prepared::{Portal, PreparedStatement};
 use settings::{NoticeFloor, Settings};
@@ -65,8 +73,12 @@ pub struct Shared {
     pub tenancy: Arc<crate::tenancy::Tenancy>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// What its sessions are doing.
+    pub activity: Arc<Activity>,
     /// Whose turn it is when statements keep losing against each other; start with `Turns::default()`.
     pub turns: Arc<Turns>,
+    /// Who has locked what; start with `LockTables::default()`.
+    pub locks: Arc<LockTables>,
     /// Who listens to what; start with `Channels::default()`.
     pub channels: Arc<Channels>,
     /// Settings that every session starts with, before those of its role: the server's configuration.
@@ -87,9 +99,11 @@ pub struct Session {
     sequences: SequenceValues,
     cancel: Cancel,
     timer: Timer,
+    place: activity::Place,
     transaction: State,
     statements: HashMap<String, Arc<PreparedStatement>>,
     portals: HashMap<String, Portal>,
+    recall: recall::Recall,
     cursors: HashMap<String, Cursor>,
     /// Portals and cursors made so far, and how many of them before the transaction that is open.
     born: u64,
@@ -97,6 +111,8 @@ pub struct Session {
     /// What the open transaction sends when it commits.
     messages: Messages,
     mailbox: Mailbox,
+    locks: Arc<Owner>,
+    advisory: Arc<Advisory>,
     /// What the catalogue shows of this session.
     objects: Arc<Mutex<SessionObjects>>,
 }
@@ -164,6 +180,7 @@ impl Session {
     /// How long the client may keep silent now before the connection is to be closed with the error beside it:
     /// 25P03 in a transaction, 57P01's sibling 57P05 outside; `None` for as long as it likes.
     pub fn idle_limit(&self) -> Option<(Duration, SqlError)> {
+        self.place.rest(self.status(), || self.database.now());
         let effective = self.settings.effective();
         let fatal = |code, what: &str| SqlError::fatal(code, format!("terminating connection due to {what} timeout"));
         match self.status() {
@@ -229,7 +246,10 @@ impl Session {
 
     /// Result columns with the format each was asked in; `None` when there are no rows.
     pub fn describe_portal(&self, portal: &str) -> Result<Option<DescribedColumns>> {
-        self.portal(portal).map(Portal::description)
+        match self.cursors.get(portal) {
+            Some(cursor) => Ok(Some(cursor.description())),
+            None => self.portal(portal).map(Portal::description),
+        }
     }
 
     /// Execute. Row replies of a portal that was suspended go on where they stopped: the reply's stream is the rest.
@@ -283,6 +303,7 @@ impl Session {
         self.forget(false);
         self.statements.clear();
         self.cursors.clear();
+        self.advisory.give_back_all();
     }
 
     fn start_timer(&mut self) {

@@ -17,13 +17,16 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
 use crate::plan::{DefaultScope, Prepared, PreparedInfo, ResultColumn, StatementContext};
 use crate::sql::{Parsed, Statement};
+use crate::tenancy::RolesSeen;
 use crate::types::{Oid, PgType, TypeName, decode::decode_parameter};
 
 #[derive(Debug)]
 pub(super) struct PreparedStatement {
     /// `None` is an empty query.
-    pub parsed: Option<Parsed>,
-    declared: Vec<Option<PgType>>,
+    pub parsed: Option<Arc<Parsed>>,
+    /// Where `parsed` is another statement that differs from this one in its literals: this one's own text.
+    own_text: Option<Box<str>>,
+    pub declared: Vec<Option<PgType>>,
     /// What Parse told the client; later plans must keep to it.
     parameters: Vec<PgType>,
     columns: Option<Arc<[ResultColumn]>>,
@@ -38,19 +41,22 @@ struct Planned {
 
 /// What a plan is good for.
 #[derive(Clone, Debug)]
-struct PlannedUnder {
+pub(super) struct PlannedUnder {
     catalog: Arc<Catalog>,
     settings: u64,
     scope: Option<DefaultScope>,
     user: String,
+    /// Who may act as whom.
+    roles: RolesSeen,
 }
 
 impl PlannedUnder {
-    fn still(&self, other: &Self) -> bool {
+    pub fn still(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.catalog, &other.catalog)
             && self.settings == other.settings
             && self.scope == other.scope
             && self.user == other.user
+            && self.roles == other.roles
     }
 }
 
@@ -66,6 +72,58 @@ pub(super) struct Portal {
 }
 
 impl PreparedStatement {
+    /// The types that Parse told the client.
+    pub fn parameters(&self) -> &[PgType] {
+        &self.parameters
+    }
+
+    /// One that differs from `first` in its literals only.
+    pub fn recalled(
+        first: Arc<Parsed>,
+        text: &str,
+        declared: Vec<Option<PgType>>,
+        under: PlannedUnder,
+        prepared: Prepared,
+    ) -> Self {
+        Self {
+            parsed: Some(first),
+            own_text: Some(text.into()),
+            declared,
+            parameters: prepared.parameters.clone(),
+            columns: prepared.columns.clone(),
+            plan: Mutex::new(Some(Planned { under, prepared: Arc::new(prepared) })),
+        }
+    }
+
+    #[cfg(test)]
+    pub fn is_recalled(&self) -> bool {
+        self.own_text.is_some()
+    }
+
+    /// The plan at hand and what it is good for.
+    pub fn planned(&self) -> Option<(PlannedUnder, Arc<Prepared>)> {
+        self.plan.lock().as_ref().map(|planned| (planned.under.clone(), Arc::clone(&planned.prepared)))
+    }
+
+    pub fn is_planned_under(&self, under: &PlannedUnder) -> bool {
+        self.plan.lock().as_ref().is_some_and(|planned| planned.under.still(under))
+    }
+
+    /// The statement's own text.
+    fn text(&self) -> &str {
+        let parsed = || self.parsed.as_ref().map_or("", |parsed| parsed.text.as_str());
+        self.own_text.as_deref().map_or_else(parsed, |text| text.trim().trim_end_matches(';'))
+    }
+
+    /// The statement's own tree.
+    pub fn tree(&self) -> Result<Arc<Parsed>> {
+        let own = match &self.own_text {
+            None => self.parsed.clone(),
+            Some(text) => crate::sql::parse(text)?.pop().map(Arc::new),
+        };
+        own.ok_or_else(|| SqlError::internal("an empty statement has no plan"))
+    }
+
     pub fn description(&self) -> StatementDescription {
         StatementDescription { parameters: self.parameters.iter().map(|ty| ty.oid()).collect(), columns: self.columns.clone() }
     }
@@ -104,6 +162,12 @@ impl Session {
         if !name.is_empty() && self.statements.contains_key(name) {
             return Err(exists_already(name));
         }
+        if self.transaction.block != Block::Failed
+            && let Some(known) = self.recall(text, types)
+        {
+            self.keep_statement(name, known, false);
+            return Ok(());
+        }
         let mut statements = crate::sql::parse(text)?;
         if statements.len() > 1 {
             return Err(SqlError::syntax("cannot insert multiple commands into a prepared statement"));
@@ -115,43 +179,53 @@ impl Session {
         }
         let declared = types.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>>>()?;
         let told = parsed.clone();
-        let statement = self.prepare_statement(parsed, declared).await;
-        let statement = statement.map_err(|error| match &told {
+        let prepared = self.prepare_statement(parsed, declared).await;
+        let (statement, ctx) = prepared.map_err(|error| match &told {
             Some(parsed) => super::placed(error, parsed),
             None => error,
         })?;
+        let statement = Arc::new(statement);
+        if let Some(ctx) = ctx {
+            self.remember(&ctx, text, types, &statement);
+        }
         self.keep_statement(name, statement, false);
         Ok(())
     }
 
-    fn keep_statement(&mut self, name: &str, statement: PreparedStatement, from_sql: bool) {
+    fn keep_statement(&mut self, name: &str, statement: Arc<PreparedStatement>, from_sql: bool) {
         if !name.is_empty() {
             let info = PreparedInfo {
-                statement: statement.parsed.as_ref().map(|p| p.text.clone()).unwrap_or_default(),
+                statement: statement.text().to_owned(),
                 prepared_at: self.database.now(),
                 parameters: statement.parameters.clone(),
                 from_sql,
             };
             self.objects.lock().prepared.insert(name.to_owned(), info);
         }
-        self.statements.insert(name.to_owned(), Arc::new(statement));
+        self.statements.insert(name.to_owned(), statement);
     }
 
-    /// Analyses a statement to be kept. Takes no snapshot that the transaction does not have already.
-    async fn prepare_statement(&mut self, parsed: Option<Parsed>, declared: Vec<Option<PgType>>) -> Result<PreparedStatement> {
-        let mut kept = PreparedStatement { parsed, declared, parameters: Vec::new(), columns: None, plan: Mutex::new(None) };
+    /// Analyses a statement to be kept; with the surroundings it was planned in, if it was. Takes no snapshot that
+    /// the transaction does not have already.
+    async fn prepare_statement(
+        &mut self,
+        parsed: Option<Parsed>,
+        declared: Vec<Option<PgType>>,
+    ) -> Result<(PreparedStatement, Option<StatementContext>)> {
+        let parsed = parsed.map(Arc::new);
+        let (parameters, plan) = (Vec::new(), Mutex::new(None));
+        let mut kept = PreparedStatement { parsed, own_text: None, declared, parameters, columns: None, plan };
+        let mut surroundings = None;
         match kept.parsed.as_ref().map(|p| &p.statement) {
             Some(statement) if is_planned(statement) => {
-                let had_snapshot = self.transaction.current.is_some();
-                let ctx = self.context().await?;
-                let planned = self.plan_kept(&ctx, &kept).await;
-                if !had_snapshot {
-                    self.transaction.current = None;
-                    self.settings.snapshot_is(0);
-                }
-                let prepared = planned?;
+                let (ctx, prepared) = self.analysed(&kept, None).await?;
                 kept.parameters.clone_from(&prepared.parameters);
                 kept.columns.clone_from(&prepared.columns);
+                surroundings = Some(ctx);
+            }
+            Some(Statement::Declare(declare)) => {
+                let query = Statement::Query(declare.query.clone());
+                kept.parameters.clone_from(&self.analysed(&kept, Some(&query)).await?.1.parameters);
             }
             Some(Statement::Show(show)) => kept.columns = Some(super::utility::show_columns(&self.settings, show)?),
             Some(Statement::Execute { name, .. }) => kept.columns.clone_from(&self.statement(name)?.columns),
@@ -160,18 +234,52 @@ impl Session {
             }
             _ => {}
         }
-        Ok(kept)
+        Ok((kept, surroundings))
+    }
+
+    /// What a plan made now would be good for.
+    pub(super) fn planned_under(&mut self) -> PlannedUnder {
+        let catalog = match &self.transaction.current {
+            Some(current) => Arc::clone(&current.lock().catalog),
+            None => self.database.catalog(),
+        };
+        let scope = self.default_scope();
+        let effective = self.settings.effective();
+        let user = effective.role.clone().unwrap_or_else(|| self.user.clone());
+        PlannedUnder { catalog, settings: effective.planning, scope, user, roles: self.shared.tenancy.roles_seen() }
+    }
+
+    /// The analysis of a statement to be kept, or of the query within it, and the surroundings it was made in.
+    async fn analysed(
+        &mut self,
+        kept: &PreparedStatement,
+        within: Option<&Statement>,
+    ) -> Result<(StatementContext, Arc<Prepared>)> {
+        let had_snapshot = self.transaction.current.is_some();
+        let ctx = self.context().await?;
+        let analysed = match within {
+            Some(query) => {
+                let engine = Arc::clone(&self.shared.engine);
+                cancellable(&ctx, engine.prepare(&ctx, query, &kept.declared)).await.map(Arc::new)
+            }
+            None => self.plan_kept(&ctx, kept).await,
+        };
+        if !had_snapshot {
+            self.transaction.current = None;
+            self.settings.snapshot_is(0);
+        }
+        Ok((ctx, analysed?))
     }
 
     /// The statement's plan for these surroundings. 0A000 when it would answer with other columns than the
     /// client was told of.
     pub(super) async fn plan_kept(&self, ctx: &StatementContext, kept: &PreparedStatement) -> Result<Arc<Prepared>> {
-        let Some(parsed) = &kept.parsed else { return Err(SqlError::internal("an empty statement has no plan")) };
         let under = PlannedUnder {
             catalog: Arc::clone(&ctx.transaction.lock().catalog),
             settings: self.settings.effective().planning,
             scope: ctx.default_scope,
             user: ctx.current_user.clone(),
+            roles: self.shared.tenancy.roles_seen(),
         };
         let planned = kept.plan.lock().clone();
         if let Some(planned) = &planned
@@ -183,6 +291,7 @@ impl Session {
             Some(_) => kept.parameters.iter().copied().map(Some).collect(),
             None => kept.declared.clone(),
         };
+        let parsed = kept.tree()?;
         let prepared = cancellable(ctx, self.shared.engine.prepare(ctx, &parsed.statement, &declared)).await?;
         if planned.is_some() && !same_columns(kept.columns.as_deref(), prepared.columns.as_deref()) {
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "cached plan must not change result type"));
@@ -243,9 +352,9 @@ impl Session {
         }
         reply.map_err(|error| {
             self.abort();
-            match &kept.parsed {
-                Some(parsed) => super::placed(error, parsed),
-                None => error,
+            match kept.tree() {
+                Ok(parsed) => super::placed(error, &parsed),
+                Err(_) => error,
             }
         })
     }
@@ -259,15 +368,15 @@ impl Session {
             return Err(SqlError::syntax("only SELECT, INSERT, UPDATE, DELETE and VALUES can be prepared"));
         }
         let declared = types.iter().map(|ty| Some(*ty)).collect();
-        let kept = self.prepare_statement(Some(statement.clone()), declared).await?;
-        self.keep_statement(name, kept, true);
+        let (kept, _) = self.prepare_statement(Some(statement.clone()), declared).await?;
+        self.keep_statement(name, Arc::new(kept), true);
         Ok(Reply::Command("PREPARE".to_owned()))
     }
 
     /// EXECUTE: the prepared statement answers, under its own tag.
     pub(super) async fn execute_named(&mut self, name: &str, arguments: &[ast::Expr]) -> Result<Reply> {
         let Some(kept) = self.statements.get(name).cloned() else { return Err(no_such_statement(name)) };
-        let Some(Parsed { statement, .. }) = &kept.parsed else { return Ok(Reply::Empty) };
+        let Some(Parsed { statement, .. }) = kept.parsed.as_deref() else { return Ok(Reply::Empty) };
         if arguments.len() != kept.parameters.len() {
             let message = format!("wrong number of parameters for prepared statement \"{name}\"");
             let detail = format!("Expected {} parameters but got {}.", kept.parameters.len(), arguments.len());
@@ -284,6 +393,11 @@ impl Session {
         let mut values = Vec::with_capacity(arguments.len());
         for (argument, ty) in arguments.iter().zip(&kept.parameters) {
             values.push(self.shared.engine.evaluate(&ctx, argument, *ty).await?);
+        }
+        if let Statement::Query(query) = statement
+            && !query.locks.is_empty()
+        {
+            return self.select_locking(query, &kept.parameters, &values, &[]).await;
         }
         let prepared = self.plan_kept(&ctx, &kept).await?;
         self.run_prepared(&ctx, statement, &prepared, values, &[]).await

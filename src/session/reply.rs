@@ -8,10 +8,11 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, String
 use datafusion::arrow::datatypes::Schema;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::TryStreamExt;
 use futures::stream::BoxStream;
 
 use crate::error::{Result, SqlError};
-use crate::plan::ResultColumn;
+use crate::plan::{ResultColumn, diagnose};
 use crate::runtime::Cancel;
 use crate::types::{Oid, PgType};
 
@@ -49,9 +50,9 @@ pub enum Reply {
         time_zone: String,
     },
     /// COPY … FROM STDIN: the wire feeds the sink.
-    CopyIn { columns: usize, sink: Box<dyn CopyInSink> },
-    /// COPY … TO STDOUT: chunks of whole lines, then `COPY n`.
-    CopyOut { columns: usize, chunks: BoxStream<'static, Result<(Bytes, u64)>>, cancel: Cancel },
+    CopyIn { columns: usize, binary: bool, sink: Box<dyn CopyInSink> },
+    /// COPY … TO STDOUT: chunks of whole lines or one binary row each, then `COPY n`.
+    CopyOut { columns: usize, binary: bool, chunks: BoxStream<'static, Result<(Bytes, u64)>>, cancel: Cancel },
 }
 
 impl std::fmt::Debug for Reply {
@@ -64,6 +65,19 @@ impl std::fmt::Debug for Reply {
             Self::CopyOut { columns, .. } => write!(f, "CopyOut({columns})"),
         }
     }
+}
+
+/// The reply with all its rows at hand: what fails, fails here.
+pub(super) async fn collected(reply: Reply) -> Result<Reply> {
+    let Reply::Rows { columns, formats, batches, tag, count_rows, cancel, time_zone } = reply else { return Ok(reply) };
+    let schema = batches.schema();
+    let all: Vec<RecordBatch> = tokio::select! {
+        biased;
+        () = cancel.cancelled() => return Err(cancel.error()),
+        all = batches.try_collect() => all.map_err(diagnose)?,
+    };
+    let batches = Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(all.into_iter().map(Ok))));
+    Ok(Reply::Rows { columns, formats, batches, tag, count_rows, cancel, time_zone })
 }
 
 /// Takes a COPY's data as it comes, cut anywhere.

@@ -53,6 +53,7 @@ impl Session {
                 turn = turn => turn,
                 () = self.cancel.cancelled() => return Err(self.cancel.error()),
             };
+            self.transaction.alone = true;
             let done = match self.perform(work).await {
                 Ok(reply) => self.commit().await.map(|_| reply).map_err(|error| (error, true)),
                 Err(error) => Err((error, false)),
@@ -92,7 +93,8 @@ fn writes(statement: &Statement) -> bool {
         | Statement::Close(_)
         | Statement::Listen(_)
         | Statement::Unlisten(_)
-        | Statement::Notify { .. } => false,
+        | Statement::Notify { .. }
+        | Statement::Upkeep(_) => false,
     }
 }
 

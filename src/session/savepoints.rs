@@ -25,6 +25,8 @@ pub(super) struct Named {
     born: u64,
     /// Notifications that waited for the commit.
     messages: usize,
+    /// Locks that the transaction had.
+    locks: usize,
 }
 
 impl Session {
@@ -40,6 +42,7 @@ impl Session {
             comment: self.transaction.comment.clone(),
             born: self.born,
             messages: self.messages.len(),
+            locks: self.transaction.locks.len(),
         });
         Ok(())
     }
@@ -76,9 +79,10 @@ impl Session {
         self.settings.return_to(&last.settings);
         self.transaction.modes = last.modes.clone();
         self.transaction.comment.clone_from(&last.comment);
-        let born = last.born;
+        let (born, locks) = (last.born, last.locks);
         self.messages.truncate(last.messages);
         self.transaction.current = Some(Arc::new(Mutex::new(transaction)));
+        self.transaction.locks.truncate(locks);
         self.portals.retain(|_, portal| portal.born <= born);
         self.cursors.retain(|_, cursor| cursor.born <= born);
         self.show_cursors();

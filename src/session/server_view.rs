@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use super::activity::Activity;
 use super::settings::table::{self, Access, Definition, Kind, Unit};
 use super::settings::{Settings, value};
 use crate::history::RoleDef;
-use crate::plan::{DatabaseFacts, ServerView, SettingFacts};
+use crate::plan::{DatabaseFacts, ServerView, SessionFacts, SettingFacts};
 use crate::tenancy::Tenancy;
+use crate::versions::Timestamp;
 
 #[derive(Debug)]
 pub(super) struct Seen {
     pub tenancy: Arc<Tenancy>,
     pub settings: Arc<Settings>,
+    pub activity: Arc<Activity>,
 }
 
 impl ServerView for Seen {
@@ -29,6 +32,18 @@ impl ServerView for Seen {
 
     fn settings(&self) -> Vec<SettingFacts> {
         table::ALL.iter().filter(|d| !d.hidden).map(|d| self.setting(d)).collect()
+    }
+
+    fn sessions(&self) -> Vec<SessionFacts> {
+        self.activity.sessions()
+    }
+
+    fn started(&self) -> Timestamp {
+        self.activity.started()
+    }
+
+    fn cancel(&self, pid: i32) -> bool {
+        self.activity.cancel(pid)
     }
 }
 

@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 
+use super::activity::Place;
 use super::as_of::AsOf;
+use super::locking::Advisory;
 use super::notify::Mailbox;
 use super::settings::{Checks, Settings, Source};
 use super::{Session, SessionStart, Shared, Timer};
 use crate::error::{Result, Severity, SqlError, SqlState};
 use crate::history::{Database, RoleDef};
-use crate::plan::Notices;
+use crate::plan::{Notices, SessionFacts};
 use crate::runtime::Cancel;
 use crate::tenancy::Tenancy;
 use crate::types::zone::Zone;
@@ -26,7 +28,23 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
     let settings = Arc::new(Settings::new(Arc::new(checks)));
     settings.fix("session_authorization", &start.user);
     let mailbox = Mailbox::new(Arc::clone(&shared.channels), database.name());
+    let facts = SessionFacts {
+        pid: start.backend_pid,
+        database: database.name().to_owned(),
+        user: start.user.clone(),
+        application_name: String::new(),
+        client_address: Some(start.client_address.clone()).filter(|address| !address.is_empty()),
+        started: database.now(),
+        transaction_started: None,
+        query_started: None,
+        state_changed: None,
+        state: "idle",
+        query: String::new(),
+    };
+    let place = Place::new(&shared.activity, facts);
+    let locks = Arc::new(shared.locks.owner(database.name()));
     let session = Session {
+        place,
         shared,
         database,
         user: start.user,
@@ -40,11 +58,14 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         transaction: Default::default(),
         statements: Default::default(),
         portals: Default::default(),
+        recall: Default::default(),
         cursors: Default::default(),
         born: 0,
         born_before: 0,
         messages: Default::default(),
         mailbox,
+        advisory: Arc::new(Advisory::new(Arc::clone(&locks))),
+        locks,
         objects: Default::default(),
     };
     session.apply(&role, pinned.as_deref(), &startup_settings(&start.parameters)?)?;

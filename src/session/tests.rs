@@ -4,6 +4,7 @@ mod copying;
 mod defining;
 mod extended;
 mod reading_the_past;
+mod recalling;
 mod rights;
 mod transactions;
 
@@ -63,8 +64,10 @@ impl World {
             tenancy,
             clock: clock.clone(),
             entropy,
+            activity: super::Activity::new(crate::versions::Timestamp::MIN),
             turns: Arc::default(),
             channels: Arc::default(),
+            locks: Arc::default(),
             defaults: Arc::default(),
         };
         Self { shared, clock }

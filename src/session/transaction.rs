@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast;
 use parking_lot::Mutex;
 
 use super::as_of::AsOf;
+use super::locking::TransactionLocks;
+use super::locks::Wait;
 use super::savepoints::Named;
 use super::{Reply, Session, TransactionStatus};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
@@ -39,10 +41,14 @@ pub(super) struct State {
     /// What now() says, and what relative times count from.
     pub started: Option<Timestamp>,
     pub modes: Modes,
+    /// It is that of one statement, whose success is told when it has been committed.
+    pub alone: bool,
     /// A statement's own context comments, merged over `chronogate.context`.
     pub comment: Option<String>,
     /// Places to go back to, the innermost last.
     pub savepoints: Vec<Named>,
+    /// What it has locked, until it ends.
+    pub locks: TransactionLocks,
     /// Memory that own writes take.
     pub held: Option<Held>,
 }
@@ -210,6 +216,7 @@ impl Session {
             let value = if read_only { "on" } else { "off" };
             self.settings.assign("default_transaction_read_only", value, Source::Session)?;
         }
+        self.show_modes();
         Ok(())
     }
 
@@ -323,7 +330,20 @@ impl Session {
             self.forget(true);
             return Ok(None);
         };
-        match self.database.commit(transaction).await {
+        let wait = Wait::Up(self.settings.effective().lock_timeout);
+        let pass = match transaction.is_empty() {
+            true => None,
+            false => match self.locks.pass(&transaction, wait, &self.cancel).await {
+                Ok(pass) => Some(pass),
+                Err(error) => {
+                    self.forget(false);
+                    return Err(error);
+                }
+            },
+        };
+        let committed = self.database.commit(transaction).await;
+        drop(pass);
+        match committed {
             Ok(stamp) => {
                 self.forget(true);
                 Ok(stamp)

@@ -2,6 +2,7 @@
 //! utility forms as plain values. Pure and synchronous: no IO, no catalogue, no plan.
 
 pub mod columns;
+pub mod shape;
 pub mod statement;
 pub mod temporal;
 pub mod type_name;
@@ -17,17 +18,21 @@ mod fetch;
 mod hoist;
 mod lex;
 mod locate;
+mod locking;
 mod query;
 pub mod rename;
 mod scan;
 mod settings;
 mod transaction;
+mod upkeep;
 mod utility;
 
 #[cfg(test)]
 mod tests;
 
 pub use locate::{Sought, place_of};
+pub use locking::{LockedTable, locked_tables};
+pub use query::insert_from;
 pub use statement::*;
 
 use crate::error::Result;

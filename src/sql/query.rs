@@ -8,16 +8,20 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::cursor::{is_keyword, is_reserved_name};
+use super::ddl::table;
 use super::lex::{self, Slice};
 use super::statement::{CreateTableAs, Ddl, Name, Statement};
-use super::{compat, hoist, temporal};
+use super::{compat, hoist, locking, temporal};
 use crate::error::{Result, SqlError};
+use crate::types::Qualified;
 
 /// Parses one query or data-modifying statement.
 pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     let mut canonical = temporal::canonicalise(slice)?;
     let overriding = take_overriding(&mut canonical.tokens, slice)?;
-    let mut parser = lex::parser(plain_quantified_operators(std::mem::take(&mut canonical.tokens)));
+    locking::without_keys(&mut canonical.tokens);
+    let tokens = plain_quantified_operators(std::mem::take(&mut canonical.tokens));
+    let mut parser = lex::parser(trimmed_spaces(tokens));
     let mut statement = parser.parse_statement().map_err(|e| slice.parse_error(&e))?;
     let next = parser.peek_token_ref();
     if next.token != Token::EOF {
@@ -26,11 +30,20 @@ pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     }
     temporal::place(&canonical, &mut statement, slice)?;
     temporal::name_pseudocolumns(&mut statement, slice)?;
-    if let ControlFlow::Break(error) = statement.visit(&mut Refusals { slice, depth: 0 }) {
+    let into = take_into(&mut statement)?;
+    if let ControlFlow::Break(error) =
+        statement.visit(&mut Refusals { slice, depth: 0, locks: matches!(statement, Ast::Query(_)) })
+    {
         return Err(error.at(slice.position(0)));
     }
     compat::rewrite(&mut statement);
     let mut statement = classify(statement, slice)?;
+    if let (Some(name), Statement::Query(query)) = (&into, &statement) {
+        table::refuse_own_name(name, query.as_ref()).map_err(|e| e.at(slice.position(0)))?;
+        let (name, query) = (name.clone(), query.clone());
+        let create = CreateTableAs { name, if_not_exists: false, columns: Vec::new(), query, with_data: true };
+        return Ok(Statement::Ddl(Box::new(Ddl::CreateTableAs(create))));
+    }
     if let Statement::Insert(insert) = &mut statement {
         // A field that no dialect of ours sets otherwise; `plan` reads it so.
         insert.overwrite = overriding;
@@ -66,6 +79,27 @@ fn plain_quantified_operators(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> 
     plain
 }
 
+/// `TRIM(TRAILING FROM x)` as `TRIM(TRAILING ' ' FROM x)`: the parser wants to be told what is trimmed.
+fn trimmed_spaces(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    const SIDES: [&str; 3] = ["BOTH", "LEADING", "TRAILING"];
+    let mut told = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        let untold = is_keyword(&token.token, "FROM")
+            && matches!(&told[..], [.., trim, open, side]
+                if is_trim(trim, open) && SIDES.iter().any(|s| is_keyword(&side.token, s)));
+        if untold {
+            let space = Token::SingleQuotedString(" ".to_owned());
+            told.push(TokenWithSpan { token: space, span: token.span });
+        }
+        told.push(token);
+    }
+    told
+}
+
+fn is_trim(word: &TokenWithSpan, open: &TokenWithSpan) -> bool {
+    is_keyword(&word.token, "TRIM") && open.token == Token::LParen
+}
+
 /// Takes OVERRIDING SYSTEM VALUE, for which the parser has no word, out of the tokens of an INSERT; whether it was
 /// there. OVERRIDING USER VALUE is 0A000: to drop what a statement gives is better said by not giving it.
 fn take_overriding(tokens: &mut Vec<TokenWithSpan>, slice: Slice<'_>) -> Result<bool> {
@@ -85,12 +119,58 @@ fn take_overriding(tokens: &mut Vec<TokenWithSpan>, slice: Slice<'_>) -> Result<
     Ok(true)
 }
 
+/// Takes the table's name out of SELECT … INTO; a further INTO is left to be refused.
+fn take_into(statement: &mut Ast) -> Result<Option<Name>> {
+    let Ast::Query(query) = statement else { return Ok(None) };
+    let SetExpr::Select(select) = query.body.as_mut() else { return Ok(None) };
+    let Some(into) = &select.into else { return Ok(None) };
+    let parts: Option<Vec<String>> = into.name.0.iter().map(|part| part.as_ident().map(folded)).collect();
+    let name = match parts.as_deref() {
+        Some([name]) => Name { schema: None, name: name.clone() },
+        Some([schema, name]) => Name::qualified(schema.clone(), name.clone()),
+        _ => return Ok(None),
+    };
+    if into.temporary || !query.locks.is_empty() {
+        return Ok(None);
+    }
+    select.into = None;
+    Ok(Some(name))
+}
+
+fn folded(ident: &ast::Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_ascii_lowercase(),
+    }
+}
+
+/// `INSERT INTO table query`.
+pub fn insert_from(table: &Qualified, query: Box<ast::Query>) -> Result<Box<ast::Insert>> {
+    let broken = || SqlError::internal("an INSERT does not parse");
+    let Some(Statement::Insert(mut insert)) = super::parse("INSERT INTO x SELECT 1")?.pop().map(|p| p.statement) else {
+        return Err(broken());
+    };
+    let quoted = |name: &str| ast::Ident::with_quote('"', name);
+    let name = ast::ObjectName::from(vec![quoted(&table.schema), quoted(&table.name)]);
+    insert.table = ast::TableObject::TableName(name);
+    insert.source = Some(query);
+    Ok(insert)
+}
+
 /// Parses a query alone, for COPY (…), CREATE VIEW and the like.
 pub fn parse_query(slice: Slice<'_>) -> Result<Box<ast::Query>> {
     match parse(slice)? {
-        Statement::Query(query) => Ok(query),
+        Statement::Query(query) if query.locks.is_empty() => Ok(query),
+        Statement::Query(_) => Err(locks_refused().at(slice.position(0))),
         _ => Err(slice.syntax(0)),
     }
+}
+
+fn locks_refused() -> SqlError {
+    SqlError::unsupported(
+        "FOR UPDATE and FOR SHARE within another statement are not supported",
+        "Lock the rows with a SELECT … FOR UPDATE of its own.",
+    )
 }
 
 fn classify(statement: Ast, slice: Slice<'_>) -> Result<Statement> {
@@ -106,15 +186,7 @@ fn classify(statement: Ast, slice: Slice<'_>) -> Result<Statement> {
 /// A query, or a write that stands behind WITH.
 fn query_or_write(mut query: ast::Query, slice: Slice<'_>) -> Result<Statement> {
     if !matches!(*query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)) {
-        return match take_into(&mut query.body)? {
-            None => Ok(Statement::Query(Box::new(query))),
-            Some(name) => {
-                let query = Box::new(query);
-                let create =
-                    CreateTableAs { name, if_not_exists: false, columns: Vec::new(), query, with_data: true, into: true };
-                Ok(Statement::Ddl(Box::new(Ddl::CreateTableAs(Box::new(create)))))
-            }
-        };
+        return Ok(Statement::Query(Box::new(query)));
     }
     let with = query.with.take();
     match *query.body {
@@ -133,35 +205,6 @@ fn query_or_write(mut query: ast::Query, slice: Slice<'_>) -> Result<Statement> 
         }
         _ => Err(merge_refused()),
     }
-}
-
-/// Takes INTO out of the first SELECT of the query: no other may have one.
-fn take_into(body: &mut SetExpr) -> Result<Option<Name>> {
-    match body {
-        SetExpr::Select(select) => match select.into.take() {
-            None => Ok(None),
-            Some(into) => {
-                let parts: Vec<String> = into.name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
-                match parts.as_slice() {
-                    [name] => Ok(Some(Name { schema: None, name: name.clone() })),
-                    [schema, name] => Ok(Some(Name::qualified(schema.as_str(), name.as_str()))),
-                    _ => Err(SqlError::syntax(format!("improper relation name (too many dotted names): {}", into.name))),
-                }
-            }
-        },
-        SetExpr::SetOperation { left, right, .. } => {
-            let found = take_into(left)?;
-            match take_into(right)? {
-                None => Ok(found),
-                Some(_) => Err(SqlError::syntax("INTO is only allowed on first SELECT of UNION/INTERSECT/EXCEPT")),
-            }
-        }
-        _ => Ok(None),
-    }
-}
-
-fn folded(ident: &ast::Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
 fn merge_refused() -> SqlError {
@@ -234,6 +277,8 @@ struct Refusals<'a> {
     slice: Slice<'a>,
     /// Queries around the present node, itself included.
     depth: usize,
+    /// Whether the outermost query may lock rows.
+    locks: bool,
 }
 
 impl Visitor for Refusals<'_> {
@@ -241,7 +286,7 @@ impl Visitor for Refusals<'_> {
 
     fn pre_visit_query(&mut self, query: &ast::Query) -> ControlFlow<SqlError> {
         self.depth += 1;
-        match refused_query(query, self.depth) {
+        match refused_query(query, self.depth, self.locks && self.depth == 1) {
             Some(error) => ControlFlow::Break(error),
             None => ControlFlow::Continue(()),
         }
@@ -261,12 +306,8 @@ impl Visitor for Refusals<'_> {
 
     fn pre_visit_select(&mut self, select: &ast::Select) -> ControlFlow<SqlError> {
         match &select.into {
-            Some(into) if into.temporary => ControlFlow::Break(SqlError::unsupported(
-                "temporary objects are not supported",
-                "Use a plain table and drop it, or a WITH query.",
-            )),
-            Some(_) if self.depth > 1 => ControlFlow::Break(SqlError::syntax("SELECT ... INTO is not allowed here")),
-            _ => ControlFlow::Continue(()),
+            Some(_) => ControlFlow::Break(SqlError::unsupported("SELECT INTO is not supported here", "Use CREATE TABLE … AS.")),
+            None => ControlFlow::Continue(()),
         }
     }
 
@@ -288,12 +329,12 @@ fn reserved_name(relation: &ast::ObjectName) -> Option<Location> {
     reserved.then_some(ident.span.start)
 }
 
-fn refused_query(query: &ast::Query, depth: usize) -> Option<SqlError> {
-    if !query.locks.is_empty() {
-        return Some(SqlError::unsupported(
-            "SELECT … FOR UPDATE and FOR SHARE are not supported",
-            "A transaction that changes a row which another has changed meanwhile fails with 40001: retry it.",
-        ));
+fn refused_query(query: &ast::Query, depth: usize, locks: bool) -> Option<SqlError> {
+    if !query.locks.is_empty() && !locks {
+        return Some(locks_refused());
+    }
+    if let Err(error) = locking::locked_tables(query) {
+        return Some(error);
     }
     if query.for_clause.is_some() || query.settings.is_some() || query.format_clause.is_some() || !query.pipe_operators.is_empty()
     {
@@ -313,22 +354,12 @@ fn refused_query(query: &ast::Query, depth: usize) -> Option<SqlError> {
 }
 
 fn refused_factor(factor: &TableFactor) -> Option<SqlError> {
-    if let TableFactor::Function { with_ordinality: true, .. } = factor {
-        return Some(ordinality_refused());
-    }
-    let TableFactor::Table { sample, with_hints, index_hints, partitions, json_path, with_ordinality, .. } = factor else {
+    let TableFactor::Table { sample, with_hints, index_hints, partitions, json_path, .. } = factor else {
         return None;
     };
     if sample.is_some() {
         return Some(SqlError::unsupported("TABLESAMPLE is not supported", "Filter with WHERE random() < fraction."));
     }
-    if *with_ordinality {
-        return Some(ordinality_refused());
-    }
     let foreign = !with_hints.is_empty() || !index_hints.is_empty() || !partitions.is_empty() || json_path.is_some();
     foreign.then(|| SqlError::syntax("syntax error: not a PostgreSQL table reference"))
-}
-
-fn ordinality_refused() -> SqlError {
-    SqlError::unsupported("WITH ORDINALITY is not supported", "Use row_number() OVER () in a subquery.")
 }

@@ -69,6 +69,17 @@ pub enum Statement {
         channel: String,
         payload: String,
     },
+    Upkeep(Upkeep),
+}
+
+/// VACUUM and its like: there is nothing to do for them.
+#[derive(Clone, Debug)]
+pub struct Upkeep {
+    pub tag: &'static str,
+    /// Not inside a transaction block.
+    pub alone: bool,
+    /// What must be there.
+    pub relations: Vec<Name>,
 }
 
 /// DECLARE name CURSOR FOR query.
@@ -201,6 +212,7 @@ pub enum CopyDirection {
 pub enum CopyFormat {
     Text,
     Csv,
+    Binary,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,8 +230,7 @@ pub struct CopyOptions {
 #[derive(Clone, Debug)]
 pub enum Ddl {
     CreateTable(CreateTable),
-    /// CREATE TABLE … AS, SELECT … INTO.
-    CreateTableAs(Box<CreateTableAs>),
+    CreateTableAs(CreateTableAs),
     AlterTable {
         name: Name,
         if_exists: bool,
@@ -321,18 +332,6 @@ pub enum Commented {
     Schema(String),
 }
 
-#[derive(Clone, Debug)]
-pub struct CreateTableAs {
-    pub name: Name,
-    pub if_not_exists: bool,
-    /// Names for the first columns.
-    pub columns: Vec<String>,
-    pub query: Box<ast::Query>,
-    pub with_data: bool,
-    /// Whether it was written as SELECT … INTO.
-    pub into: bool,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
     Table,
@@ -351,6 +350,17 @@ pub struct CreateTable {
     pub columns: Vec<ColumnSpec>,
     /// Table constraints and those written at columns, in order.
     pub constraints: Vec<ConstraintSpec>,
+}
+
+/// CREATE TABLE … AS, and SELECT … INTO.
+#[derive(Clone, Debug)]
+pub struct CreateTableAs {
+    pub name: Name,
+    pub if_not_exists: bool,
+    /// Names for the first columns.
+    pub columns: Vec<String>,
+    pub query: Box<ast::Query>,
+    pub with_data: bool,
 }
 
 #[derive(Clone, Debug)]

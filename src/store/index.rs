@@ -77,6 +77,10 @@ pub trait IndexStore: Send + Sync + Debug {
     /// How many live items the table has under this snapshot, when the store knows it without reading them.
     async fn live_count(&self, table: TableId, snapshot: Snapshot) -> Result<Option<u64>, StoreError>;
 
+    /// Up to `shares - 1` keys, ascending and without repeats, between which the table has about equally many live
+    /// items; none for a table too small to gain by it. Only a help for reading: any keys are right.
+    async fn borders(&self, table: TableId, shares: usize) -> Result<Vec<ItemKey>, StoreError>;
+
     /// The newest commit that changed this table, at most the newest acknowledged one; zero when none has.
     async fn last_change(&self, table: TableId) -> Result<CommitNo, StoreError>;
 

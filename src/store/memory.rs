@@ -19,10 +19,13 @@ use super::{
 };
 use crate::runtime::Clock;
 use crate::versions::model::Model;
-use crate::versions::{CommitInfo, CommitNo, CommitStamp, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp};
+use crate::versions::{CommitInfo, CommitNo, CommitStamp, IndexId, ItemKey, KeyFilter, Scope, Snapshot, TableId, Timestamp};
 
 /// How many rows of anything one batch holds.
 const BATCH: usize = 1024;
+
+/// Fewer live items than this are not parted.
+const WORTH_PARTING: usize = if cfg!(test) { 64 } else { 20_000 };
 
 /// An index in memory.
 #[derive(Debug)]
@@ -98,6 +101,21 @@ impl IndexStore for MemoryIndex {
     async fn live_count(&self, table: TableId, snapshot: Snapshot) -> Result<Option<u64>, StoreError> {
         self.check_open()?;
         Ok(Some(self.model.read().live_count(table, snapshot)))
+    }
+
+    async fn borders(&self, table: TableId, shares: usize) -> Result<Vec<ItemKey>, StoreError> {
+        self.check_open()?;
+        let snapshot = Snapshot { commit: CommitNo::MAX, time: Timestamp::MAX };
+        let (scope, keys) = (Scope::Current, KeyFilter::All);
+        let all = ScanRequest { table, snapshot, scope, keys, candidates: None, payloads: false, limit: None };
+        let live = self.model.read().scan(&all);
+        if live.len() < WORTH_PARTING {
+            return Ok(Vec::new());
+        }
+        let mut borders: Vec<ItemKey> =
+            (1..shares).filter_map(|n| live.get(n * live.len() / shares)).map(|v| v.key.clone()).collect();
+        borders.dedup();
+        Ok(borders)
     }
 
     async fn last_change(&self, table: TableId) -> Result<CommitNo, StoreError> {

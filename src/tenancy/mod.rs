@@ -54,6 +54,16 @@ struct Inner {
     closing: AtomicBool,
 }
 
+/// The cluster's definitions at one moment; equal while none of them has changed.
+#[derive(Clone, Debug)]
+pub struct RolesSeen(Arc<Cluster>);
+
+impl PartialEq for RolesSeen {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// One database's place; locked while it is opened, dropped or closed.
 #[derive(Debug, Default)]
 enum Slot {
@@ -64,7 +74,7 @@ enum Slot {
 }
 
 impl Tenancy {
-    /// Reads the cluster's catalogue; a new one gets the database `chronogate` and the superuser.
+    /// Reads the cluster's catalogue; a new one gets the databases `chronogate` and `postgres` and the superuser.
     /// A superuser password given here replaces the stored verifier.
     pub async fn open(
         opener: Arc<dyn StoreOpener>,
@@ -153,6 +163,11 @@ impl Tenancy {
 
     pub fn role(&self, name: &str) -> Option<Arc<RoleDef>> {
         self.inner.cluster.read().roles.get(name).cloned()
+    }
+
+    /// Every role and database as they are now, to be compared later.
+    pub fn roles_seen(&self) -> RolesSeen {
+        RolesSeen(Arc::clone(&self.inner.cluster.read()))
     }
 
     /// By name.

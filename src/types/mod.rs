@@ -14,6 +14,7 @@ pub mod interval;
 pub mod json;
 pub mod name;
 pub mod number;
+pub mod order;
 pub mod pg_type;
 pub mod plain;
 pub mod text;

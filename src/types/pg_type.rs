@@ -347,8 +347,8 @@ impl PgType {
             DataType::Boolean => Self::BOOL,
             DataType::Int8 | DataType::Int16 | DataType::UInt8 => Self::new(TypeName::Int2),
             DataType::Int32 | DataType::UInt16 => Self::INT4,
-            DataType::Int64 | DataType::UInt32 => Self::INT8,
-            DataType::UInt64 | DataType::Decimal128(..) | DataType::Decimal256(..) => Self::new(TypeName::Numeric),
+            DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Self::INT8,
+            DataType::Decimal128(..) | DataType::Decimal256(..) => Self::new(TypeName::Numeric),
             DataType::Float16 | DataType::Float32 => Self::new(TypeName::Float4),
             DataType::Float64 => Self::new(TypeName::Float8),
             DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {

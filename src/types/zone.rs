@@ -1,7 +1,7 @@
 //! Time zones: IANA names, PostgreSQL's POSIX-style offsets, and what a wall clock shows at an instant.
 
 use chrono::{DateTime, Offset, TimeZone};
-use chrono_tz::{OffsetComponents, Tz};
+use chrono_tz::{OffsetComponents, OffsetName, Tz};
 
 use crate::error::{Result, SqlError, SqlState};
 
@@ -85,6 +85,22 @@ impl Zone {
         match self {
             Self::Fixed(seconds) => seconds,
             Self::Named(tz) => tz.offset_from_utc_datetime(&naive(utc_micros.div_euclid(1_000_000))).fix().local_minus_utc(),
+        }
+    }
+
+    /// What the zone calls itself at an instant: `CET`, `CEST`, `UTC`, `+05`.
+    pub fn abbreviation(self, utc_micros: i64) -> String {
+        match self {
+            Self::Fixed(0) => "UTC".to_owned(),
+            Self::Fixed(seconds) => {
+                let mut out = String::new();
+                super::calendar::write_offset(&mut out, seconds);
+                out
+            }
+            Self::Named(tz) => {
+                let offset = tz.offset_from_utc_datetime(&naive(utc_micros.div_euclid(1_000_000)));
+                offset.abbreviation().map_or_else(|| offset.fix().to_string(), str::to_owned)
+            }
         }
     }
 

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that meets what it did not expect fails")]
 
 mod admission;
+mod client_queries;
+mod clients;
 mod crash;
 mod demo;
 mod examples;
@@ -10,6 +12,7 @@ mod harness;
 mod layers;
 mod lifecycle;
 mod protocol;
+mod psql;
 mod raw;
 mod session;
 mod slt;

@@ -189,3 +189,59 @@ fn a_cursor_of_another_format_and_a_portal_share_their_names() {
         server.stop().await;
     });
 }
+
+#[test]
+fn counters_behind_a_row_lock_or_an_advisory_lock_lose_nothing() {
+    run(async {
+        let server = TestServer::start().await;
+        let first = server.connect().await;
+        first.batch_execute("CREATE TABLE c (id int PRIMARY KEY, n int)").await.expect("creates");
+        first.batch_execute("INSERT INTO c VALUES (1, 0), (2, 0)").await.expect("inserts");
+        let (workers, rounds) = (6, 10);
+        let locked = "BEGIN; SELECT n FROM c WHERE id = 1 FOR UPDATE; UPDATE c SET n = n + 1 WHERE id = 1; COMMIT";
+        let advised =
+            "SELECT pg_advisory_lock(1); BEGIN; UPDATE c SET n = n + 1 WHERE id = 2; COMMIT; SELECT pg_advisory_unlock(1)";
+        let work = (0..workers).map(|_| async {
+            let client = server.connect().await;
+            for _ in 0..rounds {
+                // One message each: the transaction begins where its lock is taken.
+                for statement in locked.split("; ").chain(advised.split("; ")) {
+                    client.batch_execute(statement).await.unwrap_or_else(|e| panic!("{statement}: {e:?}"));
+                }
+            }
+        });
+        future::join_all(work).await;
+        let rows = first.query("SELECT n FROM c ORDER BY id", &[]).await.expect("rows");
+        assert_eq!(rows.iter().map(|row| row.get::<_, i32>(0)).collect::<Vec<_>>(), [workers * rounds; 2]);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn two_that_wait_for_each_other_do_not_wait_for_ever() {
+    run(async {
+        let server = TestServer::start().await;
+        let (a, b) = (server.connect().await, server.connect().await);
+        a.batch_execute("CREATE TABLE t (id int PRIMARY KEY)").await.expect("creates");
+        a.batch_execute("INSERT INTO t VALUES (1), (2)").await.expect("inserts");
+        for (client, id) in [(&a, 1), (&b, 2)] {
+            client.batch_execute("BEGIN").await.expect("begins");
+            client.batch_execute(&format!("SELECT * FROM t WHERE id = {id} FOR UPDATE")).await.expect("locks");
+        }
+        let waits = async {
+            let got = a.batch_execute("SELECT * FROM t WHERE id = 2 FOR UPDATE").await;
+            a.batch_execute("ROLLBACK").await.expect("ends");
+            code(got)
+        };
+        let closes = async {
+            let got = b.batch_execute("SELECT * FROM t WHERE id = 1 FOR UPDATE").await;
+            b.batch_execute("ROLLBACK").await.expect("ends");
+            code(got)
+        };
+        let (one, other) = future::join(waits, closes).await;
+        let mut codes = [one, other];
+        codes.sort();
+        assert_eq!(codes, ["00000", "40P01"]);
+        server.stop().await;
+    });
+}

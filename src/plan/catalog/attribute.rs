@@ -9,6 +9,7 @@ use super::state::Catalogue;
 use super::types::{self, Facts};
 use crate::error::Result;
 use crate::history::{ColumnDef, TableDef};
+use crate::plan::system::SystemTable;
 use crate::types::{Identity, Oid, PgType, TypeName};
 
 const COLUMNS: &[&str] = &[
@@ -102,6 +103,11 @@ pub fn attributes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch>
         for (number, column) in (1..).zip(&system.columns) {
             let attribute = Attribute::plain(system.oid, column.name, number, column.type_oid);
             Attribute { not_null: column.not_null, array: column.ty.array, ..attribute }.push(&mut rows);
+        }
+    }
+    for ours in SystemTable::ALL {
+        for (number, (name, ty)) in (1..).zip(ours.columns()) {
+            Attribute::of_type(ours.oid(), name, number, ty).push(&mut rows);
         }
     }
     for table in state.catalog.tables.values() {

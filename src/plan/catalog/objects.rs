@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::spec::{self, Spec};
 use crate::history::{Catalog, ColumnDef, ColumnId, SequenceDef, TableDef, ViewDef};
+use crate::plan::system::SystemTable;
 use crate::types::{Oid, Qualified};
 
 /// The first number above those of definitions.
@@ -98,6 +99,8 @@ pub enum Relation {
     View(Arc<ViewDef>),
     Sequence(Arc<SequenceDef>),
     System(&'static Spec),
+    /// In schema `chronogate`.
+    Ours(SystemTable),
 }
 
 impl Relation {
@@ -108,6 +111,7 @@ impl Relation {
             Self::View(def) => def.id,
             Self::Sequence(def) => def.id,
             Self::System(spec) => spec.oid,
+            Self::Ours(table) => table.oid(),
         }
     }
 
@@ -118,6 +122,7 @@ impl Relation {
             Self::View(def) => def.name.clone(),
             Self::Sequence(def) => def.name.clone(),
             Self::System(spec) => Qualified::new(spec.schema_name, spec.name),
+            Self::Ours(table) => Qualified::new("chronogate", table.name()),
         }
     }
 
@@ -130,6 +135,7 @@ impl Relation {
             Self::View(def) => def.columns.get(at).map(|(name, _)| name.clone()),
             Self::Sequence(_) => ["last_value", "log_cnt", "is_called"].get(at).map(|name| (*name).to_owned()),
             Self::System(spec) => spec.columns.get(at).map(|c| c.name.to_owned()),
+            Self::Ours(table) => table.columns().get(at).map(|(name, _)| (*name).to_owned()),
         }
     }
 }
@@ -151,6 +157,7 @@ impl Objects {
             }
         }
         catalog.views.values().for_each(|view| objects.add(Relation::View(Arc::clone(view))));
+        SystemTable::ALL.into_iter().for_each(|table| objects.add(Relation::Ours(table)));
         catalog.sequences.values().for_each(|sequence| objects.add(Relation::Sequence(Arc::clone(sequence))));
         objects
     }

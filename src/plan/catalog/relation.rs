@@ -9,6 +9,7 @@ use super::spec::{self, BOOTSTRAP_ROLE, Spec};
 use super::state::{Catalogue, SYSTEM_NAMESPACES};
 use crate::error::Result;
 use crate::history::{SequenceDef, TableDef, ViewDef};
+use crate::plan::system::SystemTable;
 use crate::types::Oid;
 
 /// Access methods.
@@ -110,6 +111,12 @@ pub fn classes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
             ..class(system.oid, system.name, system.namespace, BOOTSTRAP_ROLE, system.kind, system.columns.len())
         };
         Class { row_type: system.row_type, ..class }.push(&mut rows);
+    }
+    for ours in SystemTable::ALL {
+        let namespace = namespace(state, "chronogate");
+        let class = class(ours.oid(), ours.name(), namespace, BOOTSTRAP_ROLE, "v", ours.columns().len());
+        let acl = vec![format!("{0}=arwdDxt/{0}", state.bootstrap_role()), format!("=r/{}", state.bootstrap_role())];
+        Class { rules: true, identity: 'n', acl: Some(acl), ..class }.push(&mut rows);
     }
     for table in state.catalog.tables.values() {
         table_class(state, table).push(&mut rows);

@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use super::nested::Nested;
 use super::run::{Correlated, Prepared, Runner};
 use crate::error::{SqlError, SqlState};
+use crate::plan::functions::define::scalar_at;
 use crate::plan::scan::external;
 use crate::types::PgType;
 
@@ -185,7 +186,7 @@ impl SubqueryCall {
             let answer = match kept.answers.get(&key) {
                 Some(answer) => answer.clone(),
                 None => {
-                    let values = outer.iter().map(|a| ScalarValue::try_from_array(a, row)).collect::<Result<Vec<_>>>()?;
+                    let values = outer.iter().map(|a| scalar_at(a, row)).collect::<Result<Vec<_>>>()?;
                     let answer = self.run(&mut runner, values).await?;
                     kept.add(key, answer.clone());
                     answer
@@ -228,7 +229,7 @@ impl SubqueryCall {
                         return Err(external(SqlError::new(SqlState::CARDINALITY_VIOLATION, message)));
                     }
                     if batch.num_rows() == 1 {
-                        found = Some(ScalarValue::try_from_array(batch.column(0), 0)?);
+                        found = Some(scalar_at(batch.column(0), 0)?);
                     }
                 }
                 found.map_or_else(|| ScalarValue::try_from(field.data_type()), Ok).map(Answer::Value)

@@ -9,7 +9,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32
 use datafusion::arrow::compute::{concat_batches, take};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{DFSchemaRef, JoinType, Result, ScalarValue, TableReference, not_impl_err};
+use datafusion::common::{DFSchemaRef, JoinType, Result, TableReference, not_impl_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::logical_plan::{Join, SubqueryAlias};
 use datafusion::logical_expr::utils::conjunction;
@@ -24,6 +24,7 @@ use futures::{TryStreamExt, stream};
 
 use super::nested::Nested;
 use super::run::{Correlated, Runner};
+use crate::plan::functions::define::scalar_at;
 use crate::plan::scan::BATCH_ROWS;
 
 /// The join as an [`Apply`] where its right side is LATERAL.
@@ -269,7 +270,7 @@ impl Applying {
         let (mut lefts, mut rights): (Vec<u32>, Vec<RecordBatch>) = (Vec::new(), Vec::new());
         while left.row < left.batch.num_rows() && lefts.len() < BATCH_ROWS {
             let row = left.row;
-            let values = left.outer.iter().map(|a| ScalarValue::try_from_array(a, row)).collect::<Result<_>>()?;
+            let values = left.outer.iter().map(|a| scalar_at(a, row)).collect::<Result<_>>()?;
             let mut found = self.runner.run(values).await?;
             let before = lefts.len();
             while let Some(batch) = found.try_next().await? {

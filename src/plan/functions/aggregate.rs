@@ -6,12 +6,13 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, IntervalMonthDayNano, IntervalMonthDayNanoType};
+use datafusion::arrow::datatypes::{
+    DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+};
 use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate::average::avg_udaf;
 use datafusion::functions_aggregate::bool_and_or::bool_and_udaf;
 use datafusion::functions_aggregate::sum::sum_udaf;
-use datafusion::functions_aggregate::variance::var_samp_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature, TypeSignature, Volatility,
@@ -22,6 +23,7 @@ use super::arithmetic::quotient;
 use super::jsonb::JsonColumn;
 use super::temporal::{out_of_range, scale_interval};
 use super::widened::Widened;
+use super::{ordered_set, spread};
 use crate::error::{SqlError, SqlState};
 use crate::plan::casts::COMPUTED_SCALE;
 use crate::types::encode::Column;
@@ -36,8 +38,7 @@ pub fn functions() -> Vec<Arc<AggregateUDF>> {
         Arc::new(AggregateUDF::new_from_impl(Own { aggregate, signature }))
     };
     let every = bool_and_udaf().as_ref().clone().with_aliases(["every"]);
-    let variance = var_samp_udaf().as_ref().clone().with_aliases(["variance"]);
-    vec![
+    let mut all = vec![
         own(Aggregate::Sum),
         own(Aggregate::Average),
         own(Aggregate::Array { jsonb: true }),
@@ -45,8 +46,10 @@ pub fn functions() -> Vec<Arc<AggregateUDF>> {
         own(Aggregate::Object { jsonb: true }),
         own(Aggregate::Object { jsonb: false }),
         Arc::new(every),
-        Arc::new(variance),
-    ]
+    ];
+    all.extend(spread::functions());
+    all.extend(ordered_set::functions());
+    all
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +90,7 @@ impl Own {
     /// DataFusion's aggregate that does the work for arguments of this type.
     fn inner(&self, argument: &DataType) -> Option<Arc<AggregateUDF>> {
         match (self.aggregate, argument) {
+            (Aggregate::Sum, DataType::Float32) => None,
             (Aggregate::Sum, _) => Some(sum_udaf()),
             (Aggregate::Average, DataType::Float64) => Some(avg_udaf()),
             _ => None,
@@ -140,6 +144,7 @@ impl AggregateUDFImpl for Own {
             (Aggregate::Sum, [DataType::UInt64]) => vec![Int64],
             (Aggregate::Average, [Int16 | Int32 | Int64 | DataType::UInt64]) => vec![Decimal128(20, 0)],
             (Aggregate::Sum | Aggregate::Average, [decimal @ Decimal128(..)]) => vec![decimal.clone()],
+            (Aggregate::Sum, [Float32]) => vec![Float32],
             (Aggregate::Sum | Aggregate::Average, [Float32 | Float64 | Null]) => vec![Float64],
             (Aggregate::Sum | Aggregate::Average, [span @ Interval(_)]) => vec![span.clone()],
             (Aggregate::Array { .. }, [any]) => vec![any.clone()],
@@ -154,6 +159,7 @@ impl AggregateUDFImpl for Own {
             (Aggregate::Array { .. } | Aggregate::Object { .. }, _) => Ok(DataType::Utf8),
             (Aggregate::Average, Some(DataType::Decimal128(..))) => Ok(DataType::Decimal128(38, COMPUTED_SCALE)),
             (Aggregate::Average, Some(span @ DataType::Interval(_))) => Ok(span.clone()),
+            (Aggregate::Sum, Some(DataType::Float32)) => Ok(DataType::Float32),
             (Aggregate::Sum, Some(argument)) => match self.widens_to(argument) {
                 Some(to) => Ok(to),
                 None => sum_udaf().return_type(types),
@@ -194,6 +200,7 @@ impl AggregateUDFImpl for Own {
         let types: Vec<PgType> = args.expr_fields.iter().map(|f| PgType::of_field(f)).collect();
         Ok(match (self.aggregate, args.expr_fields.first().map(|f| f.data_type())) {
             (Aggregate::Average, Some(DataType::Interval(_))) => Box::new(AverageInterval::default()),
+            (Aggregate::Sum, Some(DataType::Float32)) => Box::new(SumReal::default()),
             (Aggregate::Average, Some(DataType::Decimal128(_, scale))) => {
                 Box::new(AverageDecimal { sum: 0, count: 0, scale: *scale })
             }
@@ -216,6 +223,7 @@ impl AggregateUDFImpl for Own {
             DataType::Decimal128(_, scale) if self.aggregate == Aggregate::Average => {
                 vec![field("sum", DataType::Decimal128(38, scale)), field("count", DataType::Int64)]
             }
+            DataType::Float32 if self.aggregate == Aggregate::Sum => vec![field("sum", DataType::Float64)],
             _ => vec![field("text", DataType::Utf8)],
         })
     }
@@ -299,6 +307,48 @@ impl Accumulator for AverageDecimal {
         let average = quotient(sum, (i128::from(self.count), 0), i32::from(COMPUTED_SCALE));
         let average = average.ok_or_else(|| external(crate::types::complaint::out_of_range("numeric")))?;
         Ok(ScalarValue::Decimal128(Some(average), 38, COMPUTED_SCALE))
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self)
+    }
+}
+
+/// Reals added up in double precision and rounded at the end.
+#[derive(Debug, Default)]
+struct SumReal {
+    sum: Option<f64>,
+}
+
+impl SumReal {
+    fn add(&mut self, values: impl Iterator<Item = f64>) {
+        for value in values {
+            self.sum = Some(self.sum.unwrap_or(0.0) + value);
+        }
+    }
+}
+
+impl Accumulator for SumReal {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.add(values[0].as_primitive::<Float32Type>().iter().flatten().map(f64::from));
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.add(states[0].as_primitive::<Float64Type>().iter().flatten());
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![ScalarValue::Float64(self.sum)])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let narrow = self.sum.map(|sum| sum as f32);
+        if narrow.is_some_and(f32::is_infinite) && self.sum.is_some_and(f64::is_finite) {
+            return Err(external(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow")));
+        }
+        Ok(ScalarValue::Float32(narrow))
     }
 
     fn size(&self) -> usize {

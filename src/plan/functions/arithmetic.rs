@@ -8,6 +8,7 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::numeric;
 use datafusion::arrow::datatypes::{ArrowNativeType, DataType, Decimal128Type, Float32Type, Float64Type, i256};
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::ScalarValue;
 
 use super::define::{Call, Function, Returns, Want};
 use crate::error::{Result, SqlError, SqlState};
@@ -219,6 +220,11 @@ fn product(a: i128, b: i128, drop: i32) -> Option<i128> {
 /// `a / b` at scale `target`, with no more digits than PostgreSQL's rule gives it, rounded half away from zero.
 pub fn quotient((a, s1): (i128, i32), (b, s2): (i128, i32), target: i32) -> Option<i128> {
     let digits = quotient_scale((a, s1), (b, s2)).min(target);
+    rescale(rounded_quotient((a, s1), (b, s2), digits)?, target - digits)
+}
+
+/// `a / b` at a scale, rounded half away from zero.
+fn rounded_quotient((a, s1): (i128, i32), (b, s2): (i128, i32), digits: i32) -> Option<i128> {
     let shift = digits + s2 - s1;
     let ten = |n: i32| (0..n).try_fold(i256::ONE, |p, _| p.checked_mul(i256::from_i128(10)));
     let (numerator, denominator) = if shift >= 0 {
@@ -230,12 +236,37 @@ pub fn quotient((a, s1): (i128, i32), (b, s2): (i128, i32), target: i32) -> Opti
     let remainder = numerator.checked_rem(denominator)?.wrapping_abs();
     let up = remainder.checked_add(remainder)? >= denominator.wrapping_abs();
     let sign = if (a < 0) == (b < 0) { 1 } else { -1 };
-    let rounded = quotient.to_i128()?.checked_add(if up { sign } else { 0 })?;
-    rescale(rounded, target - digits)
+    quotient.to_i128()?.checked_add(if up { sign } else { 0 })
+}
+
+/// The quotient of two constants of which one is a numeric, with all the digits that PostgreSQL shows. `None` where
+/// that is not known at once, and for a divisor of zero.
+pub fn constant_quotient(a: &ScalarValue, b: &ScalarValue) -> Option<ScalarValue> {
+    let whole = |value: &ScalarValue| match value {
+        ScalarValue::Int16(Some(n)) => Some(i128::from(*n)),
+        ScalarValue::Int32(Some(n)) => Some(i128::from(*n)),
+        ScalarValue::Int64(Some(n)) => Some(i128::from(*n)),
+        _ => None,
+    };
+    let parts = |value: &ScalarValue| match value {
+        ScalarValue::Decimal128(Some(m), p, s) if *p < 38 => Some((*m, i32::from(*s))),
+        other => whole(other).map(|n| (n, 0)),
+    };
+    if whole(a).is_some() && whole(b).is_some() {
+        return None;
+    }
+    let (a, b) = (parts(a)?, parts(b)?);
+    if b.0 == 0 {
+        return None;
+    }
+    let scale = quotient_scale(a, b).max(a.1).max(b.1);
+    let mantissa = rounded_quotient(a, b, scale)?;
+    let digits = mantissa.unsigned_abs().checked_ilog10().map_or(1, |n| n as u8 + 1).max(scale as u8);
+    (digits < 38).then(|| ScalarValue::Decimal128(Some(mantissa), digits, scale as i8))
 }
 
 /// PostgreSQL gives a quotient at least 16 significant digits, counted in groups of four.
-fn quotient_scale((a, s1): (i128, i32), (b, s2): (i128, i32)) -> i32 {
+pub fn quotient_scale((a, s1): (i128, i32), (b, s2): (i128, i32)) -> i32 {
     let (weight1, first1, shown1) = leading_group(a, s1);
     let (weight2, first2, shown2) = leading_group(b, s2);
     let weight = weight1 - weight2 - i32::from(first1 <= first2);

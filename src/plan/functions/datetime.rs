@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, IntervalMonthDayNanoArray};
-use datafusion::arrow::datatypes::{DataType, Field, Float64Type, IntervalMonthDayNano};
+use datafusion::arrow::array::{Array, ArrayRef, Date32Array, Decimal128Array, Float64Array, IntervalMonthDayNanoArray};
+use datafusion::arrow::datatypes::{DataType, Field, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 
 use super::ambient::statement;
+use super::calendar::julian;
 use super::define::{Call, Function, INT4, Returns, TEXT, Want};
-use super::patterns;
 use super::temporal::{clock_of, interval_at, micros_at, out_of_range, timestamp_type, timestamps};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::calendar::{
@@ -36,12 +36,9 @@ pub const FUNCTIONS: &[Function] = &[
         .aliases(&["datetrunc"]),
     Function::new("date_part", UNIT, Returns::of(TypeName::Float8), date_part).stable().aliases(&["datepart"]),
     Function::new("extract", UNIT, Returns::Field(extract_field), extract).stable(),
-    Function::new("timezone", UNIT, Returns::Arrow(timezone_type), timezone).stable(),
+    Function::new("timezone", &[Want::Any, Want::Any], Returns::Arrow(timezone_type), timezone).stable(),
     Function::new("age", &[Want::Any, Want::Any], Returns::of(TypeName::Interval), age).optional(1).stable(),
     Function::new("make_date", &[INT4, INT4, INT4], Returns::of(TypeName::Date), make_date),
-    Function::new("to_timestamp", &[Want::Any, TEXT], TIMESTAMPTZ, to_timestamp).optional(1).stable(),
-    Function::new("to_char", &[Want::Any, TEXT], Returns::Fixed(PgType::TEXT), to_char).stable(),
-    Function::new("justify_hours", &[Want::Type(TypeName::Interval)], Returns::of(TypeName::Interval), justify_hours),
     Function::new("isfinite", &[Want::Any], Returns::Fixed(PgType::BOOL), |c| {
         c.map::<bool, datafusion::arrow::array::BooleanArray>(|row| Ok(c.args[0].is_valid(row).then_some(true)))
     }),
@@ -223,6 +220,7 @@ fn day_field(unit: &str, day: i64) -> Option<i64> {
         "decade" => i64::from(date.year.div_euclid(10)),
         "century" => group(100),
         "millennium" => group(1000),
+        "julian" => julian(day),
         _ => return None,
     })
 }
@@ -317,8 +315,18 @@ fn timezone(call: &Call<'_>) -> Result<ArrayRef> {
     let date = matches!(call.args[1].data_type(), DataType::Date32);
     let session = call.zone();
     let one = |row: usize| -> Result<Option<i64>> {
-        let (Some(name), Some(micros)) = (call.text(0, row), micros_at(&call.args[1], row)) else { return Ok(None) };
-        let zone = Zone::parse(name)?;
+        let Some(micros) = micros_at(&call.args[1], row) else { return Ok(None) };
+        let zone = match (call.text(0, row), interval_at(&call.args[0], row)) {
+            (Some(name), _) => Zone::parse(name)?,
+            (None, Some(span)) if span.months == 0 && span.days == 0 => {
+                Zone::Fixed(i32::try_from(span.nanoseconds / 1_000_000_000).map_err(|_| out_of_range("interval"))?)
+            }
+            (None, Some(_)) => {
+                let message = "interval time zone must not include months or days";
+                return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+            }
+            (None, None) => return Ok(None),
+        };
         let moved = if date {
             // PostgreSQL makes a date a timestamptz first.
             session.instant(micros).and_then(|t| zone.local(t))
@@ -381,53 +389,5 @@ fn make_date(call: &Call<'_>) -> Result<ArrayRef> {
         let day = u32::try_from(day).ok().filter(|d| (1..=last).contains(d)).ok_or_else(bad)?;
         let in_range = year != 0 && (-4713..=5_874_897).contains(&year);
         if in_range { Ok(Some(days_of(Civil { year: civil_year, month, day }) as i32)) } else { Err(bad()) }
-    })
-}
-
-/// Seconds since 1970; the form with a pattern is refused.
-fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
-    if call.args.len() == 2 {
-        return Err(SqlError::unsupported("to_timestamp with a pattern is not supported", "Cast ISO 8601 text to timestamptz."));
-    }
-    let seconds = datafusion::arrow::compute::cast(&call.args[0], &DataType::Float64)
-        .map_err(|_| SqlError::new(SqlState::UNDEFINED_FUNCTION, "function to_timestamp does not exist for this type"))?;
-    let seconds = seconds.as_primitive::<Float64Type>();
-    let one = |row: usize| -> Result<Option<i64>> {
-        if seconds.is_null(row) {
-            return Ok(None);
-        }
-        let micros = (seconds.value(row) * 1e6).round_ties_even();
-        if micros.is_nan() || micros.abs() > 9.2e18 { Err(out_of_range("timestamp")) } else { Ok(Some(micros as i64)) }
-    };
-    Ok(timestamps((0..call.rows).map(one).collect::<Result<Vec<_>>>()?, call.returns.data_type()))
-}
-
-fn to_char(call: &Call<'_>) -> Result<ArrayRef> {
-    let array = &call.args[0];
-    if !matches!(array.data_type(), DataType::Timestamp(..) | DataType::Date32) {
-        return Err(SqlError::unsupported("to_char is supported for dates and timestamps only", "Cast the value to text."));
-    }
-    let zone = clock_of(call, 0);
-    let with_zone = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
-    call.map_text(|row| {
-        let (Some(micros), Some(pattern)) = (micros_at(array, row), call.text(1, row)) else { return Ok(None) };
-        let local = zone.local(micros).ok_or_else(|| out_of_range("timestamp"))?;
-        let offset = if with_zone { Some(zone.offset_at(micros)) } else { None };
-        patterns::format(pattern, local, offset).map(Some)
-    })
-}
-
-fn justify_hours(call: &Call<'_>) -> Result<ArrayRef> {
-    const DAY: i64 = MICROS_PER_DAY * 1000;
-    call.map::<IntervalMonthDayNano, IntervalMonthDayNanoArray>(|row| {
-        let Some(span) = interval_at(&call.args[0], row) else { return Ok(None) };
-        let (mut days, mut nanoseconds) = (i64::from(span.days) + span.nanoseconds / DAY, span.nanoseconds % DAY);
-        if days > 0 && nanoseconds < 0 {
-            (days, nanoseconds) = (days - 1, nanoseconds + DAY);
-        } else if days < 0 && nanoseconds > 0 {
-            (days, nanoseconds) = (days + 1, nanoseconds - DAY);
-        }
-        let days = i32::try_from(days).map_err(|_| out_of_range("interval"))?;
-        Ok(Some(IntervalMonthDayNano { months: span.months, days, nanoseconds }))
     })
 }

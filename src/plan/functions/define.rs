@@ -25,6 +25,10 @@ pub enum Want {
     Type(TypeName),
     /// `text[]`.
     Texts,
+    /// An array; all arrays and elements of one call meet in one element type.
+    Array,
+    /// A value of the element type of the call's arrays.
+    Element,
 }
 
 pub const TEXT: Want = Want::Type(TypeName::Text);
@@ -138,6 +142,11 @@ impl Call<'_> {
         array.is_valid(row).then(|| array.value(row))
     }
 
+    pub fn float8(&self, arg: usize, row: usize) -> Option<f64> {
+        let array = self.args.get(arg)?.as_primitive_opt::<datafusion::arrow::datatypes::Float64Type>()?;
+        array.is_valid(row).then(|| array.value(row))
+    }
+
     pub fn bool(&self, arg: usize, row: usize) -> Option<bool> {
         let array = self.args.get(arg)?.as_boolean_opt()?;
         array.is_valid(row).then(|| array.value(row))
@@ -234,9 +243,15 @@ impl ScalarUDFImpl for Defined {
         if args.len() < least || (args.len() > wants.len() && !self.function.variadic) {
             return Err(external(self.undefined(args)));
         }
+        let element = common_element(wants, args);
         let wanted = |(i, have): (usize, &DataType)| match wants.get(i).or(wants.last()) {
             Some(Want::Type(name)) => PgType::new(*name).arrow(),
             Some(Want::Texts) => PgType::TEXT.array_of().arrow(),
+            Some(Want::Array) => match &element {
+                Some(element) if element.data_type() != &item_type(have) => DataType::List(Arc::clone(element)),
+                _ => have.clone(),
+            },
+            Some(Want::Element) => element.as_ref().map_or_else(|| have.clone(), |e| e.data_type().clone()),
             _ if *have == DataType::Null => DataType::Utf8,
             _ => have.clone(),
         };
@@ -299,9 +314,54 @@ impl ScalarUDFImpl for Defined {
         let call = Call { args: arrays, types, rows, returns: args.return_field, options: &args.config_options };
         let result = (self.function.body)(&call).map_err(external)?;
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            return Ok(ColumnarValue::Scalar(scalar_at(&result, 0)?));
         }
         Ok(ColumnarValue::Array(result))
+    }
+}
+
+fn item_type(list: &DataType) -> DataType {
+    match list {
+        DataType::List(item) => item.data_type().clone(),
+        _ => DataType::Null,
+    }
+}
+
+/// The element that a call's arrays and elements have in common: of the arrays' element types and the values' types
+/// the widest.
+fn common_element(wants: &[Want], args: &[DataType]) -> Option<FieldRef> {
+    let mut common: Option<FieldRef> = None;
+    let mut wider = |field: &FieldRef| {
+        let better = match &common {
+            None => true,
+            Some(have) => {
+                have.data_type().is_null()
+                    || (have.data_type() != field.data_type()
+                        && *field.data_type() != DataType::Utf8
+                        && (*have.data_type() == DataType::Utf8 || implicit(have.data_type(), field.data_type())))
+            }
+        };
+        if better && !field.data_type().is_null() {
+            common = Some(Arc::clone(field));
+        }
+    };
+    for (want, arg) in wants.iter().zip(args) {
+        match (want, arg) {
+            (Want::Array, DataType::List(item)) => wider(item),
+            (Want::Element, arg) if !matches!(arg, DataType::Utf8 | DataType::Null) => {
+                wider(&Arc::new(PgType::of_arrow(arg).field("item", true).with_data_type(arg.clone())));
+            }
+            _ => {}
+        }
+    }
+    common.or_else(|| Some(Arc::new(PgType::TEXT.field("item", true))))
+}
+
+/// A value of an array. A list keeps the type that its elements say they have, which DataFusion's own way drops.
+pub fn scalar_at(array: &ArrayRef, row: usize) -> datafusion::common::Result<ScalarValue> {
+    match array.as_list_opt::<i32>() {
+        Some(lists) => Ok(ScalarValue::List(Arc::new(lists.slice(row, 1)))),
+        None => ScalarValue::try_from_array(array, row),
     }
 }
 

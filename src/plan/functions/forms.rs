@@ -1,12 +1,15 @@
-//! Forms of SQL that the planner has no way to override, brought to calls and casts that it has: `AT TIME ZONE`
-//! and interval literals.
+//! Forms of SQL that the planner has no way to override, brought to calls and casts that it has: `AT TIME ZONE`,
+//! interval literals, ANY and ALL of arrays, SIMILAR TO, bounds left out of slices.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    ObjectName, Value, VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, OrderByExpr,
+    OrderByOptions, Subscript, UnaryOperator, Value, VisitMut, VisitorMut,
 };
+
+use super::{arrays, ordered_set, regular};
 
 /// Rewrites every expression inside, before it is planned.
 pub fn rewrite(node: &mut impl VisitMut) {
@@ -24,9 +27,44 @@ impl VisitorMut for Forms {
                 let args = [time_zone, timestamp].map(|arg| std::mem::replace(arg.as_mut(), Expr::value(Value::Null)));
                 *expr = call("timezone", args);
             }
-            Expr::Function(function) => plain_sequence_name(function),
+            Expr::Function(function) => {
+                plain_sequence_name(function);
+                positional(function);
+                ordered(function);
+                within_group(function);
+                if let Some(json) = json_array(function) {
+                    *expr = json;
+                    return ControlFlow::Continue(());
+                }
+            }
+            Expr::AnyOp { left, compare_op, right, .. } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
+                *expr = quantified(arrays::ANY, left, compare_op, right);
+            }
+            Expr::AllOp { left, compare_op, right } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
+                *expr = quantified(arrays::ALL, left, compare_op, right);
+            }
+            Expr::UnaryOp { op, expr: operand } => {
+                let name = match op {
+                    UnaryOperator::BitwiseNot => "pg_bit_not",
+                    UnaryOperator::PGSquareRoot => "sqrt",
+                    UnaryOperator::PGCubeRoot => "cbrt",
+                    UnaryOperator::PGAbs => "abs",
+                    _ => return ControlFlow::Continue(()),
+                };
+                *expr = call(name, [taken(operand)]);
+            }
+            Expr::SimilarTo { negated, expr: text, pattern, escape_char } => {
+                let mut args = vec![taken(text), taken(pattern)];
+                args.extend(escape_char.take().map(Expr::Value));
+                let similar = call(regular::SIMILAR, args);
+                *expr = if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(similar) } } else { similar };
+            }
+            Expr::CompoundFieldAccess { access_chain, .. } => access_chain.iter_mut().for_each(bounds),
             Expr::Collate { expr: inner, collation } if orders_by_bytes(collation) => {
                 *expr = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+            }
+            Expr::Case { operand: operand @ Some(_), conditions, .. } if conditions.iter().any(|c| is_text(&c.condition)) => {
+                compare_with_operand(operand, conditions);
             }
             Expr::Interval(interval) => {
                 if let Some(cast) = interval_cast(interval) {
@@ -36,6 +74,119 @@ impl VisitorMut for Forms {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// The expression, leaving NULL in its place.
+fn taken(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::value(Value::Null))
+}
+
+fn quantified(name: &str, left: &mut Expr, op: &BinaryOperator, right: &mut Expr) -> Expr {
+    let (value, array) = (taken(left), taken(right));
+    if name == arrays::ANY && *op == BinaryOperator::Eq {
+        return call("array_has", [array, value]);
+    }
+    call(name, [array, value, Expr::value(Value::SingleQuotedString(op.to_string()))])
+}
+
+/// Bounds left out of a slice are those of every array.
+fn bounds(access: &mut AccessExpr) {
+    let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) = access else { return };
+    let number = |n: i64| Expr::value(Value::Number(n.to_string(), false));
+    lower_bound.get_or_insert_with(|| number(1));
+    upper_bound.get_or_insert_with(|| number(i64::from(i32::MAX)));
+}
+
+/// `make_interval(days => 2)` with its arguments in their places.
+fn positional(function: &mut Function) {
+    const PARTS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    if !function.name.to_string().eq_ignore_ascii_case("make_interval") {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    if !list.args.iter().any(|arg| matches!(arg, FunctionArg::Named { .. } | FunctionArg::ExprNamed { .. })) {
+        return;
+    }
+    let mut placed: Vec<Expr> = PARTS.iter().map(|_| Expr::value(Value::Number("0".to_owned(), false))).collect();
+    for (at, arg) in list.args.iter().enumerate() {
+        let (place, value) = match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (Some(at), value),
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => {
+                (PARTS.iter().position(|part| name.value.eq_ignore_ascii_case(part)), value)
+            }
+            FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
+                (PARTS.iter().position(|part| name.value.eq_ignore_ascii_case(part)), value)
+            }
+            _ => return,
+        };
+        let Some(slot) = place.and_then(|place| placed.get_mut(place)) else { return };
+        *slot = value.clone();
+    }
+    list.args = placed.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+}
+
+/// `mode() WITHIN GROUP (ORDER BY x)` with its value as an argument. Descending orders stay, to be refused.
+fn within_group(function: &mut Function) {
+    let name = match function.name.to_string().to_ascii_lowercase().as_str() {
+        "mode" => ordered_set::MODE,
+        "percentile_disc" => ordered_set::PERCENTILE,
+        _ => return,
+    };
+    let ([sort], FunctionArguments::List(list)) = (&function.within_group[..], &mut function.args) else { return };
+    if sort.options.asc == Some(false) {
+        return;
+    }
+    list.args.insert(0, FunctionArg::Unnamed(FunctionArgExpr::Expr(sort.expr.clone())));
+    function.within_group.clear();
+    function.name = ObjectName::from(vec![Ident::new(name)]);
+}
+
+/// `array_agg(DISTINCT x)` and `string_agg(DISTINCT x, d)` give their values in order.
+fn ordered(function: &mut Function) {
+    if !matches!(function.name.to_string().to_ascii_lowercase().as_str(), "array_agg" | "string_agg") {
+        return;
+    }
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let sorted = list.clauses.iter().any(|clause| matches!(clause, FunctionArgumentClause::OrderBy(_)));
+    if list.duplicate_treatment != Some(DuplicateTreatment::Distinct) || sorted {
+        return;
+    }
+    if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(value))) = list.args.first() {
+        let options = OrderByOptions { asc: None, nulls_first: None };
+        let by = OrderByExpr { expr: value.clone(), options, with_fill: None };
+        list.clauses.push(FunctionArgumentClause::OrderBy(vec![by]));
+    }
+}
+
+/// `jsonb_agg(x ORDER BY y)` as an array of JSON values: that keeps the order across partitions, and each value is
+/// written under the session's settings.
+fn json_array(function: &mut Function) -> Option<Expr> {
+    let (one, all) = match function.name.to_string().to_ascii_lowercase().as_str() {
+        "jsonb_agg" => ("to_jsonb", "pg_jsonb_array"),
+        "json_agg" => ("to_json", "pg_json_array"),
+        _ => return None,
+    };
+    let FunctionArguments::List(list) = &mut function.args else { return None };
+    if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
+        return None;
+    }
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = &mut list.args[..] else { return None };
+    *value = call(one, [taken(value)]);
+    function.name = ObjectName::from(vec![Ident::new("array_agg")]);
+    Some(call(all, [Expr::Function(function.clone())]))
+}
+
+fn is_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)))
+}
+
+/// `CASE x WHEN 't'` as `CASE WHEN x = 't'`, so that the text takes the type of what it is compared with.
+fn compare_with_operand(operand: &mut Option<Box<Expr>>, conditions: &mut [CaseWhen]) {
+    let Some(compared) = operand.take() else { return };
+    for when in conditions {
+        let value = std::mem::replace(&mut when.condition, Expr::value(Value::Null));
+        when.condition = Expr::BinaryOp { left: compared.clone(), op: BinaryOperator::Eq, right: Box::new(value) };
     }
 }
 
@@ -76,20 +227,35 @@ fn call(name: &str, args: impl IntoIterator<Item = Expr>) -> Expr {
 fn interval_cast(interval: &Interval) -> Option<Expr> {
     let Expr::Value(value) = interval.value.as_ref() else { return None };
     let text = value.value.clone().into_string()?;
-    if interval.last_field.is_some() || interval.leading_precision.is_some() || interval.fractional_seconds_precision.is_some() {
+    if interval.leading_precision.is_some() || interval.fractional_seconds_precision.is_some() {
         return None;
     }
     let number = text.trim().parse::<f64>().is_ok();
+    use DateTimeField::{Day, Hour, Minute, Month, Second, Year};
+    if let Some(last) = &interval.last_field {
+        // Only where the text reads the same without the fields being named.
+        let seconds = text.matches(':').count() == 2;
+        let plain = match (interval.leading_field.as_ref()?, last) {
+            (Year, Month) | (Day | Hour, Second) => !number,
+            (Day | Hour, Minute) => !number && !seconds,
+            _ => false,
+        };
+        return plain.then(|| interval_of(text));
+    }
     let text = match &interval.leading_field {
         Some(unit) if number => format!("{text} {unit}"),
         Some(_) => return None,
         None => text,
     };
-    Some(Expr::Cast {
+    Some(interval_of(text))
+}
+
+fn interval_of(text: String) -> Expr {
+    Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(Expr::value(Value::SingleQuotedString(text))),
         data_type: DataType::Interval { fields: None, precision: None },
         array: false,
         format: None,
-    })
+    }
 }

@@ -67,8 +67,25 @@ pub const FUNCTIONS: &[Function] = &[
         trees(c, |c, j, row| Ok(strings(c, 1, row).map(|path| at_path(j, &path, &mut |_| None, false))))
     }),
     Function::new("jsonb_set", &[JSON, Want::Texts, JSON, Want::Type(TypeName::Bool)], JSONB_RESULT, set).optional(1),
-    Function::new("jsonb_strip_nulls", &[JSON], SAME, |c| trees(c, |_, j, _| Ok(Some(strip_nulls(j)))))
-        .aliases(&["json_strip_nulls"]),
+    Function::new("jsonb_insert", &[JSON, Want::Texts, JSON, Want::Type(TypeName::Bool)], JSONB_RESULT, insert).optional(1),
+    Function::new("jsonb_strip_nulls", &[JSON], JSONB_RESULT, |c| trees(c, |_, j, _| Ok(Some(strip_nulls(j))))),
+    Function::new("json_strip_nulls", &[JSON], JSON_RESULT, |c| {
+        c.map_text(|row| {
+            let Some(json) = c.text(0, row) else { return Ok(None) };
+            json::validate(json)?;
+            let mut out = String::new();
+            strip_text(&mut out, json);
+            Ok(Some(out))
+        })
+    }),
+    Function::new("pg_jsonb_array", &[Want::Any], JSONB_RESULT, json_array),
+    Function::new("pg_json_array", &[Want::Any], JSON_RESULT, json_array),
+    Function::new("jsonb_path_query", PATH, JSONB_RESULT, no_path)
+        .optional(2)
+        .aliases(&["jsonb_path_query_array", "jsonb_path_query_first"]),
+    Function::new("jsonb_path_exists", PATH, BOOL, no_path).optional(2).aliases(&["jsonb_path_match"]),
+    Function::new("jsonb_object", &[Want::Texts, Want::Texts], JSONB_RESULT, |c| object_of(c, true)).optional(1),
+    Function::new("json_object", &[Want::Texts, Want::Texts], JSON_RESULT, |c| object_of(c, false)).optional(1),
     Function::new("jsonb_typeof", &[JSON], TEXT_RESULT, |c| c.map_text(|row| Ok(c.json(0, row)?.map(|j| json::kind(&j).name()))))
         .aliases(&["json_typeof"]),
     Function::new("jsonb_array_length", &[JSON], Returns::Fixed(PgType::INT4), array_length).aliases(&["json_array_length"]),
@@ -88,6 +105,15 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("jsonb_build_array", ANY, JSONB_RESULT, |c| build_array(c, true)).variadic().optional(1).stable(),
     Function::new("json_build_array", ANY, JSON_RESULT, |c| build_array(c, false)).variadic().optional(1).stable(),
 ];
+
+const PATH: &[Want] = &[JSON, TEXT, JSON, Want::Type(TypeName::Bool)];
+
+fn no_path(_: &Call<'_>) -> Result<ArrayRef> {
+    Err(SqlError::unsupported(
+        "SQL/JSON path expressions are not supported",
+        "Use the operators ->, #> and @>, or jsonb_array_elements.",
+    ))
+}
 
 /// A part of the first argument, as JSON.
 fn raw(call: &Call<'_>, part: impl for<'j> Fn(&'j str, &Call<'_>, usize) -> Option<&'j str>) -> Result<ArrayRef> {
@@ -299,6 +325,137 @@ fn set(call: &Call<'_>) -> Result<ArrayRef> {
             return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "cannot set path in scalar"));
         }
         Ok(Some(at_path(json, &path, &mut |_| Some(value.clone()), create)))
+    })
+}
+
+fn insert(call: &Call<'_>) -> Result<ArrayRef> {
+    trees(call, |call, json, row| {
+        let after = if call.args.len() == 4 { call.bool(3, row) } else { Some(false) };
+        let (Some(path), Some(value), Some(after)) = (strings(call, 1, row), tree(call, 2, row)?, after) else {
+            return Ok(None);
+        };
+        if !matches!(json, Json::Object(_) | Json::Array(_)) {
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "cannot set path in scalar"));
+        }
+        insert_at(json, &path, &value, after).map(Some)
+    })
+}
+
+/// A value put into an array beside the element at the path, or into an object that lacks the member.
+fn insert_at(json: Json, path: &[String], value: &Json, after: bool) -> Result<Json> {
+    let Some((key, rest)) = path.split_first() else { return Ok(json) };
+    match json {
+        Json::Object(mut members) => {
+            let known = members.iter().position(|(name, _)| name == key);
+            match known {
+                Some(_) if rest.is_empty() => {
+                    return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "cannot replace existing key")
+                        .hint("Try using the function jsonb_set to replace key value."));
+                }
+                Some(at) => {
+                    let inner = std::mem::replace(&mut members[at].1, Json::Null);
+                    members[at].1 = insert_at(inner, rest, value, after)?;
+                }
+                None if rest.is_empty() => members.push((key.clone(), value.clone())),
+                None => {}
+            }
+            Ok(Json::object(members))
+        }
+        Json::Array(mut items) => {
+            let Ok(index) = key.trim().parse::<i64>() else {
+                let message = format!("path element at position 1 is not an integer: \"{key}\"");
+                return Err(SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, message));
+            };
+            match place(index, items.len()) {
+                Some(at) if rest.is_empty() => items.insert(if after { at + 1 } else { at }, value.clone()),
+                Some(at) => {
+                    let inner = std::mem::replace(&mut items[at], Json::Null);
+                    items[at] = insert_at(inner, rest, value, after)?;
+                }
+                None if rest.is_empty() => items.insert(if index < 0 { 0 } else { items.len() }, value.clone()),
+                None => {}
+            }
+            Ok(Json::Array(items))
+        }
+        scalar => Ok(scalar),
+    }
+}
+
+/// json without its null members, its order and repeats kept.
+fn strip_text(out: &mut String, text: &str) {
+    match json::kind(text) {
+        Kind::Object => {
+            out.push('{');
+            let kept = json::members(text).filter(|(_, value)| json::kind(value) != Kind::Null);
+            for (i, (name, value)) in kept.enumerate() {
+                out.push_str(if i > 0 { "," } else { "" });
+                json::write_string(out, &name);
+                out.push(':');
+                strip_text(out, value);
+            }
+            out.push('}');
+        }
+        Kind::Array => {
+            out.push('[');
+            for (i, item) in json::elements(text).enumerate() {
+                out.push_str(if i > 0 { "," } else { "" });
+                strip_text(out, item);
+            }
+            out.push(']');
+        }
+        _ => out.push_str(text.trim()),
+    }
+}
+
+/// JSON values of a list as one JSON array.
+fn json_array(call: &Call<'_>) -> Result<ArrayRef> {
+    let lists = call.args[0].as_list_opt::<i32>().ok_or_else(|| SqlError::internal("an array was expected"))?;
+    let items = lists.values().as_string_opt::<i32>().ok_or_else(|| SqlError::internal("JSON values were expected"))?;
+    let ends = lists.value_offsets();
+    call.map_text(|row| {
+        if lists.is_null(row) {
+            return Ok(None);
+        }
+        let places = ends[row] as usize..ends[row + 1] as usize;
+        let texts = places.map(|at| if items.is_null(at) { "null" } else { items.value(at) });
+        Ok(Some(format!("[{}]", texts.collect::<Vec<_>>().join(", "))))
+    })
+}
+
+/// An object of texts: names and values in turn, or each in an array of its own.
+fn object_of(call: &Call<'_>, jsonb: bool) -> Result<ArrayRef> {
+    let all = |arg: usize, row: usize| -> Option<Vec<Option<String>>> {
+        let lists = call.args.get(arg)?.as_list_opt::<i32>().filter(|l| l.is_valid(row))?.value(row);
+        Some(lists.as_string_opt::<i32>()?.iter().map(|t| t.map(str::to_owned)).collect())
+    };
+    call.map_text(|row| {
+        let Some(first) = all(0, row) else { return Ok(None) };
+        let pairs: Vec<(Option<String>, Option<String>)> = if call.args.len() == 2 {
+            let Some(second) = all(1, row) else { return Ok(None) };
+            if first.len() != second.len() {
+                return Err(SqlError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, "mismatched array dimensions"));
+            }
+            first.into_iter().zip(second).collect()
+        } else {
+            if !first.len().is_multiple_of(2) {
+                return Err(SqlError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, "array must have even number of elements"));
+            }
+            let (pairs, _) = first.as_chunks::<2>();
+            pairs.iter().map(|[name, value]| (name.clone(), value.clone())).collect()
+        };
+        let mut out = String::from("{");
+        for (i, (name, value)) in pairs.into_iter().enumerate() {
+            let null = || SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "null value not allowed for object key");
+            out.push_str(if i > 0 { ", " } else { "" });
+            json::write_string(&mut out, &name.ok_or_else(null)?);
+            out.push_str(" : ");
+            match value {
+                Some(value) => json::write_string(&mut out, &value),
+                None => out.push_str("null"),
+            }
+        }
+        out.push('}');
+        finish(out, jsonb).map(Some)
     })
 }
 

@@ -3,19 +3,30 @@
 //!
 //! A function of DataFusion that bears a PostgreSQL name and answers otherwise is replaced here, or refused.
 
+mod advisory;
 mod aggregate;
 pub mod ambient;
 mod arithmetic;
+pub mod arrays;
+mod calendar;
+mod date_input;
 mod datetime;
 pub mod define;
+pub mod extremes;
 pub mod forms;
 mod jsonb;
+mod number_text;
 mod numeric;
 mod operators;
+pub mod order_key;
+mod ordered_set;
 mod patterns;
+mod regular;
 pub mod session;
+mod spread;
 mod strings;
 mod temporal;
+mod text;
 mod widened;
 
 use std::sync::Arc;
@@ -28,9 +39,12 @@ use datafusion::prelude::SessionConfig;
 
 pub use ambient::{Ambient, client_error, external};
 pub use session::SERVER_VERSION;
+pub use temporal::plus_interval;
 
 use super::casts::{self, PostgresCasts};
 use super::correlated::{self, CorrelatedSubqueries};
+use super::ordering::PostgresOrder;
+use super::set_returning;
 use super::type_planner::PostgresTypes;
 use crate::runtime::Entropy;
 
@@ -54,11 +68,11 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
     let operators = operators::PostgresOperators::new(operator_functions(&functions));
     let mut planners: Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> = vec![Arc::new(operators)];
     planners.extend(SessionStateDefaults::default_expr_planners());
-    let casts = Arc::new(PostgresCasts::default());
     // Before coercion for casts that were written, after it for those it adds.
     let mut rules = Analyzer::new().rules;
-    rules.insert(0, casts.clone());
-    rules.push(casts);
+    rules.insert(0, Arc::new(PostgresOrder::default()));
+    rules.insert(0, Arc::new(PostgresCasts::default()));
+    rules.push(Arc::new(PostgresCasts::after_coercion()));
     rules.push(Arc::new(CorrelatedSubqueries));
     builder
         .with_scalar_functions(functions)
@@ -67,15 +81,21 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
         .with_expr_planners(planners)
         .with_type_planner(Arc::new(PostgresTypes))
         .with_analyzer_rules(rules)
+        .with_optimizer_rules(widened::optimizer_rules())
 }
 
 /// Our scalar functions; each takes the place of DataFusion's of the same name.
 pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
     let tables = [
         arithmetic::FUNCTIONS,
+        arrays::FUNCTIONS,
         temporal::FUNCTIONS,
+        calendar::FUNCTIONS,
         datetime::FUNCTIONS,
+        text::FUNCTIONS,
+        regular::FUNCTIONS,
         session::FUNCTIONS,
+        advisory::FUNCTIONS,
         jsonb::FUNCTIONS,
         strings::FUNCTIONS,
         numeric::FUNCTIONS,
@@ -83,7 +103,9 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
     let tables = tables.into_iter().flatten().chain(super::catalog::functions::all());
     let mut functions: Vec<Arc<ScalarUDF>> = tables.map(|f| f.clone().udf()).collect();
     functions.push(casts::function().udf());
+    functions.push(order_key::function().udf());
     functions.push(correlated::array_function());
+    functions.extend(set_returning::functions());
     functions.push(strings::random_uuid(entropy));
     functions
 }
@@ -95,8 +117,12 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 
 /// Every function that an operator may become, by its name.
 fn operator_functions(functions: &[Arc<ScalarUDF>]) -> Vec<(&'static str, Arc<ScalarUDF>)> {
-    const NAMES: &[&str] = &["extract", "pg_unpad", "pg_interval_order", "array_cat", "array_append", "array_prepend"];
-    let own = [arithmetic::FUNCTIONS, temporal::FUNCTIONS, jsonb::FUNCTIONS].into_iter().flatten().map(|f| f.name);
+    const NAMES: &[&str] = &["extract", "starts_with"];
+    let own =
+        [arithmetic::FUNCTIONS, arrays::FUNCTIONS, temporal::FUNCTIONS, jsonb::FUNCTIONS, text::FUNCTIONS, regular::FUNCTIONS]
+            .into_iter()
+            .flatten()
+            .map(|f| f.name);
     own.chain(NAMES.iter().copied())
         .filter_map(|name| {
             let named = |f: &&Arc<ScalarUDF>| f.name() == name || f.aliases().iter().any(|a| a == name);

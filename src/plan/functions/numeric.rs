@@ -23,6 +23,9 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("trunc", ROUND, Returns::Field(rounded_field), |c| rounded(c, Rounding::Cut)).optional(1),
     Function::new("ceil", NUMBER, Returns::Arrow(rounded_type), |c| rounded(c, Rounding::Up)).aliases(&["ceiling"]),
     Function::new("floor", NUMBER, Returns::Arrow(rounded_type), |c| rounded(c, Rounding::Down)),
+    Function::new("pg_bit_not", NUMBER, Returns::Arrow(integer_type), bit_not),
+    Function::new("div", &[Want::Any, Want::Any], Returns::Field(divided_field), div),
+    Function::new("width_bucket", BUCKET, Returns::Fixed(PgType::INT4), width_bucket),
     Function::new("sqrt", FLOAT, FLOAT8, |c| {
         float(c, |x| {
             if x < 0.0 {
@@ -35,6 +38,93 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("ln", FLOAT, FLOAT8, |c| float(c, |x| positive(x).map(f64::ln))),
     Function::new("log10", FLOAT, FLOAT8, |c| float(c, |x| positive(x).map(f64::log10))),
 ];
+
+const FLOAT_WANT: Want = Want::Type(crate::types::TypeName::Float8);
+const BUCKET: &[Want] = &[FLOAT_WANT, FLOAT_WANT, FLOAT_WANT, INT4];
+
+fn integer_type(types: &[DataType]) -> Result<DataType> {
+    match types {
+        [t @ (DataType::Int16 | DataType::Int32 | DataType::Int64)] => Ok(t.clone()),
+        _ => Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, "operator does not exist: ~ for this type")),
+    }
+}
+
+fn bit_not(call: &Call<'_>) -> Result<ArrayRef> {
+    use datafusion::arrow::array::{Int16Array, Int32Array, Int64Array};
+    use datafusion::arrow::datatypes::{Int16Type, Int32Type, Int64Type};
+    let value = &call.args[0];
+    Ok(match value.data_type() {
+        DataType::Int16 => Arc::new(value.as_primitive::<Int16Type>().iter().map(|n| n.map(|n| !n)).collect::<Int16Array>()),
+        DataType::Int32 => Arc::new(value.as_primitive::<Int32Type>().iter().map(|n| n.map(|n| !n)).collect::<Int32Array>()),
+        _ => Arc::new(value.as_primitive::<Int64Type>().iter().map(|n| n.map(|n| !n)).collect::<Int64Array>()),
+    })
+}
+
+fn divided_field(_: &[PgType], fields: &[DataType], _: &[Option<&ScalarValue>]) -> Result<Field> {
+    let number = |t: &DataType| matches!(t, DataType::Decimal128(..) | DataType::Int16 | DataType::Int32 | DataType::Int64);
+    if fields.iter().all(number) {
+        return Ok(Field::new("div", DataType::Decimal128(38, 0), true));
+    }
+    Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, "function div does not exist for these types")
+        .hint("Cast the values to numeric."))
+}
+
+/// The whole part of a quotient.
+fn div(call: &Call<'_>) -> Result<ArrayRef> {
+    let brought = |array: &ArrayRef| match array.data_type() {
+        DataType::Decimal128(..) => Ok(Arc::clone(array)),
+        _ => datafusion::arrow::compute::cast(array, &DataType::Decimal128(20, 0))
+            .map_err(|_| SqlError::internal("a number that is none")),
+    };
+    let (a, b) = (brought(&call.args[0])?, brought(&call.args[1])?);
+    let (a, b) = (a.as_primitive::<Decimal128Type>(), b.as_primitive::<Decimal128Type>());
+    let scale = i32::from(a.scale().max(b.scale()));
+    let one = |row: usize| -> Result<Option<i128>> {
+        if a.is_null(row) || b.is_null(row) {
+            return Ok(None);
+        }
+        let shifted = |v: i128, s: i8| rescale(v, scale - i32::from(s)).ok_or_else(|| out_of_range("numeric"));
+        let (x, y) = (shifted(a.value(row), a.scale())?, shifted(b.value(row), b.scale())?);
+        if y == 0 { Err(crate::types::complaint::division_by_zero()) } else { Ok(Some(x / y)) }
+    };
+    let values = (0..call.rows).map(one).collect::<Result<Vec<_>>>()?;
+    let array = values.into_iter().collect::<Decimal128Array>().with_precision_and_scale(38, 0);
+    Ok(Arc::new(array.map_err(|_| out_of_range("numeric"))?))
+}
+
+fn width_bucket(call: &Call<'_>) -> Result<ArrayRef> {
+    let value = |arg: usize, row: usize| {
+        let values = call.args[arg].as_primitive::<Float64Type>();
+        values.is_valid(row).then(|| values.value(row))
+    };
+    let bad = |message: &str| SqlError::new(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET_FUNCTION, message);
+    call.map::<i32, datafusion::arrow::array::Int32Array>(|row| {
+        let (Some(x), Some(low), Some(high), Some(count)) = (value(0, row), value(1, row), value(2, row), call.int4(3, row))
+        else {
+            return Ok(None);
+        };
+        if count <= 0 {
+            return Err(bad("count must be greater than zero"));
+        }
+        if x.is_nan() || low.is_nan() || high.is_nan() {
+            return Err(bad("operand, lower bound, and upper bound cannot be NaN"));
+        }
+        if !low.is_finite() || !high.is_finite() {
+            return Err(bad("lower and upper bounds must be finite"));
+        }
+        if low == high {
+            return Err(bad("lower bound cannot equal upper bound"));
+        }
+        let (from, to, x) = if low < high { (low, high, x) } else { (-low, -high, -x) };
+        Ok(Some(if x < from {
+            0
+        } else if x >= to {
+            count.checked_add(1).ok_or_else(|| out_of_range("integer"))?
+        } else {
+            ((x - from) / (to - from) * f64::from(count)).floor().min(f64::from(count) - 1.0) as i32 + 1
+        }))
+    })
+}
 
 fn argument(code: SqlState, message: &str) -> SqlError {
     SqlError::new(code, message)

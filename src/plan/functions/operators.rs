@@ -9,12 +9,13 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::ambient::external;
-use super::{arithmetic, temporal};
+use super::text::BYTES_CONCAT;
+use super::{arithmetic, arrays, regular, temporal};
 use crate::error::{SqlError, SqlState};
 use crate::types::{PgType, TypeName};
 
@@ -65,6 +66,12 @@ impl PostgresOperators {
         let (l, r) = (typed(raw.left, left, left_type), typed(raw.right, right, right_type));
         let arrow = |e: &Expr, ty: PgType| e.get_type(schema).unwrap_or_else(|_| ty.arrow());
         let (left_arrow, right_arrow) = (arrow(&l, left_type), arrow(&r, right_type));
+        if raw.op == BinaryOperator::Divide
+            && let (Some(a), Some(b)) = (constant(&l), constant(&r))
+            && let Some(quotient) = arithmetic::constant_quotient(a, b)
+        {
+            return Ok(PlannerResult::Planned(Expr::Literal(quotient, None)));
+        }
         if let Some((left_to, right_to)) = arithmetic::common_type(&left_arrow, &right_arrow) {
             return self.planned(name, vec![cast_arrow(l, &left_arrow, left_to), cast_arrow(r, &right_arrow, right_to)]);
         }
@@ -130,6 +137,20 @@ impl PostgresOperators {
         }
     }
 
+    fn arrays(&self, raw: RawBinaryExpr, left: Operand, right: Operand) -> Planned {
+        let known = match (left, right) {
+            (Operand::Typed(ty), _) if ty.array => ty,
+            (_, Operand::Typed(ty)) => ty,
+            _ => PgType::TEXT.array_of(),
+        };
+        let name = match raw.op {
+            BinaryOperator::AtArrow => arrays::CONTAINS,
+            BinaryOperator::ArrowAt => arrays::CONTAINED,
+            _ => arrays::OVERLAPS,
+        };
+        self.planned(name, vec![typed(raw.left, left, known), typed(raw.right, right, known)])
+    }
+
     fn comparison(&self, raw: RawBinaryExpr, left: Operand, right: Operand) -> Planned {
         let (l, r) = match (left, right) {
             (Operand::Typed(ty), Operand::Untyped) => (raw.left, typed(raw.right, right, compared_as(ty))),
@@ -141,18 +162,11 @@ impl PostgresOperators {
             let message = format!("operator does not exist: json {} json", raw.op);
             return Err(external(SqlError::new(SqlState::UNDEFINED_FUNCTION, message).hint("Cast json to jsonb to compare it.")));
         }
-        let span = |o| matches!(o, Operand::Typed(PgType { name: TypeName::Interval, array: false, .. }));
-        if span(left) || span(right) {
-            let (l, r) = (self.call("pg_interval_order", vec![l])?, self.call("pg_interval_order", vec![r])?);
-            return Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left: l, right: r }));
+        if let (Operand::Typed(l), Operand::Typed(r)) = (left, right)
+            && never_meet(l, r)
+        {
+            return Err(external(no_operator(l, &raw.op, r)));
         }
-        let padded = |o| matches!(o, Operand::Typed(PgType { name: TypeName::Bpchar, array: false, .. }));
-        let (l, r) = if padded(left) || padded(right) {
-            // Blanks at the end of char(n) mean nothing.
-            (self.call("pg_unpad", vec![l])?, self.call("pg_unpad", vec![r])?)
-        } else {
-            (l, r)
-        };
         Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left: l, right: r }))
     }
 }
@@ -166,6 +180,9 @@ impl ExprPlanner for PostgresOperators {
             _ => None,
         };
         use BinaryOperator as Op;
+        if matches!(raw.op, Op::PGOverlap | Op::AtArrow | Op::ArrowAt) && (is_array(left) || is_array(right)) {
+            return self.arrays(raw, left, right);
+        }
         match raw.op {
             Op::Arrow
             | Op::LongArrow
@@ -191,6 +208,18 @@ impl ExprPlanner for PostgresOperators {
             {
                 self.json(raw, PgType::JSONB, right)
             }
+            Op::StringConcat if is_bytes(left) || is_bytes(right) => {
+                let bytea = PgType::new(TypeName::Bytea);
+                self.planned(BYTES_CONCAT, vec![typed(raw.left, left, bytea), typed(raw.right, right, bytea)])
+            }
+            Op::PGStartsWith => self.planned("starts_with", vec![raw.left, raw.right]),
+            Op::PGRegexMatch | Op::PGRegexIMatch | Op::PGRegexNotMatch | Op::PGRegexNotIMatch => {
+                let flags = if matches!(raw.op, Op::PGRegexIMatch | Op::PGRegexNotIMatch) { "i" } else { "" };
+                let flags = Expr::Literal(ScalarValue::Utf8(Some(flags.to_owned())), None);
+                let matched = self.call(regular::MATCH, vec![raw.left, raw.right, flags])?;
+                let negated = matches!(raw.op, Op::PGRegexNotMatch | Op::PGRegexNotIMatch);
+                Ok(PlannerResult::Planned(if negated { Expr::Not(Box::new(matched)) } else { matched }))
+            }
             Op::StringConcat => self.concatenation(raw, left, right),
             Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => self.arithmetic(raw, left, right, schema),
             Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => self.comparison(raw, left, right),
@@ -198,9 +227,71 @@ impl ExprPlanner for PostgresOperators {
         }
     }
 
+    fn plan_field_access(
+        &self,
+        raw: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> datafusion::common::Result<PlannerResult<RawFieldAccessExpr>> {
+        let RawFieldAccessExpr { expr, field_access } = raw;
+        let json = matches!(operand(&expr, schema), Operand::Typed(PgType { name: TypeName::Jsonb, array: false, .. }));
+        let text = |key: &Expr| matches!(key, Expr::Literal(ScalarValue::Utf8(_), _));
+        let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
+        let planned = match field_access {
+            GetFieldAccess::NamedStructField { name } if json => {
+                self.call("jsonb_field", vec![expr, Expr::Literal(name, None)])?
+            }
+            GetFieldAccess::ListIndex { key } if json && text(&key) => self.call("jsonb_field", vec![expr, *key])?,
+            GetFieldAccess::ListIndex { key } if json => self.call("jsonb_element", vec![expr, *key])?,
+            GetFieldAccess::ListIndex { key } => self.call(arrays::SUBSCRIPT, vec![expr, *key])?,
+            GetFieldAccess::ListRange { start, stop, stride } if *stride == one => {
+                self.call(arrays::SLICE, vec![expr, *start, *stop])?
+            }
+            field_access => return Ok(PlannerResult::Original(RawFieldAccessExpr { expr, field_access })),
+        };
+        Ok(PlannerResult::Planned(planned))
+    }
+
+    fn plan_array_literal(&self, exprs: Vec<Expr>, schema: &DFSchema) -> datafusion::common::Result<PlannerResult<Vec<Expr>>> {
+        let nested = |e: &Expr| e.get_type(schema).is_ok_and(|t| matches!(t, DataType::List(_)));
+        if exprs.iter().any(nested) {
+            let message = "multidimensional arrays are not supported";
+            return Err(external(SqlError::unsupported(message, "Use jsonb for nested lists.")));
+        }
+        Ok(PlannerResult::Original(exprs))
+    }
+
+    fn plan_substring(&self, args: Vec<Expr>) -> datafusion::common::Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(self.call("substr", args)?))
+    }
+
+    fn plan_position(&self, args: Vec<Expr>) -> datafusion::common::Result<PlannerResult<Vec<Expr>>> {
+        // The planner gives (text, part) with the parts of `position(part in text)` exchanged.
+        Ok(PlannerResult::Planned(self.call("strpos", args)?))
+    }
+
     fn plan_extract(&self, args: Vec<Expr>) -> datafusion::common::Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(self.call("extract", args)?))
     }
+}
+
+/// The value of a literal, whole ones being cast to the integer they are.
+fn constant(expr: &Expr) -> Option<&ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value),
+        Expr::Cast(cast) if cast.field.data_type().is_integer() => match cast.expr.as_ref() {
+            Expr::Literal(value @ ScalarValue::Int64(_), _) => Some(value),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_bytes(operand: Operand) -> bool {
+    matches!(operand, Operand::Typed(PgType { name: TypeName::Bytea, array: false, .. }))
+}
+
+fn is_array(operand: Operand) -> bool {
+    matches!(operand, Operand::Typed(ty) if ty.array)
 }
 
 /// A whole literal is an integer where it fits.
@@ -209,6 +300,9 @@ fn narrowed(expr: Expr) -> Expr {
         Expr::Literal(ScalarValue::Int64(Some(n)), metadata) => {
             let value = i32::try_from(n).map_or(ScalarValue::Int64(Some(n)), |n| ScalarValue::Int32(Some(n)));
             Expr::Literal(value, metadata)
+        }
+        Expr::Literal(ScalarValue::UInt64(Some(n)), metadata) => {
+            Expr::Literal(ScalarValue::Decimal128(Some(i128::from(n)), 20, 0), metadata)
         }
         other => other,
     }
@@ -251,7 +345,23 @@ fn cast_arrow(expr: Expr, have: &DataType, want: DataType) -> Expr {
 /// The type of a literal that is compared with a value of `ty`: lengths and digits do not bind it.
 fn compared_as(ty: PgType) -> PgType {
     match ty.name {
-        TypeName::Bpchar | TypeName::Varchar | TypeName::Name => PgType { name: TypeName::Text, ..ty.with_modifier(-1) },
+        TypeName::Varchar | TypeName::Name => PgType { name: TypeName::Text, ..ty.with_modifier(-1) },
         _ => ty.with_modifier(-1),
     }
+}
+
+/// Text and what is no text: compared by a cast only.
+fn never_meet(left: PgType, right: PgType) -> bool {
+    use TypeName::{Bool, Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Numeric, Text, Time, Timestamp, Timestamptz, Varchar};
+    let text = |t: PgType| matches!(t.name, Text | Varchar | Bpchar);
+    let other = |t: PgType| {
+        matches!(t.name, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric | Date | Time | Timestamp | Timestamptz)
+    };
+    !left.array && !right.array && (text(left) && other(right) || other(left) && text(right))
+}
+
+fn no_operator(left: PgType, op: &BinaryOperator, right: PgType) -> SqlError {
+    let (left, right) = (left.with_modifier(-1).sql_name(), right.with_modifier(-1).sql_name());
+    SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {left} {op} {right}"))
+        .hint("No operator matches the given name and argument types. You might need to add explicit type casts.")
 }

@@ -1,9 +1,11 @@
 //! Functions that speak of the session: who, where, which settings, sequences, and the catalogue's small ones.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, NullArray, StringArray};
-use datafusion::common::ScalarValue;
+use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, ListBuilder, NullArray, StringArray, StringBuilder};
+use datafusion::arrow::datatypes::DataType;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::ambient::statement;
 use super::define::{Call, Function, INT8, Returns, TEXT, Want};
@@ -50,17 +52,12 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("lastval", &[], INT8_RESULT, lastval).volatile(),
     Function::new("setval", &[TEXT, INT8, Want::Type(TypeName::Bool)], INT8_RESULT, setval).optional(1).volatile(),
     Function::new("quote_ident", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_ident)))),
-    Function::new("quote_literal", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(quote_literal)))),
-    Function::new("quote_nullable", &[TEXT], TEXT_RESULT, |c| {
-        c.map_text(|row| Ok(Some(c.text(0, row).map_or_else(|| "NULL".to_owned(), quote_literal))))
-    }),
     Function::new("pg_client_encoding", &[], NAME, |c| constant(c, |_| Ok(Some("UTF8".to_owned())))),
     Function::new("txid_current", &[], INT8_RESULT, transaction_number).stable().aliases(&["pg_current_xact_id"]),
     #[cfg(test)]
     Function::new("panic_on_purpose", &[INT8], Returns::Fixed(PgType::BOOL), |_| panic!("on purpose")).volatile(),
     Function::new("pg_notify", &[TEXT, TEXT], Returns::of(TypeName::Void), pg_notify).volatile(),
-    Function::new("pg_advisory_unlock_all", &[], Returns::of(TypeName::Text), |c| constant(c, |_| Ok(Some(String::new()))))
-        .volatile(),
+    Function::new("pg_sleep", &[Want::Type(TypeName::Float8)], Returns::of(TypeName::Void), pg_sleep).volatile(),
 ];
 
 /// One text of the statement, for every row.
@@ -95,6 +92,28 @@ fn set_config(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// Waits so many seconds for each row, or until the statement is cancelled. The thread is given back to other plans meanwhile.
+fn pg_sleep(call: &Call<'_>) -> Result<ArrayRef> {
+    const STEP: Duration = Duration::from_millis(5);
+    let cancel = &statement(call.options)?.cancel;
+    let wait = || {
+        for row in 0..call.rows {
+            let seconds = call.float8(0, row).filter(|seconds| *seconds > 0.0).unwrap_or_default();
+            let end = Duration::try_from_secs_f64(seconds).ok().and_then(|wait| Instant::now().checked_add(wait));
+            while end.is_none_or(|end| Instant::now() < end) {
+                cancel.check()?;
+                std::thread::sleep(STEP);
+            }
+        }
+        cancel.check()
+    };
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(wait)?,
+        _ => wait()?,
+    }
+    Ok(Arc::new(NullArray::new(call.rows)))
+}
+
 /// NOTIFY with a channel and a payload that are computed; NULLs are as empty.
 fn pg_notify(call: &Call<'_>) -> Result<ArrayRef> {
     let messages = &statement(call.options)?.messages;
@@ -113,14 +132,15 @@ fn pg_notify(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn schemas(call: &Call<'_>) -> Result<ArrayRef> {
     let path = &statement(call.options)?.search_path;
-    let lists = (0..call.rows).map(|row| {
-        let implicit = (call.bool(0, row) == Some(true)).then_some("pg_catalog");
-        let names = implicit.into_iter().chain(path.iter().map(String::as_str));
-        let values = names.map(|n| ScalarValue::Utf8(Some(n.to_owned()))).collect();
-        crate::types::text::list_of(PgType::new(TypeName::Name).array_of(), values)
-    });
-    let lists = lists.collect::<Result<Vec<_>>>()?;
-    ScalarValue::iter_to_array(lists).map_err(|_| SqlError::internal("schemas without an array form"))
+    let DataType::List(item) = call.returns.data_type() else {
+        return Err(SqlError::internal("schemas without an array form"));
+    };
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(Arc::clone(item));
+    for row in 0..call.rows {
+        let implicit = (call.bool(0, row) == Some(true) && !path.iter().any(|s| s == "pg_catalog")).then_some("pg_catalog");
+        lists.append_value(implicit.into_iter().chain(path.iter().map(String::as_str)).map(Some));
+    }
+    Ok(Arc::new(lists.finish()))
 }
 
 /// The sequence of a name as `nextval` takes it: quoted or not, with its schema or by the search path.

@@ -22,21 +22,16 @@ const INT4_RESULT: Returns = Returns::Fixed(PgType::INT4);
 const LONGEST: usize = 256 << 20;
 
 pub const FUNCTIONS: &[Function] = &[
-    Function::new("pg_unpad", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| Ok(c.text(0, row).map(|t| t.trim_end_matches(' '))))),
     Function::new("length", &[Want::Any], INT4_RESULT, length).aliases(&["char_length", "character_length"]),
     Function::new("octet_length", &[Want::Any], INT4_RESULT, octet_length),
     Function::new("concat", &[Want::Any], TEXT_RESULT, |c| concat(c, 0)).variadic().stable(),
     Function::new("concat_ws", &[TEXT, Want::Any], TEXT_RESULT, |c| concat(c, 1)).variadic().stable(),
-    Function::new("strpos", &[TEXT, TEXT], INT4_RESULT, position).aliases(&["instr", "position"]),
     Function::new("left", &[TEXT, INT4], TEXT_RESULT, |c| cut(c, |_, n| (0, n))),
     Function::new("right", &[TEXT, INT4], TEXT_RESULT, |c| cut(c, |len, n| (len - n, len))),
     Function::new("repeat", &[TEXT, INT4], TEXT_RESULT, repeat),
     Function::new("split_part", &[TEXT, TEXT, INT4], TEXT_RESULT, split_part),
     Function::new("starts_with", &[TEXT, TEXT], Returns::Fixed(PgType::BOOL), |c| {
         c.map::<bool, BooleanArray>(|row| Ok(c.text(0, row).zip(c.text(1, row)).map(|(t, p)| t.starts_with(p))))
-    }),
-    Function::new("to_number", &[TEXT, TEXT], Returns::of(TypeName::Numeric), |_| {
-        Err(SqlError::unsupported("to_number with a pattern is not supported", "Cast the text to numeric."))
     }),
 ];
 
@@ -81,14 +76,6 @@ fn concat(call: &Call<'_>, first: usize) -> Result<ArrayRef> {
             any = true;
         }
         Ok(Some(out))
-    })
-}
-
-/// The first place of the second text in the first, in characters from 1; 0 when it is not there.
-fn position(call: &Call<'_>) -> Result<ArrayRef> {
-    call.map::<i32, Int32Array>(|row| {
-        let (Some(text), Some(part)) = (call.text(0, row), call.text(1, row)) else { return Ok(None) };
-        Ok(Some(text.find(part).map_or(0, |at| text[..at].chars().count() as i32 + 1)))
     })
 }
 

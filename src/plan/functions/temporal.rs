@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, IntervalMonthDayNanoArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, IntervalMonthDayNanoArray, Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{
     DataType, Date32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
@@ -34,7 +33,6 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("pg_date_plus_time", ANY2, Returns::of(TypeName::Timestamp), date_plus_time),
     Function::new("pg_interval_add", &[SPAN, SPAN], Returns::Fixed(INTERVAL), |c| intervals(c, 1)),
     Function::new("pg_interval_subtract", &[SPAN, SPAN], Returns::Fixed(INTERVAL), |c| intervals(c, -1)),
-    Function::new("pg_interval_order", &[SPAN], Returns::Arrow(|_| Ok(DataType::Decimal128(38, 0))), order),
     Function::new("pg_interval_multiply", &[SPAN, FLOAT8], Returns::Fixed(INTERVAL), |c| scaled(c, Ok)),
     Function::new("pg_interval_divide", &[SPAN, FLOAT8], Returns::Fixed(INTERVAL), |c| {
         scaled(c, |f| if f == 0.0 { Err(division_by_zero()) } else { Ok(1.0 / f) })
@@ -238,17 +236,6 @@ fn scaled(call: &Call<'_>, factor: fn(f64) -> Result<f64>) -> Result<ArrayRef> {
         let (Some(span), false) = (interval_at(&call.args[0], row), factors.is_null(row)) else { return Ok(None) };
         scale_interval(span, factor(factors.value(row))?).map(Some)
     })
-}
-
-/// A number that orders intervals: a month counts 30 days, a day 24 hours.
-fn order(call: &Call<'_>) -> Result<ArrayRef> {
-    let micros = |span: IntervalMonthDayNano| {
-        let days = i128::from(span.months) * 30 + i128::from(span.days);
-        days * i128::from(MICROS_PER_DAY) + i128::from(span.nanoseconds / 1000)
-    };
-    let values = (0..call.rows).map(|row| interval_at(&call.args[0], row).map(micros));
-    let array = values.collect::<Decimal128Array>().with_precision_and_scale(38, 0);
-    Ok(Arc::new(array.map_err(|_| out_of_range("interval"))?))
 }
 
 /// Fractions of months become days of which a month has 30, fractions of days become time.

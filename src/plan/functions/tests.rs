@@ -48,7 +48,9 @@ async fn evaluate(context: &SessionContext, expression: &str) -> datafusion::com
 async fn expressions_answer_as_in_postgresql() {
     let context = context();
     let mut wrong = Vec::new();
-    for line in include_str!("expected.tsv").lines().filter(|l| !l.starts_with('#')) {
+    let table = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plan/functions/expected.tsv");
+    let table = std::fs::read_to_string(table).unwrap();
+    for line in table.lines().filter(|l| !l.starts_with('#')) {
         let (expression, expected) = line.split_once('\t').unwrap_or((line, ""));
         let found = answer(&context, expression).await;
         if found != expected {

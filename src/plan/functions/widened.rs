@@ -1,11 +1,16 @@
 //! Sums of whole numbers: arguments stay of their own type, so that coercing a call twice changes nothing, and are
 //! brought to the type of the sum as they come.
 
+use std::sync::Arc;
+
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
+use datafusion::logical_expr::{Accumulator, EmitTo, Expr, GroupsAccumulator, LogicalPlan};
+use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
+use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 /// An accumulator whose values are cast first.
 #[derive(Debug)]
@@ -80,5 +85,42 @@ impl GroupsAccumulator for Widened<dyn GroupsAccumulator> {
 
     fn size(&self) -> usize {
         self.inner.size()
+    }
+}
+
+/// DataFusion's rules, of which the one that makes groups of a DISTINCT passes over aggregates that also sum whole
+/// numbers: it adds sums up with the function of their arguments' type.
+pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let rules = Optimizer::new().rules.into_iter();
+    rules
+        .map(|rule| if rule.name() == "single_distinct_aggregation_to_group_by" { Arc::new(Distinct(rule)) } else { rule })
+        .collect()
+}
+
+#[derive(Debug)]
+struct Distinct(Arc<dyn OptimizerRule + Send + Sync>);
+
+impl OptimizerRule for Distinct {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let sums = |expr: &Expr| match expr.clone().unalias() {
+            Expr::AggregateFunction(call) => call.func.name() == "sum" && !call.params.distinct,
+            _ => false,
+        };
+        match &plan {
+            LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(sums) => Ok(Transformed::no(plan)),
+            _ => self.0.rewrite(plan, config),
+        }
     }
 }

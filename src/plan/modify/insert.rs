@@ -230,7 +230,7 @@ impl Insert {
         let (values, edits) = match &self.conflict {
             None => (values, (0..rows).map(|n| Edit { old: None, new: Some(n) }).collect()),
             Some(conflict) => {
-                let resolved = conflict.resolve(run, target, values, rows).await?;
+                let resolved = Box::pin(conflict.resolve(run, target, values, rows)).await?;
                 (resolved.values, resolved.edits)
             }
         };

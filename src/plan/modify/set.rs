@@ -1,6 +1,7 @@
 //! The SET list of UPDATE and of ON CONFLICT DO UPDATE: which column gets what.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use datafusion::arrow::array::ArrayRef;
 use datafusion::common::ScalarValue;
@@ -42,26 +43,24 @@ pub enum Incoming {
 pub fn take_apart(target: &Target, list: &[ast::Assignment]) -> Result<(Vec<Assignment>, Vec<ast::Expr>)> {
     let mut assignments: Vec<Assignment> = Vec::new();
     let mut expressions = Vec::new();
-    for (name, value) in &pairs(list)? {
-        let value = value.as_ref();
-        let position = target.position(name)?;
+    for (name, value) in pairs(list)? {
+        let position = target.position(&name)?;
         if assignments.iter().any(|a| a.position == position) {
             return Err(SqlError::syntax(format!("multiple assignments to same column \"{name}\"")));
         }
         let column = target.column(position)?;
-        let value = if is_default(value) {
+        let value = if is_default(&value) {
             AssignedValue::Default
         } else if column.generated.is_some() {
             let message = format!("column \"{name}\" can only be updated to DEFAULT");
-            return Err(
-                SqlError::new(SqlState::GENERATED_ALWAYS, message).detail(format!("Column \"{name}\" is a generated column."))
-            );
+            let detail = format!("Column \"{name}\" is a generated column.");
+            return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message).detail(detail));
         } else if column.identity == Some(Identity::Always) {
             let message = format!("column \"{name}\" can only be updated to DEFAULT");
             return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message)
                 .detail(format!("Column \"{name}\" is an identity column defined as GENERATED ALWAYS.")));
         } else {
-            expressions.push(value.clone());
+            expressions.push(value.into_owned());
             AssignedValue::Expression(expressions.len() - 1)
         };
         assignments.push(Assignment { position, value });
@@ -104,9 +103,9 @@ fn column_name(name: &ast::ObjectName) -> Result<String> {
 fn row_values(value: &ast::Expr) -> Result<Vec<Cow<'_, ast::Expr>>> {
     match value {
         ast::Expr::Tuple(values) => Ok(values.iter().map(Cow::Borrowed).collect()),
-        ast::Expr::Nested(single) if matches!(single.as_ref(), ast::Expr::Subquery(_)) => row_values(single),
+        ast::Expr::Subquery(query) => columns_of(query),
+        ast::Expr::Nested(single) if matches!(**single, ast::Expr::Subquery(_)) => row_values(single),
         ast::Expr::Nested(single) => Ok(vec![Cow::Borrowed(single.as_ref())]),
-        ast::Expr::Subquery(query) => each_column(query),
         ast::Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("row") => match &call.args {
             ast::FunctionArguments::List(list) => list
                 .args
@@ -118,39 +117,79 @@ fn row_values(value: &ast::Expr) -> Result<Vec<Cow<'_, ast::Expr>>> {
                 .collect(),
             _ => Err(SqlError::syntax("syntax error in ROW")),
         },
-        _ => Err(SqlError::unsupported(
-            "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression",
-            "Write ROW(…) or a subquery in parentheses.",
-        )),
+        _ => Err(SqlError::syntax("source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression")),
     }
 }
 
-/// A subquery of several columns as one subquery for each: they read the same snapshot, and the same row of it as
-/// long as nothing but the columns told them apart.
-fn each_column(query: &ast::Query) -> Result<Vec<Cow<'_, ast::Expr>>> {
-    let refused = || {
+/// Each column of a subquery as a subquery of its own: the snapshot is one, so they see one row. 0A000 where each of
+/// them might see another.
+fn columns_of(query: &ast::Query) -> Result<Vec<Cow<'_, ast::Expr>>> {
+    let unsupported = || {
         SqlError::unsupported(
-            "setting several columns from this form of subquery is not supported",
-            "Use UPDATE … FROM, or one subquery for each column.",
+            "setting several columns from this subquery is not supported",
+            "Name the columns of one plain SELECT, or use UPDATE … FROM.",
         )
     };
-    let ast::SetExpr::Select(select) = query.body.as_ref() else { return Err(refused()) };
+    let ast::SetExpr::Select(select) = query.body.as_ref() else { return Err(unsupported()) };
     let named = |item: &ast::SelectItem| matches!(item, ast::SelectItem::UnnamedExpr(_) | ast::SelectItem::ExprWithAlias { .. });
-    if select.distinct.is_some()
-        || query.order_by.is_some()
-        || query.limit_clause.is_some()
-        || !select.projection.iter().all(named)
-    {
-        return Err(refused());
+    // Of several rows LIMIT picks any, unless an order says which; the order may name any column.
+    let picks = query.limit_clause.is_some() || query.fetch.is_some() || query.order_by.is_some();
+    // An aggregate makes one row of many: alone, a column without one would see them all.
+    let aggregates = select.projection.iter().filter(|item| has_aggregate(item)).count();
+    let mixed = aggregates > 0 && aggregates < select.projection.len();
+    if !select.projection.iter().all(named) || select.distinct.is_some() || picks || mixed {
+        return Err(unsupported());
     }
-    let single = |item: &ast::SelectItem| {
+    let column = |n: usize| {
         let mut query = query.clone();
         if let ast::SetExpr::Select(select) = query.body.as_mut() {
-            select.projection = vec![item.clone()];
+            select.projection = select.projection.get(n).cloned().into_iter().collect();
         }
         Cow::Owned(ast::Expr::Subquery(Box::new(query)))
     };
-    Ok(select.projection.iter().map(single).collect())
+    Ok((0..select.projection.len()).map(column).collect())
+}
+
+fn has_aggregate(item: &ast::SelectItem) -> bool {
+    const AGGREGATES: &[&str] = &[
+        "count",
+        "sum",
+        "avg",
+        "min",
+        "max",
+        "array_agg",
+        "string_agg",
+        "bool_and",
+        "bool_or",
+        "every",
+        "json_agg",
+        "jsonb_agg",
+        "json_object_agg",
+        "jsonb_object_agg",
+        "bit_and",
+        "bit_or",
+        "stddev",
+        "stddev_pop",
+        "stddev_samp",
+        "variance",
+        "var_pop",
+        "var_samp",
+        "corr",
+        "covar_pop",
+        "covar_samp",
+        "mode",
+        "percentile_cont",
+        "percentile_disc",
+    ];
+    let (ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. }) = item else { return false };
+    let found = ast::visit_expressions(expr, |expr| match expr {
+        ast::Expr::Function(call) if call.over.is_none() => {
+            let name = call.name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
+            if AGGREGATES.contains(&name.as_str()) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// Whether this is the word DEFAULT.

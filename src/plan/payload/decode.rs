@@ -11,9 +11,10 @@ use datafusion::arrow::array::{
 };
 use datafusion::arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{FieldRef, IntervalMonthDayNano};
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::members::Members;
 use super::{PayloadError, calendar};
 use crate::types::{PgType, TypeName};
 
@@ -43,10 +44,15 @@ struct Column {
 
 impl PayloadDecoder {
     pub fn new(columns: &[PayloadColumn]) -> Result<Self, PayloadError> {
-        let columns = columns
-            .iter()
-            .map(|c| Ok(Column { field: c.field.clone(), cells: Cells::new(c.ty)?, missing: c.missing.clone(), filled: 0 }))
-            .collect::<Result<_, _>>()?;
+        Self::with_room(columns, 0)
+    }
+
+    /// With room for so many rows, until `finish` for the first time.
+    pub fn with_room(columns: &[PayloadColumn], rows: usize) -> Result<Self, PayloadError> {
+        let column = |c: &PayloadColumn| {
+            Ok(Column { field: c.field.clone(), cells: Cells::new(c.ty, rows)?, missing: c.missing.clone(), filled: 0 })
+        };
+        let columns = columns.iter().map(column).collect::<Result<_, _>>()?;
         Ok(Self { columns, rows: 0 })
     }
 
@@ -63,9 +69,7 @@ impl PayloadDecoder {
     /// The same, where absent members of these columns, by position, are NULL whatever they read as elsewhere.
     pub fn append_lacking(&mut self, payload: &[u8], lacking: &[usize]) -> Result<(), PayloadError> {
         self.rows += 1;
-        let mut json = serde_json::Deserializer::from_slice(payload);
-        let row = RowSeed { columns: &mut self.columns, row: self.rows };
-        row.deserialize(&mut json).map_err(|e| PayloadError::Unreadable(e.to_string()))?;
+        self.read_members(payload)?;
         for (at, column) in self.columns.iter_mut().enumerate().filter(|(_, c)| c.filled != self.rows) {
             column.filled = self.rows;
             match column.missing.as_ref().filter(|_| !lacking.contains(&at)) {
@@ -77,6 +81,55 @@ impl PayloadDecoder {
             }
         }
         Ok(())
+    }
+
+    /// Fills every column whose member is there; stops at the last of them.
+    fn read_members(&mut self, payload: &[u8]) -> Result<(), PayloadError> {
+        let malformed = |_| PayloadError::Unreadable("not an object".to_owned());
+        let mut members = Members::new(payload).map_err(malformed)?;
+        let mut left = self.columns.len();
+        // Members mostly come in the order of the columns.
+        let mut expected = 0;
+        // The member without a name comes first: which json members' `null` is JSON's own.
+        let mut json_nulls: Vec<String> = Vec::new();
+        while left > 0
+            && let Some((name, value)) = members.next().map_err(malformed)?
+        {
+            if name.is_empty() {
+                json_nulls = serde_json::from_slice(value).map_err(|e| PayloadError::Unreadable(e.to_string()))?;
+            } else if let Some(index) = self.wanted(name, expected)? {
+                let column = &mut self.columns[index];
+                column.filled = self.rows;
+                expected = index + 1;
+                left -= 1;
+                if let Cells::Json(texts) = &mut column.cells
+                    && json_nulls.contains(&column.field)
+                {
+                    texts.append_value("null");
+                    continue;
+                }
+                let unreadable = |e| PayloadError::Unreadable(format!("member {:?}: {e}", column.field));
+                column.cells.append_json(value).map_err(unreadable)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Which column a member belongs to; none for a member nobody asked for, or one given twice.
+    fn wanted(&self, name: &[u8], expected: usize) -> Result<Option<usize>, PayloadError> {
+        let unescaped: String;
+        let name = if name.contains(&b'\\') {
+            let quoted = [b"\"", name, b"\""].concat();
+            unescaped = serde_json::from_slice(&quoted).map_err(|e| PayloadError::Unreadable(e.to_string()))?;
+            unescaped.as_bytes()
+        } else {
+            name
+        };
+        let wanted = |column: &Column| column.field.as_bytes() == name && column.filled != self.rows;
+        if self.columns.get(expected).is_some_and(wanted) {
+            return Ok(Some(expected));
+        }
+        Ok(self.columns.iter().position(wanted))
     }
 
     pub fn finish(&mut self) -> Vec<ArrayRef> {
@@ -134,18 +187,18 @@ macro_rules! with_builder {
 }
 
 impl Cells {
-    fn new(ty: PgType) -> Result<Self, PayloadError> {
+    fn new(ty: PgType, rows: usize) -> Result<Self, PayloadError> {
         if ty.array {
             let datafusion::arrow::datatypes::DataType::List(field) = ty.arrow() else {
                 return Err(PayloadError::Unstorable(ty.sql_name()));
             };
-            let item = Box::new(Self::new(ty.element())?);
-            return Ok(Self::List { item, field, ends: vec![0], nulls: NullBufferBuilder::new(0) });
+            let item = Box::new(Self::new(ty.element(), rows)?);
+            return Ok(Self::List { item, field, ends: vec![0], nulls: NullBufferBuilder::new(rows) });
         }
         Ok(match ty.name {
-            TypeName::Bool => Self::Bool(BooleanBuilder::new()),
-            TypeName::Int2 => Self::Int2(Int16Builder::new()),
-            TypeName::Int4 => Self::Int4(Int32Builder::new()),
+            TypeName::Bool => Self::Bool(BooleanBuilder::with_capacity(rows)),
+            TypeName::Int2 => Self::Int2(Int16Builder::with_capacity(rows)),
+            TypeName::Int4 => Self::Int4(Int32Builder::with_capacity(rows)),
             TypeName::Int8
             | TypeName::Oid
             | TypeName::Xid
@@ -156,12 +209,12 @@ impl Cells {
             | TypeName::Regoper
             | TypeName::Regoperator
             | TypeName::Regnamespace
-            | TypeName::Regrole => Self::Int8(Int64Builder::new()),
-            TypeName::Float4 => Self::Float4(Float32Builder::new()),
-            TypeName::Float8 => Self::Float8(Float64Builder::new()),
+            | TypeName::Regrole => Self::Int8(Int64Builder::with_capacity(rows)),
+            TypeName::Float4 => Self::Float4(Float32Builder::with_capacity(rows)),
+            TypeName::Float8 => Self::Float8(Float64Builder::with_capacity(rows)),
             TypeName::Numeric => {
                 let (precision, scale) = ty.numeric_precision().unwrap_or((38, crate::types::pg_type::UNCONSTRAINED_SCALE));
-                let builder = Decimal128Builder::new()
+                let builder = Decimal128Builder::with_capacity(rows)
                     .with_precision_and_scale(precision, scale)
                     .map_err(|_| PayloadError::Unstorable(ty.sql_name()))?;
                 Self::Numeric(builder, scale)
@@ -174,14 +227,14 @@ impl Cells {
             | TypeName::Uuid
             | TypeName::Aclitem
             | TypeName::NodeTree
-            | TypeName::Unknown => Self::Text(StringBuilder::new()),
-            TypeName::Json | TypeName::Jsonb => Self::Json(StringBuilder::new()),
-            TypeName::Bytea => Self::Bytes(BinaryBuilder::new()),
-            TypeName::Date => Self::Date(Date32Builder::new()),
-            TypeName::Time => Self::Time(Time64MicrosecondBuilder::new()),
-            TypeName::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::new()),
-            TypeName::Timestamptz => Self::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
-            TypeName::Interval => Self::Interval(IntervalMonthDayNanoBuilder::new()),
+            | TypeName::Unknown => Self::Text(StringBuilder::with_capacity(rows, 16 * rows)),
+            TypeName::Json | TypeName::Jsonb => Self::Json(StringBuilder::with_capacity(rows, 16 * rows)),
+            TypeName::Bytea => Self::Bytes(BinaryBuilder::with_capacity(rows, 16 * rows)),
+            TypeName::Date => Self::Date(Date32Builder::with_capacity(rows)),
+            TypeName::Time => Self::Time(Time64MicrosecondBuilder::with_capacity(rows)),
+            TypeName::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows)),
+            TypeName::Timestamptz => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")),
+            TypeName::Interval => Self::Interval(IntervalMonthDayNanoBuilder::with_capacity(rows)),
             TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => {
                 return Err(PayloadError::Unstorable(ty.sql_name()));
             }
@@ -201,6 +254,37 @@ impl Cells {
             let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
             Arc::new(ListArray::new(field.clone(), offsets, item.finish(), nulls.finish()))
         })
+    }
+
+    /// Appends a value as it stands in the payload.
+    fn append_json(&mut self, value: &[u8]) -> Result<(), serde_json::Error> {
+        if !self.append_plain(value) {
+            let mut json = serde_json::Deserializer::from_slice(value);
+            CellSeed(self).deserialize(&mut json)?;
+            json.end()?;
+        }
+        Ok(())
+    }
+
+    /// Appends a plain number, a string without escapes or a null; `false`, and nothing appended, for all else and
+    /// for what does not fit.
+    fn append_plain(&mut self, value: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(value) else { return false };
+        match (&mut *self, value) {
+            (Self::List { .. } | Self::Json(_), _) => false,
+            (_, b"null") => {
+                self.append_null();
+                true
+            }
+            (_, [b'"', inner @ .., b'"']) if !inner.iter().any(|b| *b == b'\\' || *b < b' ') => {
+                self.append_text(&text[1..text.len() - 1])
+            }
+            (Self::Int2(_) | Self::Int4(_) | Self::Int8(_), [b'0'..=b'9' | b'-', ..]) => {
+                text.parse().is_ok_and(|n| self.append_integer(n))
+            }
+            (Self::Float4(_) | Self::Float8(_) | Self::Numeric(..), [b'0'..=b'9' | b'-', ..]) => self.append_number(text),
+            _ => false,
+        }
     }
 
     /// Appends a number as it stands in the JSON text.
@@ -292,78 +376,6 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     pairs.iter().map(|[high, low]| Some((digit(high)? << 4 | digit(low)?) as u8)).collect()
-}
-
-struct RowSeed<'a> {
-    columns: &'a mut [Column],
-    row: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for RowSeed<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object with one member per column")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        // Members mostly come in the order of the columns.
-        let mut expected = 0;
-        while let Some(found) = map.next_key_seed(KeySeed { columns: self.columns, expected, row: self.row })? {
-            match found {
-                Some(index) => {
-                    let column = &mut self.columns[index];
-                    column.filled = self.row;
-                    map.next_value_seed(CellSeed(&mut column.cells))
-                        .map_err(|e| de::Error::custom(format_args!("member {:?}: {e}", self.columns[index].field)))?;
-                    expected = index + 1;
-                }
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Which column a member belongs to; none for a member nobody asked for, or one given twice.
-struct KeySeed<'a> {
-    columns: &'a [Column],
-    expected: usize,
-    row: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for KeySeed<'_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for KeySeed<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member name")
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Option<usize>, E> {
-        let wanted = |column: &Column| column.field == name && column.filled != self.row;
-        if self.columns.get(self.expected).is_some_and(wanted) {
-            return Ok(Some(self.expected));
-        }
-        Ok(self.columns.iter().position(wanted))
-    }
 }
 
 struct CellSeed<'a>(&'a mut Cells);

@@ -38,6 +38,7 @@ impl PayloadEncoder {
     /// Appends row `row` of `arrays`, one per column with the Arrow type of its column's type.
     pub fn encode(&self, arrays: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> Result<(), PayloadError> {
         out.push(b'{');
+        self.write_json_nulls(arrays, row, out);
         for (index, (column, array)) in self.columns.iter().zip(arrays).enumerate() {
             if index > 0 {
                 out.push(b',');
@@ -48,10 +49,33 @@ impl PayloadEncoder {
         out.push(b'}');
         Ok(())
     }
+
+    /// The member without a name, where a json or jsonb value is JSON's null, which is not NULL.
+    fn write_json_nulls(&self, arrays: &[ArrayRef], row: usize, out: &mut Vec<u8>) {
+        let mut any = false;
+        for (column, _) in self.columns.iter().zip(arrays).filter(|(column, array)| is_json_null(array, row, column.ty)) {
+            out.extend_from_slice(if any { b"," } else { b"\"\":[" });
+            out.extend_from_slice(column.prefix.strip_suffix(b":").unwrap_or(&column.prefix));
+            any = true;
+        }
+        if any {
+            out.extend_from_slice(b"],");
+        }
+    }
 }
 
-/// One value as the payload holds it: what `PayloadColumn::missing` takes.
+/// Whether a value is JSON's null. In a payload `null` is NULL, so such a value is named once more.
+fn is_json_null(array: &dyn Array, row: usize, ty: PgType) -> bool {
+    matches!(ty.name, TypeName::Json | TypeName::Jsonb)
+        && !ty.array
+        && array.as_string_opt::<i32>().is_some_and(|texts| texts.is_valid(row) && texts.value(row).trim() == "null")
+}
+
+/// One value as the payload holds it: what `PayloadColumn::missing` takes, and so not JSON's null.
 pub fn value_json(array: &ArrayRef, row: usize, ty: PgType) -> Result<String, PayloadError> {
+    if is_json_null(array, row, ty) {
+        return Err(PayloadError::Unstorable(format!("{} with null as its default", ty.sql_name())));
+    }
     let mut out = Vec::new();
     write_value(&mut out, array, row, ty)?;
     String::from_utf8(out).map_err(|e| PayloadError::Unreadable(e.to_string()))
@@ -98,6 +122,9 @@ fn write_value(out: &mut Vec<u8>, array: &dyn Array, row: usize, ty: PgType) -> 
             for index in 0..items.len() {
                 if index > 0 {
                     out.push(b',');
+                }
+                if is_json_null(&items, index, ty.element()) {
+                    return Err(PayloadError::Unstorable(format!("{} with null among its elements", ty.sql_name())));
                 }
                 write_value(out, &items, index, ty.element())?;
             }

@@ -3,11 +3,13 @@
 //! Members are keyed by a column's `field`. Numbers, booleans and arrays are JSON's own; text, uuid, dates and
 //! times are strings (instants in ISO 8601, UTC), bytea `\x` and hex, intervals `P14M3DT3600.5S`; numeric keeps
 //! its digits; NaN and the infinities are strings; json and jsonb are the value itself. An absent member reads
-//! as the column's `missing` value, `null` as NULL. Knows no table definition beyond the columns it is given.
+//! as the column's `missing` value, `null` as NULL; where it is JSON's null instead, the member without a name,
+//! which comes first, lists it: `{"":["j"],"id":3,"j":null}`. Knows no table definition beyond the columns it is given.
 
 pub(in crate::plan) mod calendar;
 mod decode;
 mod encode;
+mod members;
 #[cfg(test)]
 mod tests;
 

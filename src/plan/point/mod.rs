@@ -5,6 +5,8 @@
 
 mod read;
 mod shape;
+mod template;
 
 pub use read::PointRead;
 pub use shape::KeyMatch;
+pub use template::Template;

@@ -20,20 +20,20 @@ use crate::types::{PgType, TypeName, Zone, datetime};
 use crate::versions::{ItemKey, Scope, Timestamp};
 
 /// A recognised read of one item.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PointRead {
     pub parameters: Vec<PgType>,
     pub columns: Arc<[ResultColumn]>,
     table: Arc<TableDef>,
-    key: KeyMatch,
-    at: At,
-    stored: Vec<PayloadColumn>,
+    pub(super) key: KeyMatch,
+    pub(super) at: At,
+    stored: Arc<[PayloadColumn]>,
     output: SchemaRef,
 }
 
 /// The instant that the table is read at.
-#[derive(Clone, Copy, Debug)]
-enum At {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum At {
     /// No clause: the statement's own scope.
     Statement,
     Time(Timestamp),
@@ -59,6 +59,10 @@ impl PointRead {
         };
         let parameters = parameter_types(&key, at, declared)?;
         let shown = outputs(&table, &alias, items)?;
+        // A member of the payload is read once.
+        if shown.iter().enumerate().any(|(n, (column, _))| shown[..n].iter().any(|(before, _)| before.id == column.id)) {
+            return None;
+        }
         let result = |(column, name): &(ColumnDef, String)| ResultColumn {
             name: name.clone(),
             ty: column.ty,
@@ -74,6 +78,16 @@ impl PointRead {
         let stored = shown.iter().map(|(column, _)| PayloadColumn { field: column.field.clone(), ty: column.ty, missing: None });
         let stored = stored.collect();
         Some(Self { parameters, columns, table, key, at, stored, output })
+    }
+
+    /// Whether the two read the same and answer alike, whatever their parameters are.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.table, &other.table)
+            && self.parameters == other.parameters
+            && self.columns == other.columns
+            && self.key == other.key
+            && self.at == other.at
+            && self.stored == other.stored
     }
 
     /// `None` when it turned out to be a case for the general path.
@@ -127,7 +141,7 @@ impl PointRead {
     fn rows(&self, payload: Option<&[u8]>) -> Result<RowStream> {
         let mut batches: Vec<RecordBatch> = Vec::new();
         if let Some(payload) = payload {
-            let mut decoder = PayloadDecoder::new(&self.stored)?;
+            let mut decoder = PayloadDecoder::with_room(&self.stored, 1)?;
             decoder.append(payload)?;
             batches.push(batch_of(self.output.clone(), decoder.finish(), 1)?);
         }
@@ -197,13 +211,15 @@ fn instant(version: &ast::TableVersion, zone: Zone) -> Option<At> {
         },
         _ => return None,
     };
-    // A date first: what else an instant may be (`v12`, `12`, `-1h`, a name) is read elsewhere.
-    let dated =
-        literal.len() >= 10 && literal.as_bytes().get(4) == Some(&b'-') && literal.as_bytes()[..4].iter().all(u8::is_ascii_digit);
-    if !dated {
-        return None;
-    }
-    datetime::parse_timestamptz(literal, zone).ok().map(|micros| At::Time(Timestamp::from_micros(micros)))
+    dated_instant(literal, zone).map(|micros| At::Time(Timestamp::from_micros(micros)))
+}
+
+/// The microseconds of an instant that is written with its date first: what else one may be (`v12`, `12`, `-1h`,
+/// a name) is read elsewhere.
+pub(super) fn dated_instant(literal: &str, zone: Zone) -> Option<i64> {
+    let bytes = literal.as_bytes();
+    let dated = bytes.len() >= 10 && bytes.get(4) == Some(&b'-') && bytes[..4].iter().all(u8::is_ascii_digit);
+    if dated { datetime::parse_timestamptz(literal, zone).ok() } else { None }
 }
 
 /// Types of all parameters; `None` when one is not comparable with what it is compared with.

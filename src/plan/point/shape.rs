@@ -6,12 +6,13 @@ use datafusion::sql::sqlparser::ast;
 use crate::history::{ColumnDef, TableDef};
 use crate::plan::keys::key_part;
 use crate::plan::modify::fold;
+use crate::sql::shape::Literal;
 use crate::types::{PgType, TypeName, Zone, scalar_from_text};
 use crate::versions::key::encode_part;
 use crate::versions::{ItemKey, KeyPart};
 
 /// Where one part of a key comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum KeyValue {
     /// Encoded already.
     Constant(Vec<u8>),
@@ -20,7 +21,7 @@ pub enum KeyValue {
 }
 
 /// The whole key of one item, and what the condition asks besides.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct KeyMatch {
     /// In the order of the key.
     pub values: Vec<KeyValue>,
@@ -156,19 +157,23 @@ fn key_value(value: &ast::Expr, column: PgType, zone: Zone) -> Option<KeyValue> 
             let number = id.strip_prefix('$')?.parse().ok().filter(|n| *n > 0)?;
             Some(KeyValue::Parameter(number, column))
         }
-        ast::Value::Number(digits, _) if integer(column) && digits.bytes().all(|b| b.is_ascii_digit()) => {
-            constant(digits, column, zone)
-        }
-        ast::Value::SingleQuotedString(text) => constant(text, column.with_modifier(-1), zone),
+        ast::Value::Number(digits, _) => literal_part(Literal::Number(digits), column, zone).map(KeyValue::Constant),
+        ast::Value::SingleQuotedString(text) => literal_part(Literal::Text(text), column, zone).map(KeyValue::Constant),
         _ => None,
     }
 }
 
-fn constant(text: &str, ty: PgType, zone: Zone) -> Option<KeyValue> {
+/// A literal as the part of a key that it is compared with; `None` where only the general path knows.
+pub(super) fn literal_part(literal: Literal<'_>, column: PgType, zone: Zone) -> Option<Vec<u8>> {
+    let (text, ty) = match literal {
+        Literal::Number(digits) if integer(column) && digits.bytes().all(|b| b.is_ascii_digit()) => (digits, column),
+        Literal::Number(_) => return None,
+        Literal::Text(text) => (text, column.with_modifier(-1)),
+    };
     let array = scalar_from_text(ty, text, zone).ok()?.to_array().ok()?;
     let mut part = Vec::new();
     encode_part(&key_part(&array, 0, ty).ok()?, &mut part);
-    Some(KeyValue::Constant(part))
+    Some(part)
 }
 
 fn split<'a>(condition: &'a ast::Expr, out: &mut Vec<&'a ast::Expr>) {

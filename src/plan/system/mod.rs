@@ -29,7 +29,7 @@ use super::scan::external;
 use super::{DefaultScope, StatementContext};
 use crate::error::Result as SqlResult;
 use crate::history::TableDef;
-use crate::types::PgType;
+use crate::types::{Oid, PgType};
 use crate::versions::{CommitNo, Timestamp};
 
 pub use changes::{hidden_of_changes, normalised};
@@ -49,6 +49,30 @@ impl SystemTable {
             ("chronogate", "commits") => Some(Self::Commits),
             ("chronogate", "changes") => Some(Self::Changes),
             _ => None,
+        }
+    }
+
+    pub const ALL: [SystemTable; 2] = [Self::Commits, Self::Changes];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Commits => "commits",
+            Self::Changes => "changes",
+        }
+    }
+
+    /// OIDs that PostgreSQL gives to nothing.
+    pub fn oid(self) -> Oid {
+        match self {
+            Self::Commits => 9901,
+            Self::Changes => 9902,
+        }
+    }
+
+    pub fn columns(self) -> Vec<(&'static str, PgType)> {
+        match self {
+            Self::Commits => commits::columns(),
+            Self::Changes => changes::bemi_columns(),
         }
     }
 

@@ -117,3 +117,31 @@ async fn a_plan_follows_the_definitions() {
     assert!(world.engine.execute(&world.ctx, &one, vec![]).await.is_ok());
     world.check("SELECT id, more FROM orders", &["2|42"]).await;
 }
+
+/// A table is read in partitions when it is large (in tests: when it has 64 rows); what is read stays the same.
+#[tokio::test]
+async fn partitions_together_read_every_row_once() {
+    let mut world = World::with_orders().await;
+    let rows: Vec<String> = (10..210).map(|n| format!("({n}, 's{}', {n})", n % 3)).collect();
+    world.run(&format!("INSERT INTO orders (id, state, amount) VALUES {}", rows.join(", "))).await;
+    world.day(4);
+    world.run("DELETE FROM orders WHERE id % 10 = 0").await;
+    world.autocommit = false;
+    world.begin();
+    let plan = world.run("EXPLAIN SELECT state, count(*) FROM orders GROUP BY state").await.join("\n");
+    assert!(plan.contains("partitions=2"), "{plan}");
+    world
+        .check("SELECT count(*), count(DISTINCT id), sum(amount), min(id), max(id) FROM orders", &["181|181|19800.00|2|209"])
+        .await;
+    world.check("SELECT count(*) FROM orders AS OF '2025-01-04 12:00'", &["201"]).await;
+    world.run("INSERT INTO orders (id, state) VALUES (0, 'mine'), (1000, 'mine'), (100, 'mine')").await;
+    world.run("UPDATE orders SET state = 'mine' WHERE id IN (11, 208)").await;
+    world.run("DELETE FROM orders WHERE id IN (12, 207)").await;
+    world.check("SELECT count(*), count(DISTINCT id) FROM orders", &["182|182"]).await;
+    world.check("SELECT id FROM orders WHERE state = 'mine' ORDER BY id", &["0", "11", "100", "208", "1000"]).await;
+    world.check("SELECT id FROM orders ORDER BY id DESC LIMIT 2 OFFSET 1", &["209", "208"]).await;
+    assert_eq!(world.run("SELECT id FROM orders LIMIT 150").await.len(), 150);
+    assert_eq!(world.run("SELECT DISTINCT id FROM orders__history").await.len(), 202);
+    let versions = world.run("SELECT id FROM orders__history").await.len();
+    assert_eq!(versions, 1 + 1 + 1 + 200, "each version is read once");
+}

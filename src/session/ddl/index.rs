@@ -178,10 +178,7 @@ impl Change {
         entries.dedup();
         let mut transaction = self.ctx.transaction.lock();
         transaction.rewrite(table.id, |writes| {
-            for (payload, of_row) in writes.rows.values_mut().filter_map(|row| row.state.as_mut()) {
-                of_row.extend(reader.read(&[payload.as_ref()])?.into_iter().flatten());
-            }
-            Ok::<_, crate::error::SqlError>(())
+            writes.add_entries(|payload| reader.read(&[payload]).map(|entries| entries.into_iter().flatten().collect()))
         })?;
         transaction.backfill.push(IndexBackfill { table: table.id, seen: snapshot.commit, entries });
         Ok(())

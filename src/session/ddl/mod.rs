@@ -49,6 +49,7 @@ struct Change {
 impl Session {
     pub(super) async fn define(&mut self, ddl: &Ddl) -> Result<Reply> {
         let tag = match ddl {
+            Ddl::CreateTableAs(create) => return self.create_table_as(create).await,
             Ddl::CreateDatabase { .. }
             | Ddl::Drop { kind: ObjectKind::Database, .. }
             | Ddl::Drop { kind: ObjectKind::Role, .. }
@@ -70,8 +71,6 @@ impl Session {
         let mut change = Change { ctx, engine: Arc::clone(&self.shared.engine), authority, catalog };
         match ddl {
             Ddl::CreateTable(create) => Box::pin(change.create_table(create)).await?,
-            // Says how many rows it made.
-            Ddl::CreateTableAs(create) => return Box::pin(change.create_table_as(create)).await,
             Ddl::AlterTable { name, if_exists, actions } => Box::pin(change.alter_table(name, *if_exists, actions)).await?,
             Ddl::Drop { kind, names, if_exists, cascade } => Box::pin(change.drop(*kind, names, *if_exists, *cascade)).await?,
             Ddl::Truncate { tables, restart_identity, cascade } => change.truncate(tables, *restart_identity, *cascade).await?,
@@ -94,8 +93,12 @@ impl Session {
             Ddl::RenameSchema { name, to } => change.rename_schema(name, to)?,
             Ddl::SchemaOwner { name, role } => change.give_schema(name, role)?,
             Ddl::Comment { object, text } => change.comment(object, text.as_deref())?,
-            Ddl::CreateRole { .. } | Ddl::AlterRole { .. } | Ddl::AlterRoleSet { .. } | Ddl::CreateDatabase { .. } => {
-                return Err(SqlError::internal("a statement about the cluster went astray"));
+            Ddl::CreateTableAs(_)
+            | Ddl::CreateRole { .. }
+            | Ddl::AlterRole { .. }
+            | Ddl::AlterRoleSet { .. }
+            | Ddl::CreateDatabase { .. } => {
+                return Err(SqlError::internal("a statement of another kind went astray"));
             }
         }
         change.apply()?;

@@ -133,7 +133,7 @@ impl Change {
 }
 
 /// An untyped literal is text by the time it is a column.
-pub(super) fn settled(ty: PgType) -> PgType {
+fn settled(ty: PgType) -> PgType {
     if ty.name == TypeName::Unknown { PgType { name: TypeName::Text, ..ty } } else { ty }
 }
 

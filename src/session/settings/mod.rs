@@ -39,6 +39,7 @@ pub struct Effective {
     /// now() follows the pinned time.
     pub clock_follows: bool,
     pub statement_timeout: Option<Duration>,
+    pub lock_timeout: Option<Duration>,
     pub idle_in_transaction: Option<Duration>,
     pub idle_session: Option<Duration>,
     pub default_read_only: bool,
@@ -399,6 +400,7 @@ impl Effective {
             schema_at,
             clock_follows: layers.text("chronogate.clock") == "as_of",
             statement_timeout: layers.duration("statement_timeout"),
+            lock_timeout: layers.duration("lock_timeout"),
             idle_in_transaction: layers.duration("idle_in_transaction_session_timeout"),
             idle_session: layers.duration("idle_session_timeout"),
             default_read_only: layers.text("default_transaction_read_only") == "on",

@@ -179,7 +179,7 @@ pub static ALL: &[Definition] = &[
     accepted("lc_numeric", Kind::Text, "C"),
     accepted("lc_time", Kind::Text, "C"),
     accepted("lo_compat_privileges", Kind::Bool, "off"),
-    user("lock_timeout", MILLIS, "0", "Accepted; no statement here waits for a lock."),
+    user("lock_timeout", MILLIS, "0", "How long a statement may wait for a lock."),
     accepted("maintenance_work_mem", Kind::Int(1024, MAX, Unit::Kilobytes), "64MB"),
     fixed("max_connections", "100", "For clients that read it; the server's configuration decides."),
     fixed("max_function_args", "100", "The most arguments a function takes."),

@@ -47,6 +47,17 @@ async fn names_are_given_once_and_missed_when_gone() {
 }
 
 #[tokio::test]
+async fn a_cursor_takes_parameters_and_is_described_as_a_portal() {
+    let (_world, mut client) = with_table().await;
+    client.rows("BEGIN").await;
+    client.session.parse("s", "DECLARE walk CURSOR FOR SELECT id AS n FROM t WHERE id <> $1", &[]).await.unwrap();
+    assert_eq!(client.session.describe_statement("s").unwrap().parameters, [23]);
+    client.bound(&["99"], false).await.unwrap();
+    let (columns, formats) = client.session.describe_portal("walk").unwrap().unwrap();
+    assert_eq!((columns[0].name.as_str(), &formats[..]), ("n", &[0][..]));
+}
+
+#[tokio::test]
 async fn until_sync_everything_is_one_transaction() {
     let (world, mut client) = with_table().await;
     let mut other = world.client().await;

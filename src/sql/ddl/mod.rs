@@ -7,7 +7,7 @@ mod comment;
 mod index;
 mod objects;
 mod sequence;
-mod table;
+pub mod table;
 
 use super::access;
 use super::cursor::Cursor;

@@ -1,13 +1,15 @@
-//! CREATE TABLE.
+//! CREATE TABLE, with columns or AS a query.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
+use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::column;
 use super::if_not_exists;
 use crate::error::{Result, SqlError, SqlState};
-use crate::sql::cursor::Cursor;
+use crate::sql::cursor::{Cursor, is_keyword};
 use crate::sql::query;
 use crate::sql::statement::{ConstraintKind, ConstraintSpec, CreateTable, CreateTableAs, Ddl, Name};
 
@@ -16,10 +18,10 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let if_not_exists = if_not_exists(cursor);
     let position = cursor.position();
     let name = cursor.name()?;
-    refuse_other_sources(cursor)?;
     if let Some(columns) = columns_before_as(cursor)? {
         return create_as(cursor, name, if_not_exists, columns);
     }
+    refuse_other_sources(cursor)?;
     let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
     cursor.expect_token(&Token::LParen)?;
     if !cursor.accept_token(&Token::RParen) {
@@ -32,46 +34,55 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     Ok(Ddl::CreateTable(table))
 }
 
-/// The names before AS where this is CREATE TABLE … AS; otherwise the cursor stays where it is.
+/// The names in parentheses that come before AS; `None` where no AS comes.
 fn columns_before_as(cursor: &mut Cursor<'_>) -> Result<Option<Vec<String>>> {
-    let start = *cursor;
-    let columns = if cursor.sees_token(&Token::LParen) { cursor.idents() } else { Ok(Vec::new()) };
-    if let Ok(columns) = columns {
-        let options = table_options(cursor);
-        if cursor.accept("AS") {
-            options?;
-            return Ok(Some(columns));
-        }
+    if cursor.accept("AS") {
+        return Ok(Some(Vec::new()));
     }
-    *cursor = start;
-    Ok(None)
+    let mut ahead = *cursor;
+    match ahead.idents() {
+        Ok(columns) if ahead.accept("AS") => {
+            *cursor = ahead;
+            Ok(Some(columns))
+        }
+        _ => Ok(None),
+    }
 }
 
-/// Reads the query, and `WITH [NO] DATA` behind it.
 fn create_as(cursor: &mut Cursor<'_>, name: Name, if_not_exists: bool, columns: Vec<String>) -> Result<Ddl> {
-    if cursor.sees("EXECUTE") {
-        let hint = "Write the query out after AS.";
-        return Err(cursor.unsupported("CREATE TABLE … AS EXECUTE is not supported", hint));
-    }
-    let (from, end) = (cursor.index(), cursor.slice().len());
+    let rest = cursor.rest();
     let ends_with = |words: &[&str]| {
-        let mut tail = *cursor;
-        tail.seek(end.saturating_sub(words.len()));
-        tail.sees_all(words)
+        let from = rest.len().checked_sub(words.len())?;
+        let all = words.iter().enumerate().all(|(n, word)| rest.get(from + n).is_some_and(|token| is_keyword(token, word)));
+        all.then_some(from)
     };
-    let (to, with_data) = if ends_with(&["WITH", "NO", "DATA"]) {
-        (end - 3, false)
-    } else if ends_with(&["WITH", "DATA"]) {
-        (end - 2, true)
-    } else {
-        (end, true)
+    let (to, with_data) = match (ends_with(&["WITH", "NO", "DATA"]), ends_with(&["WITH", "DATA"])) {
+        (Some(to), _) => (to, false),
+        (None, Some(to)) => (to, true),
+        (None, None) => (rest.len(), true),
     };
-    if to <= from {
+    if to == 0 {
         return Err(cursor.syntax());
     }
-    let query = query::parse_query(cursor.slice().part(from, to))?;
-    cursor.seek(end);
-    Ok(Ddl::CreateTableAs(Box::new(CreateTableAs { name, if_not_exists, columns, query, with_data, into: false })))
+    let query = query::parse_query(rest.part(0, to))?;
+    refuse_own_name(&name, &query).map_err(|e| e.at(rest.position(0)))?;
+    cursor.seek(cursor.slice().len());
+    Ok(Ddl::CreateTableAs(CreateTableAs { name, if_not_exists, columns, query, with_data }))
+}
+
+/// A relation of the new table's name that the query reads would be the new table itself by the time it is read.
+pub fn refuse_own_name(name: &Name, query: &ast::Query) -> Result<()> {
+    let found = ast::visit_relations(query, |relation| match &relation.0[..] {
+        [part] if part.as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case(&name.name)) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    match found.is_break() {
+        true => Err(SqlError::unsupported(
+            format!("the query reads a relation that is called \"{}\" like the new table", name.name),
+            "Name its schema.",
+        )),
+        false => Ok(()),
+    }
 }
 
 fn refuse_other_sources(cursor: &Cursor<'_>) -> Result<()> {

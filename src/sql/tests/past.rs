@@ -240,6 +240,5 @@ fn spellings_that_are_known_and_not_served_are_refused() {
     refused("SELECT * FROM t FOR TIMESTAMP BETWEEN a AND b", "42601", 21);
     refused("SELECT * FROM t CHANGES (INFORMATION => DEFAULT) AT (VERSION => 1)", "0A000", 17);
     refused("SELECT * FROM t AS OF 'v1' FOR UPDATE", "0A000", 1);
-    refused("SELECT * FROM t FOR UPDATE", "0A000", 1);
     refused("SELECT * FROM (SELECT * FROM t FOR SHARE) x", "0A000", 1);
 }

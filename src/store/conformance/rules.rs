@@ -89,6 +89,7 @@ rules! {
     a_commit_planned_under_old_definitions_is_refused,
     counters_never_give_a_number_twice,
     the_log_tells_who_and_why,
+    borders_part_the_live_items_into_equal_shares,
     live_items_are_counted_or_not_known,
     the_first_of_many_writers_wins,
     a_closed_store_refuses,
@@ -583,6 +584,22 @@ async fn the_log_tells_who_and_why(fresh: Fresh) {
     assert_eq!(fresh.store.commit_stamp(CommitNo(2_502)).await.unwrap(), None);
     assert_eq!(fresh.store.last_change(TABLE).await.unwrap(), CommitNo(1));
     assert_eq!(fresh.store.last_change(TableId(5)).await.unwrap(), CommitNo(0));
+}
+
+async fn borders_part_the_live_items_into_equal_shares(fresh: Fresh) {
+    assert_eq!(fresh.store.borders(TABLE, 4).await.unwrap(), [], "an empty table has no shares");
+    let names: Vec<String> = (0..400).map(|n| format!("{n:04}")).collect();
+    fresh.commit(500, names.iter().map(|name| create(name, "1")).collect()).await.unwrap();
+    fresh.commit(600, names[..200].iter().map(|name| delete(name, 0)).collect()).await.unwrap();
+    for shares in [1, 2, 3, 4] {
+        let borders = fresh.store.borders(TABLE, shares).await.unwrap();
+        assert!(borders.len() < shares && borders.is_sorted(), "{borders:?}");
+        for (n, border) in borders.iter().enumerate() {
+            let below = names[200..].iter().filter(|name| key(name) < *border).count();
+            assert!(below.abs_diff((n + 1) * 200 / shares) <= 4, "border {n} of {shares}: {below} items below");
+        }
+    }
+    assert_eq!(fresh.store.borders(TableId(5), 4).await.unwrap(), []);
 }
 
 async fn live_items_are_counted_or_not_known(fresh: Fresh) {

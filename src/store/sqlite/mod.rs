@@ -4,6 +4,7 @@
 //! (`checkpoint`). The file's layout is in `schema`; a lock beside it keeps other processes out (`lock`).
 
 mod apply;
+mod borders;
 mod checkpoint;
 mod load;
 mod lock;
@@ -28,6 +29,7 @@ use tokio::sync::oneshot;
 
 pub use lock::holder;
 
+use self::borders::Borders;
 use self::lock::StoreLock;
 use self::reader::{Moment, Readers};
 use self::scan::Scan;
@@ -48,6 +50,7 @@ pub struct SqliteIndex {
     requests: Mutex<Option<mpsc::Sender<Request>>>,
     readers: Arc<Readers>,
     published: Arc<RwLock<CommitStamp>>,
+    borders: Borders,
     threads: Mutex<Option<Threads>>,
 }
 
@@ -85,13 +88,23 @@ impl SqliteIndex {
             let finish = finish_log.clone();
             move || checkpoint::run(&checkpoints, &pages, &finish)
         })?;
-        let writer = Writer { conn, state, clock, published: published.clone(), broken: None, written, finish_log };
+        let writer = Writer {
+            conn,
+            state,
+            clock,
+            published: published.clone(),
+            broken: None,
+            written,
+            finish_log,
+            gathering: Default::default(),
+        };
         let writer = spawn("store-writer", move || writer.run(&waiting))?;
         Ok(Self {
             path: path.to_owned(),
             requests: Mutex::new(Some(requests)),
             readers: Arc::new(Readers::new(path)),
             published,
+            borders: Borders::default(),
             threads: Mutex::new(Some(Threads { writer, checkpointer, _lock: lock })),
         })
     }
@@ -181,6 +194,10 @@ impl IndexStore for SqliteIndex {
     async fn live_count(&self, table: TableId, snapshot: Snapshot) -> Result<Option<u64>, StoreError> {
         let state = self.readers.with(|conn| reader::table_state(conn, table))?;
         Ok((state.changed <= snapshot.commit).then_some(state.live))
+    }
+
+    async fn borders(&self, table: TableId, shares: usize) -> Result<Vec<ItemKey>, StoreError> {
+        self.readers.with(|conn| self.borders.of(conn, table, shares))
     }
 
     async fn last_change(&self, table: TableId) -> Result<CommitNo, StoreError> {

@@ -19,8 +19,8 @@ use crate::versions::{CommitNo, CommitStamp, IndexCandidates, ItemKey, KeyFilter
 
 /// A piece ends at this many states or bytes of payload. (Tests have small pieces, so that small histories
 /// take every path.)
-const PIECE_ROWS: usize = if cfg!(test) { 7 } else { 4096 };
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_ROWS: usize = if cfg!(test) { 7 } else { 2048 };
+const PIECE_BYTES: usize = 384 << 10;
 
 /// States ended since the moment asked for are looked up one by one up to this many; beyond, reading all
 /// states in order is cheaper.
@@ -38,12 +38,16 @@ pub struct Scan {
     left: usize,
     /// Whether candidates were looked for already.
     narrowed: bool,
+    /// Whether too many states have ended since to look for them one by one, which only gets truer.
+    many_ended: bool,
+    /// Bytes of the last piece's payloads, which the next one's will be about.
+    bytes: usize,
 }
 
 impl Scan {
     pub fn new(request: ScanRequest) -> Self {
         let left = request.limit.unwrap_or(usize::MAX);
-        Self { request, after: None, left, narrowed: false }
+        Self { request, after: None, left, narrowed: false, many_ended: false, bytes: 0 }
     }
 
     /// The next states, and whether there may be more.
@@ -53,13 +57,21 @@ impl Scan {
         if !self.narrowed {
             self.narrow(&transaction, state)?;
         }
-        let mut piece = Piece::new(self.left.min(PIECE_ROWS), self.request.payloads);
+        let mut piece = Piece::new(self.left.min(PIECE_ROWS), self.request.payloads, self.bytes);
         let more = match &self.request.keys {
-            KeyFilter::Points(keys) => self.points(&transaction, state, keys, &mut piece)?,
-            KeyFilter::All => self.range(&transaction, state, Span::all(), &mut piece)?,
-            KeyFilter::Range { low, high } => self.range(&transaction, state, Span::new(low, high), &mut piece)?,
+            KeyFilter::Points(keys) if self.picks_one() => self.single(&transaction, keys, &mut piece)?,
+            _ => {
+                let view = View::new(&transaction, self.request.scope, self.request.snapshot, state)?;
+                let closed = match self.many_ended {
+                    true => Closed::Many,
+                    false => view.closed(&transaction, self.request.table.0, state)?,
+                };
+                self.many_ended = closed == Closed::Many;
+                self.states(&transaction, (&view, closed), &mut piece)?
+            }
         };
         transaction.finish().map_err(failure)?;
+        self.bytes = piece.bytes.len();
         let batch = piece.finish();
         self.left -= batch.len();
         self.after = batch.last().map(|v| (v.key.clone(), v.version.period.from)).or(self.after.take());
@@ -78,41 +90,57 @@ impl Scan {
         Ok(())
     }
 
-    fn points(&self, conn: &Connection, state: TableState, keys: &[ItemKey], piece: &mut Piece) -> Result<bool, StoreError> {
-        let single = reader::Moment::of(self.request.scope, self.request.snapshot).is_some();
+    fn picks_one(&self) -> bool {
+        reader::Moment::of(self.request.scope, self.request.snapshot).is_some()
+    }
+
+    /// Adds the one state of each of these items until the piece is full; whether there may be more.
+    fn single(&self, conn: &Connection, keys: &[ItemKey], piece: &mut Piece) -> Result<bool, StoreError> {
         let view = (self.request.scope, self.request.snapshot);
-        let first = match &self.after {
-            Some((key, _)) if single => keys.partition_point(|k| k <= key),
-            Some((key, _)) => keys.partition_point(|k| k < key),
-            None => 0,
-        };
+        let first = self.after.as_ref().map_or(0, |(key, _)| keys.partition_point(|k| k <= key));
         for key in keys.iter().skip(first) {
             if piece.is_full() {
                 return Ok(true);
             }
-            if single {
-                let found = reader::get(conn, self.request.table, key, view, self.request.payloads)?;
-                found.into_iter().for_each(|version| piece.take(version));
-            } else if self.range(conn, state, Span::of(key), piece)? {
-                return Ok(true);
-            }
+            let found = reader::get(conn, self.request.table, key, view, self.request.payloads)?;
+            found.into_iter().for_each(|version| piece.take(version));
         }
         Ok(false)
     }
 
+    fn states(&self, conn: &Connection, states: (&View, Closed), piece: &mut Piece) -> Result<bool, StoreError> {
+        match &self.request.keys {
+            KeyFilter::All => self.range(conn, states, Span::all(), piece),
+            KeyFilter::Range { low, high } => self.range(conn, states, Span::new(low, high), piece),
+            KeyFilter::Points(keys) => {
+                let first = self.after.as_ref().map_or(0, |(key, _)| keys.partition_point(|k| k < key));
+                for key in keys.iter().skip(first) {
+                    if piece.is_full() || self.range(conn, states, Span::of(key), piece)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+        }
+    }
+
     /// Adds states of a span of keys until the piece is full; whether there may be more.
-    fn range(&self, conn: &Connection, state: TableState, span: Span, piece: &mut Piece) -> Result<bool, StoreError> {
-        let view = View::new(conn, self.request.scope, self.request.snapshot, state)?;
-        let closed = view.closed(conn, self.request.table.0, state)?;
-        let Some((key, from)) = &self.after else { return self.merged(conn, &view, closed, &span, piece) };
+    fn range(
+        &self,
+        conn: &Connection,
+        (view, closed): (&View, Closed),
+        span: Span,
+        piece: &mut Piece,
+    ) -> Result<bool, StoreError> {
+        let Some((key, from)) = &self.after else { return self.merged(conn, view, closed, &span, piece) };
         // First the rest of the item at which the last piece ended.
         if span.contains(key) {
             let rest = Span { from: Some(from.micros()), ..Span::of(key) };
-            if self.merged(conn, &view, closed, &rest, piece)? {
+            if self.merged(conn, view, closed, &rest, piece)? {
                 return Ok(true);
             }
         }
-        self.merged(conn, &view, closed, &span.above(key), piece)
+        self.merged(conn, view, closed, &span.above(key), piece)
     }
 
     fn merged(&self, conn: &Connection, view: &View, closed: Closed, span: &Span, piece: &mut Piece) -> Result<bool, StoreError> {
@@ -384,8 +412,10 @@ struct Piece {
 }
 
 impl Piece {
-    fn new(limit: usize, payloads: bool) -> Self {
-        Self { rows: Vec::new(), bytes: Vec::new(), other_bytes: 0, limit, payloads }
+    fn new(limit: usize, payloads: bool, bytes: usize) -> Self {
+        // Where there was much before there will be much again: growing step by step would copy it each time.
+        let (rows, bytes) = if bytes == 0 { (0, 0) } else { (limit, bytes + bytes / 16) };
+        Self { rows: Vec::with_capacity(rows), bytes: Vec::with_capacity(bytes), other_bytes: 0, limit, payloads }
     }
 
     fn is_full(&self) -> bool {

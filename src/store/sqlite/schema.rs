@@ -75,7 +75,8 @@ pub fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         ("wal_autocheckpoint", "0"),
         ("journal_size_limit", "67108864"),
         ("temp_store", "MEMORY"),
-        ("cache_size", "-65536"),
+        // At a commit after which pages were parted, SQLite goes through all of it.
+        ("cache_size", "-16384"),
         ("foreign_keys", "OFF"),
     ];
     set(&conn, &settings)?;

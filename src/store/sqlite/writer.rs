@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use rusqlite::Connection;
@@ -57,6 +58,48 @@ pub struct Writer {
     pub written: Sender<usize>,
     /// Set when the log should be moved whole between two groups.
     pub finish_log: Arc<AtomicBool>,
+    pub gathering: Gathering,
+}
+
+/// Whether a group waits a moment for more requests. Those answered a moment ago come back soon, and whoever the
+/// group takes along costs no commit of its own; but when nobody comes, waiting is lost time. So only groups after
+/// a crowded one wait, and after a wait in vain the next ones do not.
+#[derive(Debug, Default)]
+pub struct Gathering {
+    /// Requests of the group before.
+    crowd: usize,
+    /// Groups that are not to wait.
+    resting: u32,
+    /// Requests of this group that came while it waited, and until when it may.
+    came: usize,
+    until: Option<Instant>,
+}
+
+impl Gathering {
+    const CROWD: usize = 4;
+    const RESTING: u32 = 32;
+    /// From one request to the next, and all together.
+    const GAP: Duration = Duration::from_micros(120);
+    const LONGEST: Duration = Duration::from_micros(500);
+
+    fn next(&mut self, requests: &Receiver<Request>) -> Option<Request> {
+        if self.crowd < Self::CROWD || self.resting > 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let left = self.until.get_or_insert(now + Self::LONGEST).checked_duration_since(now)?;
+        let request = requests.recv_timeout(left.min(Self::GAP)).ok()?;
+        self.came += 1;
+        Some(request)
+    }
+
+    /// The group is complete.
+    fn done(&mut self, size: usize) {
+        let waited = self.until.take().is_some();
+        let in_vain = waited && std::mem::take(&mut self.came) * 4 < size;
+        self.resting = if in_vain { Self::RESTING } else { self.resting.saturating_sub(1) };
+        self.crowd = size;
+    }
 }
 
 /// What becomes of a request once its group is durable, or is not.
@@ -93,8 +136,9 @@ impl Writer {
             if group.len() == GROUP {
                 break;
             }
-            next = requests.try_recv().ok();
+            next = requests.try_recv().ok().or_else(|| self.gathering.next(requests));
         }
+        self.gathering.done(group.len());
         if !group.is_empty() {
             self.commit_group(group);
         }
@@ -235,5 +279,35 @@ fn pages(request: &Request) -> usize {
         }
         Request::Reserve { .. } | Request::SetCounter { .. } => 1,
         Request::Load(_) | Request::Close(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn request() -> Request {
+        Request::Reserve { counter: 1, count: 1, reply: oneshot::channel().0 }
+    }
+
+    #[test]
+    fn only_a_crowd_is_waited_for_and_not_again_when_nobody_came() {
+        let (sender, requests) = mpsc::channel();
+        let mut gathering = Gathering::default();
+        gathering.done(Gathering::CROWD - 1);
+        sender.send(request()).unwrap();
+        assert!(gathering.next(&requests).is_none(), "a few are not waited for");
+        gathering.done(Gathering::CROWD);
+        assert!(gathering.next(&requests).is_some(), "a crowd is");
+        assert!(gathering.next(&requests).is_none(), "nobody else came");
+        gathering.done(2 * Gathering::CROWD);
+        sender.send(request()).unwrap();
+        for _ in 0..Gathering::RESTING {
+            assert!(gathering.next(&requests).is_none(), "too few had come");
+            gathering.done(2 * Gathering::CROWD);
+        }
+        assert!(gathering.next(&requests).is_some());
     }
 }

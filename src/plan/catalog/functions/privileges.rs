@@ -107,7 +107,7 @@ fn may(authority: &Authority, privilege: &str, relation: &Relation) -> bool {
         Relation::Table(def) | Relation::Index(def, _) => (&def.grants, &def.owner),
         Relation::View(def) => (&def.grants, &def.owner),
         Relation::Sequence(def) => (&def.grants, &def.owner),
-        Relation::System(_) => return authority.superuser || privilege == "SELECT",
+        Relation::System(_) | Relation::Ours(_) => return authority.superuser || privilege == "SELECT",
     };
     authority.may(privilege, grants, owner)
 }

@@ -56,8 +56,8 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("pg_stat_get_numscans", &[INT8], INT8_RESULT, zero).stable(),
     Function::new("pg_sequence_last_value", &[Want::Any], INT8_RESULT, sequence_last_value).volatile(),
     Function::new("pg_column_size", &[Want::Any], INT4_RESULT, column_size),
-    Function::new("pg_cancel_backend", &[INT4], BOOL, |c| signal(c, false)).volatile(),
-    Function::new("pg_terminate_backend", &[INT4, INT8], BOOL, |c| signal(c, true)).optional(1).volatile(),
+    Function::new("pg_cancel_backend", &[INT4], BOOL, cancel).volatile(),
+    Function::new("pg_terminate_backend", &[INT4, INT8], BOOL, terminate).optional(1).volatile(),
     Function::new("pg_stat_get_snapshot_timestamp", &[], Returns::Fixed(PgType::TIMESTAMPTZ), |c| {
         Ok(Arc::new(TimestampMicrosecondArray::new_null(c.rows).with_timezone("UTC")))
     })
@@ -194,7 +194,14 @@ fn column_size(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-fn signal(call: &Call<'_>, terminate: bool) -> Result<ArrayRef> {
+fn terminate(_: &Call<'_>) -> Result<ArrayRef> {
+    Err(SqlError::unsupported(
+        "a session cannot be ended from another one",
+        "pg_cancel_backend stops the statement that it runs.",
+    ))
+}
+
+fn cancel(call: &Call<'_>) -> Result<ArrayRef> {
     let ctx = statement(call.options)?;
     call.map::<bool, BooleanArray>(|row| {
         let Some(pid) = call.int4(0, row) else { return Ok(None) };
@@ -203,11 +210,10 @@ fn signal(call: &Call<'_>, terminate: bool) -> Result<ArrayRef> {
             return Ok(Some(false));
         };
         if !ctx.authority().owns(&session.user) {
-            let what = if terminate { "terminate process" } else { "cancel query" };
-            let message = format!("must be a member of the role whose {what} is being asked for or a superuser");
+            let message = "must be a member of the role whose query is being canceled or member of pg_signal_backend";
             return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
         }
-        Ok(Some(ctx.server.signal(pid, terminate)))
+        Ok(Some(ctx.server.cancel(pid)))
     })
 }
 

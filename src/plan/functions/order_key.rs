@@ -1,0 +1,104 @@
+//! `pg_order_key`: a value that compares in Arrow as the argument does in PostgreSQL. Only `plan::ordering` puts
+//! it into plans.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Decimal128Array, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalMonthDayNanoType};
+
+use super::define::{Call, Function, Returns, Want};
+use crate::error::{Result, SqlError};
+use crate::plan::keys::key_part;
+use crate::types::calendar::MICROS_PER_DAY;
+use crate::types::json::Json;
+use crate::types::{PgType, TypeName, order};
+use crate::versions::key::encode_part;
+
+/// The function's name.
+pub const ORDER_KEY: &str = "pg_order_key";
+
+pub fn function() -> Function {
+    Function::new(ORDER_KEY, &[Want::Any], Returns::Field(|types, _, _| Ok(Field::new(ORDER_KEY, key_type(types), true))), run)
+}
+
+fn key_type(types: &[PgType]) -> DataType {
+    match types.first() {
+        Some(ty) if ty.array || ty.name == TypeName::Jsonb => DataType::Binary,
+        Some(ty) if ty.name == TypeName::Interval => DataType::Decimal128(38, 0),
+        _ => DataType::Utf8,
+    }
+}
+
+fn run(call: &Call<'_>) -> Result<ArrayRef> {
+    order_keys(&call.args[0], call.types[0])
+}
+
+/// Keys of all values; NULL stays NULL.
+pub fn order_keys(values: &ArrayRef, ty: PgType) -> Result<ArrayRef> {
+    if ty.array {
+        return arrays(values, ty);
+    }
+    match ty.name {
+        TypeName::Interval => intervals(values),
+        TypeName::Jsonb => documents(values),
+        TypeName::Bpchar => {
+            let texts = values.as_string_opt::<i32>().ok_or_else(no_key)?;
+            let trimmed = texts.iter().map(|t| t.map(|t| t.trim_end_matches(' ')));
+            Ok(Arc::new(trimmed.collect::<StringArray>()))
+        }
+        _ => Ok(Arc::clone(values)),
+    }
+}
+
+fn no_key() -> SqlError {
+    SqlError::internal("a value without an order was to be compared")
+}
+
+/// A month counts 30 days, a day 24 hours.
+pub fn span(interval: IntervalMonthDayNano) -> i128 {
+    let days = i128::from(interval.months) * 30 + i128::from(interval.days);
+    days * i128::from(MICROS_PER_DAY) + i128::from(interval.nanoseconds / 1000)
+}
+
+fn intervals(values: &ArrayRef) -> Result<ArrayRef> {
+    let spans = values.as_primitive_opt::<IntervalMonthDayNanoType>().ok_or_else(no_key)?;
+    let keys = spans.iter().map(|x| x.map(span)).collect::<Decimal128Array>();
+    Ok(Arc::new(keys.with_precision_and_scale(38, 0).map_err(|_| no_key())?))
+}
+
+fn documents(values: &ArrayRef) -> Result<ArrayRef> {
+    let texts = values.as_string_opt::<i32>().ok_or_else(no_key)?;
+    let mut out = BinaryBuilder::new();
+    let mut key = Vec::new();
+    for text in texts {
+        let Some(text) = text else {
+            out.append_null();
+            continue;
+        };
+        key.clear();
+        order::push_json(&mut key, &Json::parse(text)?);
+        out.append_value(&key);
+    }
+    Ok(Arc::new(out.finish()))
+}
+
+/// Element by element, NULL after every value and equal to NULL, the shorter of two that begin alike first.
+fn arrays(values: &ArrayRef, ty: PgType) -> Result<ArrayRef> {
+    let lists = values.as_list_opt::<i32>().ok_or_else(no_key)?;
+    let items = order_keys(lists.values(), ty.element())?;
+    let mut out = BinaryBuilder::new();
+    let mut key = Vec::new();
+    for (row, ends) in lists.value_offsets().windows(2).enumerate() {
+        if lists.is_null(row) {
+            out.append_null();
+            continue;
+        }
+        key.clear();
+        for item in ends[0] as usize..ends[1] as usize {
+            encode_part(&key_part(&items, item, ty.element())?, &mut key);
+        }
+        key.push(0);
+        out.append_value(&key);
+    }
+    Ok(Arc::new(out.finish()))
+}

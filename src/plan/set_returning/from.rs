@@ -1,0 +1,78 @@
+//! A function in FROM as rows: those that give rows, several in lockstep, any other one row; WITH ORDINALITY.
+
+use datafusion::common::{Column, DFSchema, Result, UnnestOptions};
+use datafusion::logical_expr::planner::RelationPlannerContext;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::sql::sqlparser::ast;
+
+use super::series::ORDINALS;
+use super::{Columns, IDENTITY, columns_of};
+use crate::plan::expand::split;
+use crate::plan::select_forms::call;
+use crate::plan::wildcards::REPEAT;
+
+/// The rows of a function and what a table alias without columns means for them: its name too, where there is
+/// but one column.
+pub struct FromFunction {
+    pub plan: LogicalPlan,
+    pub name: String,
+    /// A column that takes the name of the alias.
+    pub takes_alias: bool,
+}
+
+/// The function's rows; `None` for a function that is not known here.
+pub fn plan_from(
+    name: &ast::ObjectName,
+    args: &[ast::Expr],
+    ordinality: bool,
+    context: &mut dyn RelationPlannerContext,
+) -> Result<Option<FromFunction>> {
+    let Some((_, function)) = split(name) else { return Ok(None) };
+    let schema = DFSchema::empty();
+    let Some(columns) = columns_of(&function) else {
+        if context.context_provider().get_function_meta(&function).is_none() {
+            return Ok(None);
+        }
+        let value = context.sql_to_expr(call(&function, args.to_vec()), &schema)?;
+        let mut exprs = vec![value.alias(&function)];
+        if ordinality {
+            exprs.push(datafusion::logical_expr::lit(1_i64).alias("ordinality"));
+        }
+        let plan = LogicalPlanBuilder::empty(true).project(exprs)?.build()?;
+        return Ok(Some(FromFunction { plan, name: function, takes_alias: true }));
+    };
+    let mut lists: Vec<(String, Expr)> = Vec::new();
+    for (column, list) in columns {
+        if *list == IDENTITY {
+            for arg in args {
+                lists.push(((*column).to_owned(), context.sql_to_expr(arg.clone(), &schema)?));
+            }
+        } else {
+            lists.push(((*column).to_owned(), context.sql_to_expr(call(list, args.to_vec()), &schema)?));
+        }
+    }
+    let takes_alias = lists.len() == 1 && lists.iter().all(|(name, _)| *name == function);
+    if ordinality {
+        lists.push(("ordinality".to_owned(), ordinals(args, columns, context)?));
+    }
+    let names: Vec<String> = (0..lists.len())
+        .map(|i| match lists[..i].iter().any(|(name, _)| *name == lists[i].0) {
+            true => format!("{}{REPEAT}{i}", lists[i].0),
+            false => lists[i].0.clone(),
+        })
+        .collect();
+    let exprs: Vec<Expr> = lists.into_iter().zip(&names).map(|((_, list), name)| list.alias(name)).collect();
+    let options = UnnestOptions::new().with_preserve_nulls(false);
+    let columns = names.iter().map(Column::from_name).collect();
+    let plan = LogicalPlanBuilder::empty(true).project(exprs)?.unnest_columns_with_options(columns, options)?.build()?;
+    Ok(Some(FromFunction { plan, name: function, takes_alias }))
+}
+
+/// The numbers of the rows: as many as the longest list has values.
+fn ordinals(args: &[ast::Expr], columns: Columns, context: &mut dyn RelationPlannerContext) -> Result<Expr> {
+    let lists = columns.iter().flat_map(|(_, list)| match *list {
+        IDENTITY => args.to_vec(),
+        list => vec![call(list, args.to_vec())],
+    });
+    context.sql_to_expr(call(ORDINALS, lists.collect()), &DFSchema::empty())
+}

@@ -1,0 +1,326 @@
+//! Locks between the sessions of one database: rows that a SELECT … FOR UPDATE asked for, and advisory ones.
+//!
+//! Nothing is stored: one process owns a database, and a lock ends with its transaction or its session. Reads
+//! never wait. A commit waits for the locks of others on the rows that it changes, so that what is locked stays as
+//! it was seen; see [`Locks::pass`].
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
+
+use crate::error::{Result, SqlError, SqlState};
+use crate::history::Transaction;
+use crate::plan::AdvisoryKey;
+use crate::runtime::Cancel;
+use crate::versions::{ItemKey, TableId};
+
+/// What can be locked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum LockKey {
+    Row(TableId, ItemKey),
+    Advisory(AdvisoryKey),
+}
+
+/// Shared locks go together; an exclusive one goes with none of another session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Strength {
+    Shared,
+    Exclusive,
+}
+
+impl Strength {
+    fn excludes(self, other: Self) -> bool {
+        self == Self::Exclusive || other == Self::Exclusive
+    }
+}
+
+/// The locks of every database of a server.
+#[derive(Debug, Default)]
+pub struct LockTables {
+    tables: Mutex<HashMap<String, Arc<Locks>>>,
+    owners: AtomicU64,
+}
+
+impl LockTables {
+    /// A session's way to the locks of its database.
+    pub(super) fn owner(&self, database: &str) -> Owner {
+        let mut tables = self.tables.lock();
+        let locks = Arc::clone(tables.entry(database.to_owned()).or_default());
+        Owner { locks, id: self.owners.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+/// The locks of one database.
+#[derive(Debug, Default)]
+pub(super) struct Locks {
+    state: Mutex<State>,
+    /// Told whenever a lock is given back.
+    changed: Notify,
+    /// Held by commits on their way; taken whole by who has got row locks and wants to know what they protect.
+    commits: Arc<RwLock<()>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    held: HashMap<LockKey, Vec<Holder>>,
+    /// How many of `held` are rows.
+    rows: usize,
+    waiting: HashMap<u64, (LockKey, Strength)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    owner: u64,
+    strength: Strength,
+    count: u32,
+}
+
+/// How long to wait for a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// `None` for as long as it takes.
+    Up(Option<Duration>),
+    Not,
+}
+
+impl State {
+    fn opponents<'a>(&'a self, owner: u64, key: &LockKey, strength: Strength) -> impl Iterator<Item = u64> + 'a {
+        let holders = self.held.get(key).map_or(&[][..], Vec::as_slice);
+        holders.iter().filter(move |h| h.owner != owner && h.strength.excludes(strength)).map(|h| h.owner)
+    }
+
+    fn add(&mut self, owner: u64, key: &LockKey, strength: Strength) {
+        let rows = usize::from(matches!(key, LockKey::Row(..)) && !self.held.contains_key(key));
+        self.rows += rows;
+        let holders = self.held.entry(key.clone()).or_default();
+        match holders.iter_mut().find(|h| h.owner == owner && h.strength == strength) {
+            Some(holder) => holder.count += 1,
+            None => holders.push(Holder { owner, strength, count: 1 }),
+        }
+    }
+
+    /// Whether there was one to give back.
+    fn remove(&mut self, owner: u64, key: &LockKey, strength: Strength) -> bool {
+        let Some(holders) = self.held.get_mut(key) else { return false };
+        let Some(at) = holders.iter().position(|h| h.owner == owner && h.strength == strength) else { return false };
+        if let Some(holder) = holders.get_mut(at) {
+            holder.count -= 1;
+            if holder.count == 0 {
+                holders.swap_remove(at);
+            }
+        }
+        if holders.is_empty() {
+            self.held.remove(key);
+            self.rows -= usize::from(matches!(key, LockKey::Row(..)));
+        }
+        true
+    }
+
+    /// Whether those that `owner` waits for wait, one for the other, for `owner`.
+    fn is_circle(&self, owner: u64) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut next = vec![owner];
+        while let Some(one) = next.pop() {
+            let Some((key, strength)) = self.waiting.get(&one) else { continue };
+            for opponent in self.opponents(one, key, *strength) {
+                if opponent == owner {
+                    return true;
+                }
+                if seen.insert(opponent) {
+                    next.push(opponent);
+                }
+            }
+        }
+        false
+    }
+}
+
+/// One session among those that lock.
+#[derive(Debug)]
+pub(super) struct Owner {
+    locks: Arc<Locks>,
+    id: u64,
+}
+
+impl Owner {
+    /// Takes a lock; `false` when it cannot be had and `wait` says not to wait. 40P01 where waiting would never
+    /// end, 55P03 when it took too long.
+    pub async fn take(&self, key: &LockKey, strength: Strength, wait: Wait, cancel: &Cancel) -> Result<bool> {
+        self.wait_until_free(key, strength, wait, cancel, true).await
+    }
+
+    /// The same without waiting.
+    pub fn try_take(&self, key: &LockKey, strength: Strength) -> bool {
+        let mut state = self.locks.state.lock();
+        let free = state.opponents(self.id, key, strength).next().is_none();
+        if free {
+            state.add(self.id, key, strength);
+        }
+        free
+    }
+
+    pub fn give_back(&self, key: &LockKey, strength: Strength) -> bool {
+        let given = self.locks.state.lock().remove(self.id, key, strength);
+        if given {
+            self.locks.changed.notify_waiters();
+        }
+        given
+    }
+
+    pub fn holds(&self, key: &LockKey, strength: Strength) -> bool {
+        let state = self.locks.state.lock();
+        state.held.get(key).is_some_and(|all| all.iter().any(|h| h.owner == self.id && h.strength >= strength))
+    }
+
+    async fn wait_until_free(&self, key: &LockKey, strength: Strength, wait: Wait, cancel: &Cancel, take: bool) -> Result<bool> {
+        let waiting = Waiting { locks: &self.locks, owner: self.id };
+        let limit = async {
+            match wait {
+                Wait::Up(Some(limit)) => tokio::time::sleep(limit).await,
+                Wait::Up(None) | Wait::Not => std::future::pending().await,
+            }
+        };
+        tokio::pin!(limit);
+        loop {
+            let changed = self.locks.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            {
+                let mut state = self.locks.state.lock();
+                if state.opponents(self.id, key, strength).next().is_none() {
+                    state.waiting.remove(&self.id);
+                    if take {
+                        state.add(self.id, key, strength);
+                    }
+                    return Ok(true);
+                }
+                if wait == Wait::Not {
+                    return Ok(false);
+                }
+                state.waiting.insert(self.id, (key.clone(), strength));
+                if state.is_circle(self.id) {
+                    return Err(SqlError::new(SqlState::DEADLOCK_DETECTED, "deadlock detected")
+                        .detail("Sessions wait for each other's locks in a circle."));
+                }
+            }
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Err(cancel.error()),
+                () = &mut limit => {
+                    return Err(SqlError::new(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout"));
+                }
+                () = changed => {}
+            }
+            let _ = &waiting;
+        }
+    }
+
+    /// Waits until no other session has a lock on what the transaction changes. While the answer is kept, nobody
+    /// who gets such a lock believes that the rows are as they were; to be dropped when the commit is done.
+    pub async fn pass(&self, transaction: &Transaction, wait: Wait, cancel: &Cancel) -> Result<OwnedRwLockReadGuard<()>> {
+        loop {
+            let pass = Arc::clone(&self.locks.commits).read_owned().await;
+            let Some(locked) = self.locked_by_others(transaction) else { return Ok(pass) };
+            drop(pass);
+            self.wait_until_free(&locked, Strength::Exclusive, wait, cancel, false).await?;
+        }
+    }
+
+    fn locked_by_others(&self, transaction: &Transaction) -> Option<LockKey> {
+        let state = self.locks.state.lock();
+        if state.rows == 0 {
+            return None;
+        }
+        let foreign = |key: &LockKey| state.opponents(self.id, key, Strength::Exclusive).next().is_some();
+        let truncated = |table: &TableId| transaction.writes.get(table).is_some_and(|writes| writes.truncated);
+        let of_truncated =
+            state.held.keys().find(|key| matches!(key, LockKey::Row(table, _) if truncated(table)) && foreign(key));
+        if let Some(key) = of_truncated {
+            return Some(key.clone());
+        }
+        let written = transaction.writes.iter().flat_map(|(table, writes)| writes.rows.keys().map(|key| (*table, key)));
+        // Whichever is fewer is gone through.
+        let written_rows: usize = transaction.writes.values().map(|writes| writes.rows.len()).sum();
+        if written_rows <= state.rows {
+            return written.map(|(table, key)| LockKey::Row(table, key.clone())).find(foreign);
+        }
+        let is_written = |key: &LockKey| match key {
+            LockKey::Row(table, key) => transaction.writes.get(table).is_some_and(|writes| writes.rows.contains_key(key)),
+            LockKey::Advisory(_) => false,
+        };
+        state.held.keys().find(|key| is_written(key) && foreign(key)).cloned()
+    }
+
+    /// Waits for the commits that are on their way: what they change is there to be seen afterwards.
+    pub async fn settled(&self) {
+        drop(self.locks.commits.write().await);
+    }
+}
+
+/// Forgets that somebody waits, however waiting ends.
+struct Waiting<'a> {
+    locks: &'a Locks,
+    owner: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.locks.state.lock().waiting.remove(&self.owner);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn advisory(n: i64) -> LockKey {
+        LockKey::Advisory(AdvisoryKey::One(n))
+    }
+
+    #[tokio::test]
+    async fn exclusive_locks_wait_and_shared_ones_go_together() {
+        let tables = LockTables::default();
+        let (a, b, other) = (tables.owner("d"), tables.owner("d"), tables.owner("e"));
+        assert!(a.try_take(&advisory(1), Strength::Exclusive));
+        assert!(a.try_take(&advisory(1), Strength::Exclusive), "its own lock is in nobody's way");
+        assert!(!b.try_take(&advisory(1), Strength::Shared));
+        assert!(other.try_take(&advisory(1), Strength::Exclusive), "databases have locks of their own");
+        let cancel = Cancel::new();
+        let short = Wait::Up(Some(Duration::from_millis(20)));
+        let late = b.take(&advisory(1), Strength::Shared, short, &cancel).await.unwrap_err();
+        assert_eq!(late.code(), SqlState::LOCK_NOT_AVAILABLE);
+        assert!(a.give_back(&advisory(1), Strength::Exclusive));
+        assert!(!b.try_take(&advisory(1), Strength::Shared), "it was taken twice");
+        let one = advisory(1);
+        let (got, given) = tokio::join!(b.take(&one, Strength::Shared, Wait::Up(None), &cancel), async {
+            tokio::task::yield_now().await;
+            a.give_back(&advisory(1), Strength::Exclusive)
+        });
+        assert!(got.unwrap() && given);
+        assert!(a.try_take(&advisory(1), Strength::Shared));
+        assert!(!a.give_back(&advisory(2), Strength::Shared));
+    }
+
+    #[tokio::test]
+    async fn who_would_close_a_circle_is_refused() {
+        let tables = LockTables::default();
+        let (a, b) = (tables.owner("d"), tables.owner("d"));
+        assert!(a.try_take(&advisory(1), Strength::Exclusive) && b.try_take(&advisory(2), Strength::Exclusive));
+        let cancel = Cancel::new();
+        let (one, two) = (advisory(1), advisory(2));
+        let waits = a.take(&two, Strength::Exclusive, Wait::Up(None), &cancel);
+        let closes = async {
+            tokio::task::yield_now().await;
+            let refused = b.take(&one, Strength::Exclusive, Wait::Up(None), &cancel).await;
+            b.give_back(&two, Strength::Exclusive);
+            refused.map_err(|error| error.code())
+        };
+        let (got, refused) = tokio::join!(waits, closes);
+        assert_eq!(refused, Err(SqlState::DEADLOCK_DETECTED));
+        assert!(got.unwrap());
+    }
+}
