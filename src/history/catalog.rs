@@ -171,6 +171,15 @@ pub struct TableComments {
 }
 
 impl TableComments {
+    /// Constraints and indexes share names: what has this one has another now.
+    pub fn rename(&mut self, from: &str, to: &str) {
+        for comments in [&mut self.constraints, &mut self.indexes] {
+            if let Some(text) = comments.remove(from) {
+                comments.insert(to.to_owned(), text);
+            }
+        }
+    }
+
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -287,7 +296,10 @@ impl TableDef {
     /// the present by their name, a dropped one by its last name, or where that is taken again by
     /// `name__` and its number.
     pub fn union_columns(&self) -> Vec<ColumnDef> {
-        let taken = |column: &ColumnDef| self.columns.iter().any(|c| c.name == column.name && c.id > column.id);
+        let taken = |column: &ColumnDef| {
+            let others = self.columns.iter().filter(|c| c.id != column.id && c.name == column.name);
+            others.into_iter().any(|c| !c.dropped || c.id > column.id)
+        };
         let named = |column: &ColumnDef| match column.dropped && taken(column) {
             true => ColumnDef { name: format!("{}__{}", column.name, column.id.0), ..column.clone() },
             false => column.clone(),

@@ -68,9 +68,9 @@ pub fn scalar_part(value: &ScalarValue, ty: PgType) -> Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// The key of a row of a table without primary key.
+/// The key of a row of a table without primary key: unlike any that a primary key has, which never begins with NULL.
 pub fn hidden_key(number: u64) -> ItemKey {
-    crate::versions::encode_key([KeyPart::Int(number as i64)])
+    crate::versions::encode_key([KeyPart::Null, KeyPart::Int(number as i64)])
 }
 
 #[cfg(test)]

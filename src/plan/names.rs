@@ -153,7 +153,16 @@ impl Planning {
     /// The columns a relation over the past shows, `then` being the definition of the time it reads.
     fn past_columns(&self, then: &Arc<TableDef>) -> Vec<ColumnDef> {
         match self.ctx.schema_at {
-            SchemaAt::Union => self.newest(then).union_columns(),
+            SchemaAt::Union => {
+                // A column whose values were computed anew for another type reads then as it was then.
+                let as_then = |column: ColumnDef| match then.column_by_id(column.id) {
+                    Some(old) if old.field != column.field && !old.dropped => {
+                        ColumnDef { name: column.name, dropped: column.dropped, ..old.clone() }
+                    }
+                    _ => column,
+                };
+                self.newest(then).union_columns().into_iter().map(as_then).collect()
+            }
             SchemaAt::Then => present(then),
             SchemaAt::Now => present(&self.newest(then)),
         }

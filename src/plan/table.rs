@@ -146,8 +146,20 @@ impl ScopedTable {
                 format!("\"{}\" was another table at that instant", self.table.name.name),
                 "Write the instant as a constant in the statement.",
             )),
+            Some(then) if self.shown.columns.iter().any(|c| is_stored_elsewhere(&c.source, &then)) => Err(SqlError::unsupported(
+                format!("a column of \"{}\" had another type at that instant", self.table.name.name),
+                "Write the instant as a constant in the statement.",
+            )),
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether that definition keeps the column's values under another member than the one that is read.
+fn is_stored_elsewhere(source: &Source, then: &TableDef) -> bool {
+    match source {
+        Source::Column(column) => then.column_by_id(column.id).is_some_and(|old| !old.dropped && old.field != column.field),
+        Source::System(_) => false,
     }
 }
 

@@ -378,7 +378,7 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
         Ddl::CreateSchema { .. } => "CREATE SCHEMA",
         Ddl::CreateView { .. } => "CREATE VIEW",
         Ddl::CreateSequence { .. } => "CREATE SEQUENCE",
-        Ddl::AlterSequence { .. } | Ddl::RenameSequence { .. } => "ALTER SEQUENCE",
+        Ddl::AlterSequence { .. } | Ddl::AlterRelation { kind: ObjectKind::Sequence, .. } => "ALTER SEQUENCE",
         Ddl::CreateRole { .. } => "CREATE ROLE",
         Ddl::AlterRole { .. } | Ddl::AlterRoleSet { .. } => "ALTER ROLE",
         Ddl::CreateDatabase { .. } => "CREATE DATABASE",
@@ -386,8 +386,9 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
         Ddl::Revoke(grant) if matches!(grant.objects, crate::sql::GrantObjects::Roles(_)) => "REVOKE ROLE",
         Ddl::Grant(_) => "GRANT",
         Ddl::Revoke(_) => "REVOKE",
-        Ddl::RenameView { .. } => "ALTER VIEW",
-        Ddl::RenameIndex { .. } => "ALTER INDEX",
-        Ddl::RenameSchema { .. } => "ALTER SCHEMA",
+        Ddl::AlterRelation { kind: ObjectKind::View, .. } => "ALTER VIEW",
+        Ddl::AlterRelation { .. } => "ALTER INDEX",
+        Ddl::RenameSchema { .. } | Ddl::SchemaOwner { .. } => "ALTER SCHEMA",
+        Ddl::Comment { .. } => "COMMENT",
     }
 }

@@ -48,6 +48,7 @@ pub fn statement(slice: Slice<'_>) -> Result<Statement> {
         "ALTER" => data_definition(ddl::alter(&mut cursor)?),
         "DROP" => data_definition(ddl::drop(&mut cursor)?),
         "TRUNCATE" => data_definition(ddl::truncate(&mut cursor)?),
+        "COMMENT" => data_definition(ddl::comment(&mut cursor)?),
         "GRANT" => data_definition(access::grant(&mut cursor)?),
         "REVOKE" => data_definition(access::revoke(&mut cursor)?),
         "VACUUM" | "ANALYZE" | "ANALYSE" | "REINDEX" | "CLUSTER" | "CHECKPOINT" => upkeep::statement(&mut cursor)?,
@@ -64,7 +65,6 @@ fn data_definition(ddl: Ddl) -> Statement {
 /// First words of statements that are known and not served, with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
     ("CALL", "Run the procedure's statements from the client."),
-    ("COMMENT", "Keep descriptions in a table of your own."),
     ("DO", "Run the block's statements from the client."),
     ("ERASE", "DELETE ends a row; its history stays."),
     ("FLASHBACK", "INSERT … SELECT … FOR SYSTEM_TIME AS OF brings rows of the past back."),

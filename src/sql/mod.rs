@@ -20,6 +20,7 @@ mod lex;
 mod locate;
 mod locking;
 mod query;
+pub mod rename;
 mod scan;
 mod settings;
 mod transaction;

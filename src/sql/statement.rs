@@ -290,22 +290,46 @@ pub enum Ddl {
     },
     Grant(Grant),
     Revoke(Grant),
-    RenameView {
+    /// ALTER VIEW, INDEX or SEQUENCE in the forms that all relations have.
+    AlterRelation {
+        kind: ObjectKind,
         name: Name,
-        to: String,
-    },
-    RenameIndex {
-        name: Name,
-        to: String,
-    },
-    RenameSequence {
-        name: Name,
-        to: String,
+        if_exists: bool,
+        action: RelationAction,
     },
     RenameSchema {
         name: String,
         to: String,
     },
+    SchemaOwner {
+        name: String,
+        role: String,
+    },
+    /// COMMENT ON; `None` takes the comment away.
+    Comment {
+        object: Commented,
+        text: Option<String>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RelationAction {
+    Rename(String),
+    SetSchema(String),
+    OwnerTo(String),
+}
+
+/// What a comment is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commented {
+    /// A table, view, index or sequence.
+    Relation(ObjectKind, Name),
+    Column(Name, String),
+    Constraint {
+        table: Name,
+        name: String,
+    },
+    Schema(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,6 +373,8 @@ pub struct ColumnSpec {
     pub not_null: bool,
     /// SQL text.
     pub default: Option<String>,
+    /// SQL text of what the column is computed from.
+    pub generated: Option<String>,
     pub identity: Option<(Identity, SequenceOptions)>,
     /// smallserial, serial, bigserial: an owned sequence and its nextval as default.
     pub serial: bool,
@@ -398,6 +424,11 @@ pub enum ConstraintKind {
     PrimaryKey(Vec<String>),
     Unique(Vec<String>),
     ForeignKey(Box<ForeignKeySpec>),
+    /// PRIMARY KEY or UNIQUE USING INDEX.
+    UsingIndex {
+        primary: bool,
+        index: String,
+    },
     /// SQL text of the condition, and the column it was written at.
     Check {
         expression: String,
@@ -407,20 +438,80 @@ pub enum ConstraintKind {
 
 #[derive(Clone, Debug)]
 pub enum AlterTable {
-    AddColumn { column: ColumnSpec, constraints: Vec<ConstraintSpec>, if_not_exists: bool },
-    DropColumn { name: String, if_exists: bool, cascade: bool },
-    RenameColumn { from: String, to: String },
-    RenameTable { to: String },
-    SetSchema { schema: String },
-    SetDefault { column: String, default: Option<String> },
-    SetNotNull { column: String, not_null: bool },
-    SetType { column: String, ty: PgType, using: Option<String> },
+    AddColumn {
+        column: ColumnSpec,
+        constraints: Vec<ConstraintSpec>,
+        if_not_exists: bool,
+    },
+    DropColumn {
+        name: String,
+        if_exists: bool,
+        cascade: bool,
+    },
+    RenameColumn {
+        from: String,
+        to: String,
+    },
+    RenameTable {
+        to: String,
+    },
+    SetSchema {
+        schema: String,
+    },
+    SetDefault {
+        column: String,
+        default: Option<String>,
+    },
+    SetNotNull {
+        column: String,
+        not_null: bool,
+    },
+    SetType {
+        column: String,
+        ty: PgType,
+        using: Option<String>,
+    },
     AddConstraint(ConstraintSpec),
-    DropConstraint { name: String, if_exists: bool, cascade: bool },
-    RenameConstraint { from: String, to: String },
-    ValidateConstraint { name: String },
-    AlterConstraint { name: String, timing: ConstraintTiming },
-    OwnerTo { role: String },
+    DropConstraint {
+        name: String,
+        if_exists: bool,
+        cascade: bool,
+    },
+    RenameConstraint {
+        from: String,
+        to: String,
+    },
+    ValidateConstraint {
+        name: String,
+    },
+    AddIdentity {
+        column: String,
+        kind: Identity,
+        options: SequenceOptions,
+    },
+    /// SET GENERATED, SET of an option of the sequence, RESTART.
+    SetIdentity {
+        column: String,
+        kind: Option<Identity>,
+        options: SequenceOptions,
+    },
+    DropIdentity {
+        column: String,
+        if_exists: bool,
+    },
+    DropExpression {
+        column: String,
+        if_exists: bool,
+    },
+    /// What tunes PostgreSQL's storage and changes no answer.
+    Nothing,
+    AlterConstraint {
+        name: String,
+        timing: ConstraintTiming,
+    },
+    OwnerTo {
+        role: String,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -428,8 +519,26 @@ pub struct CreateIndex {
     pub name: Option<String>,
     pub if_not_exists: bool,
     pub table: Name,
-    pub columns: Vec<String>,
+    pub parts: Vec<IndexElement>,
+    pub include: Vec<String>,
+    /// SQL text of which rows it covers.
+    pub predicate: Option<String>,
     pub unique: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexElement {
+    pub key: IndexKey,
+    pub descending: bool,
+    pub nulls_first: bool,
+    pub operator_class: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IndexKey {
+    Column(String),
+    /// SQL text.
+    Expression(String),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -444,6 +553,8 @@ pub struct SequenceOptions {
     pub restart: Option<Option<i64>>,
     /// OWNED BY table.column; `Some(None)` is NONE.
     pub owned_by: Option<Option<(Name, String)>>,
+    /// SEQUENCE NAME, of an identity column.
+    pub name: Option<Name>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

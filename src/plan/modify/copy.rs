@@ -8,9 +8,9 @@ use datafusion::arrow::array::ArrayRef;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::target::{Target, find_relation, refuse_given_identity};
+use super::target::{Target, find_relation};
 use super::text_rows::{OpenRow, TextRow, TextRows};
-use super::write::{NewRow, write_new};
+use super::write::{Edit, NewRow, write, write_new};
 use super::{Queries, Run, allow, refuse_read_only};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::history::HistoryError;
@@ -55,8 +55,13 @@ impl CopyInsert {
         let target = Target::new(ctx, queries.as_ref(), find_relation(ctx, schema, table, "copy to")?)?;
         allow(ctx, target.table(), "INSERT")?;
         let given = given_columns(&target, columns)?;
-        for position in given.iter().filter(|_| !columns.is_empty()) {
-            refuse_given_identity(target.column(*position)?, true)?;
+        for position in &given {
+            let column = target.column(*position)?;
+            if column.generated.is_some() {
+                let message = format!("column \"{}\" is a generated column", column.name);
+                return Err(SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message)
+                    .detail("Generated columns cannot be used in COPY."));
+            }
         }
         let absent = (0..target.layout.columns.len()).filter(|p| !given.contains(p)).collect();
         let rows = TextRows::new(&target)?;
@@ -103,6 +108,15 @@ impl CopyInsert {
             }
         }
         let rows = open.into_iter().map(|row| self.rows.close(row)).collect::<Result<Vec<_>>>()?;
+        if self.target.has_generated() {
+            let count = rows.len();
+            let values = self.target.layout.decode(rows.iter().map(|row| row.payload.as_ref()))?;
+            let values = self.target.generate(self.run(), values, count)?;
+            self.target.check(self.run(), &values, count)?;
+            self.count += count as u64;
+            let edits = (0..count).map(|n| Edit { old: None, new: Some(n) }).collect();
+            return write(self.run(), &self.target, edits, &values).await;
+        }
         check_rows(&self.target, self.run(), &rows)?;
         self.count += rows.len() as u64;
         let rows = rows.into_iter().map(|r| NewRow { key: r.key, payload: r.payload, entries: r.entries }).collect();
@@ -283,7 +297,7 @@ fn state(row: TextRow, from: Timestamp, to: Option<Timestamp>) -> Option<RowStat
 
 fn given_columns(target: &Target, columns: &[String]) -> Result<Vec<usize>> {
     if columns.is_empty() {
-        return Ok((0..target.layout.columns.len()).collect());
+        return Ok((0..target.layout.columns.len()).filter(|at| target.layout.columns[*at].generated.is_none()).collect());
     }
     let mut given = Vec::with_capacity(columns.len());
     for name in columns {

@@ -271,7 +271,7 @@ impl Insert {
                 None => target.default_values(run, position, rows).await?,
             });
         }
-        Ok((values, rows))
+        Ok((target.generate(run, values, rows)?, rows))
     }
 
     fn empty(&self) -> Result<(Vec<ArrayRef>, usize)> {

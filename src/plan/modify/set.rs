@@ -51,6 +51,10 @@ pub fn take_apart(target: &Target, list: &[ast::Assignment]) -> Result<(Vec<Assi
         let column = target.column(position)?;
         let value = if is_default(&value) {
             AssignedValue::Default
+        } else if column.generated.is_some() {
+            let message = format!("column \"{name}\" can only be updated to DEFAULT");
+            let detail = format!("Column \"{name}\" is a generated column.");
+            return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message).detail(detail));
         } else if column.identity == Some(Identity::Always) {
             let message = format!("column \"{name}\" can only be updated to DEFAULT");
             return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message)
@@ -238,5 +242,5 @@ pub async fn apply(
             *place = values;
         }
     }
-    Ok(new)
+    target.generate(run, new, rows)
 }

@@ -30,6 +30,8 @@ pub struct Target {
     /// What a column gets when nothing is given, by position.
     pub defaults: Vec<DefaultValue>,
     checks: Option<RowProgram>,
+    /// Columns computed from the others: position, expression, its type.
+    generated: Vec<(usize, RowProgram, PgType)>,
     /// For statements that may take keys away which others refer to.
     pub family: Option<Arc<Family>>,
     /// The session's, read once.
@@ -98,7 +100,8 @@ impl Target {
         let defaults =
             layout.columns.iter().map(|column| default_of(ctx, queries, &layout.table, column, zone)).collect::<Result<_>>()?;
         let checks = compile_checks(queries, &layout)?;
-        Ok(Self { layout, defaults, checks, family: None, zone, zone_name: ctx.time_zone.clone() })
+        let generated = compile_generated(queries, &layout)?;
+        Ok(Self { layout, defaults, checks, generated, family: None, zone, zone_name: ctx.time_zone.clone() })
     }
 
     /// Gets ready for taking away keys: all of them, or those of these columns.
@@ -121,8 +124,25 @@ impl Target {
     }
 
     /// The rows with their generated columns computed anew.
-    pub fn generate(&self, _run: Run<'_>, values: Vec<ArrayRef>, _rows: usize) -> Result<Vec<ArrayRef>> {
+    pub fn generate(&self, run: Run<'_>, mut values: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>> {
+        if self.generated.is_empty() {
+            return Ok(values);
+        }
+        let batch = self.layout.batch(values.clone(), rows)?;
+        for (position, program, from) in &self.generated {
+            let results = program.run(run.without_parameters(), &batch)?;
+            let result = results.first().ok_or_else(|| SqlError::internal("a generated column has no value"))?;
+            let value = assign(result, *from, self.column(*position)?.ty, self.zone)?;
+            if let Some(place) = values.get_mut(*position) {
+                *place = value;
+            }
+        }
         Ok(values)
+    }
+
+    /// Whether some columns are computed from others.
+    pub fn has_generated(&self) -> bool {
+        !self.generated.is_empty()
     }
 
     /// The same under the statement's time zone, which may have changed since it was planned.
@@ -193,6 +213,9 @@ impl Target {
             if let DefaultValue::Expression(program, _) = default {
                 all &= program.compile(queries, &[])?;
             }
+        }
+        for (_, program, _) in &mut self.generated {
+            all &= program.compile(queries, &[])?;
         }
         if let Some(checks) = &mut self.checks {
             all &= checks.compile(queries, &[])?;
@@ -368,8 +391,29 @@ fn compile_checks(queries: &dyn Queries, layout: &RowLayout) -> Result<Option<Ro
     RowProgram::plan(queries, &expressions, schema, &Parameters::default(), "CHECK constraints").map(Some)
 }
 
+fn compile_generated(queries: &dyn Queries, layout: &RowLayout) -> Result<Vec<(usize, RowProgram, PgType)>> {
+    let mut programs = Vec::new();
+    for (position, column) in layout.columns.iter().enumerate() {
+        let Some(text) = &column.generated else { continue };
+        let schema = qualified(&layout.table.name.name, &layout.schema)?;
+        let expression = [parse_expression(text)?];
+        let program = RowProgram::plan(queries, &expression, schema, &Parameters::default(), "generated columns")?;
+        let from = program.types().first().copied().unwrap_or(PgType::TEXT);
+        if !assignable(from, column.ty) {
+            return Err(not_assignable(&column.name, from, column.ty));
+        }
+        programs.push((position, program, from));
+    }
+    Ok(programs)
+}
+
 /// 428C9 when a statement gives an identity column of the kind ALWAYS a value of its own.
 pub fn refuse_given_identity(column: &ColumnDef, overriding: bool) -> Result<()> {
+    if column.generated.is_some() {
+        let message = format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name);
+        return Err(SqlError::new(SqlState::GENERATED_ALWAYS, message)
+            .detail(format!("Column \"{}\" is a generated column.", column.name)));
+    }
     if column.identity != Some(Identity::Always) || overriding {
         return Ok(());
     }

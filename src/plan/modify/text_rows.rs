@@ -80,7 +80,8 @@ impl TextRows {
             });
             let mut member = serde_json::to_vec(&column.field).map_err(|e| SqlError::internal(e.to_string()))?;
             member.push(b':');
-            let required = column.not_null || key_positions.contains(&position);
+            // What is computed is checked once it is.
+            let required = (column.not_null || key_positions.contains(&position)) && column.generated.is_none();
             columns.push(Column { name: column.name.clone(), member, ty: column.ty, required, part });
         }
         let place = |ids: &[crate::history::ColumnId]| -> Vec<usize> {

@@ -64,7 +64,7 @@ struct NewState {
 pub async fn write(run: Run<'_>, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<()> {
     match write_edits(run.ctx, target, edits, values).await? {
         None => Ok(()),
-        Some(touched) => settle(run, target, touched).await,
+        Some(touched) => Box::pin(settle(run, target, touched)).await,
     }
 }
 
@@ -103,7 +103,7 @@ pub async fn write_new(run: Run<'_>, target: &Target, rows: Vec<NewRow>) -> Resu
     }
     match write_rows(ctx, target, numbered).await? {
         None => Ok(()),
-        Some(touched) => settle(run, target, touched).await,
+        Some(touched) => Box::pin(settle(run, target, touched)).await,
     }
 }
 

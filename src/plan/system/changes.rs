@@ -231,7 +231,7 @@ impl ChangedTable {
 /// The number that names an item without a key.
 fn hidden_number(key: &ItemKey) -> String {
     match key.as_bytes() {
-        [1, number @ ..] if number.len() == 8 => {
+        [2, 1, number @ ..] | [1, number @ ..] if number.len() == 8 => {
             let number = number.iter().fold(0_u64, |n, b| n << 8 | u64::from(*b)) ^ (1 << 63);
             (number as i64).to_string()
         }

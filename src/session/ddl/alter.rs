@@ -1,16 +1,17 @@
 //! ALTER TABLE: one action after the other, each true of the data before the next.
 //!
-//! No stored version is ever rewritten. What would need that is refused with 0A000.
+//! No stored version is ever rewritten: where rows need other values, or other keys, they get new states.
 
 use datafusion::sql::sqlparser::ast;
 
 use super::column::columns_in;
 use super::foreign_key::no_constraint;
 use super::verify::{contains_nulls, parse_expression};
-use super::{Change, literal, types};
+use super::{Change, literal, quoted, quoted_name, types};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{Catalog, ColumnDef, TableDef};
+use crate::history::{Catalog, ColumnDef, IndexPart, SequenceDef, TableDef};
 use crate::plan::modify::assignable;
+use crate::sql::rename::rename_column;
 use crate::sql::{AlterTable, ColumnSpec, ConstraintKind, ConstraintSpec, Name};
 use crate::types::text::text_of_scalar;
 use crate::types::{PgType, Qualified, Zone};
@@ -19,6 +20,9 @@ impl Change {
     pub(super) async fn alter_table(&mut self, name: &Name, if_exists: bool, actions: &[AlterTable]) -> Result<()> {
         if if_exists && self.find(name, Catalog::has_relation).is_none() {
             self.notice(format!("relation \"{name}\" does not exist, skipping"));
+            return Ok(());
+        }
+        if self.alter_other_relation(name, actions)? {
             return Ok(());
         }
         let id = self.own_table(name)?.id;
@@ -33,16 +37,23 @@ impl Change {
     async fn alter(&mut self, mut table: TableDef, action: &AlterTable) -> Result<()> {
         match action {
             AlterTable::AddColumn { column, constraints, if_not_exists } => {
-                return self.add_column(table, column, constraints, *if_not_exists).await;
+                return Box::pin(self.add_column(table, column, constraints, *if_not_exists)).await;
             }
             AlterTable::DropColumn { name, if_exists, cascade } => {
-                return self.drop_column(table, name, *if_exists, *cascade).await;
+                return Box::pin(self.drop_column(table, name, *if_exists, *cascade)).await;
             }
-            AlterTable::AddConstraint(constraint) => return self.add_constraint(table, constraint).await,
+            AlterTable::AddConstraint(constraint) => return Box::pin(self.add_constraint(table, constraint)).await,
             AlterTable::DropConstraint { name, if_exists, cascade } => {
-                return self.drop_constraint(table, name, *if_exists, *cascade).await;
+                return Box::pin(self.drop_constraint(table, name, *if_exists, *cascade)).await;
             }
-            AlterTable::ValidateConstraint { name } => return self.validate_constraint(table, name).await,
+            AlterTable::ValidateConstraint { name } => return Box::pin(self.validate_constraint(table, name)).await,
+            AlterTable::AddIdentity { column, kind, options } => return self.add_identity(table, column, *kind, options),
+            AlterTable::SetIdentity { column, kind, options } => {
+                return Box::pin(self.set_identity(table, column, *kind, options)).await;
+            }
+            AlterTable::DropIdentity { column, if_exists } => return self.drop_identity(table, column, *if_exists),
+            AlterTable::DropExpression { column, if_exists } => return self.drop_expression(table, column, *if_exists),
+            AlterTable::Nothing => return Ok(()),
             AlterTable::AlterConstraint { name, timing } => return self.alter_constraint(table, name, *timing),
             AlterTable::RenameColumn { from, to } => return self.rename_column(table, from, to),
             AlterTable::RenameTable { to } => {
@@ -50,14 +61,19 @@ impl Change {
                 to.clone_into(&mut table.name.name);
             }
             AlterTable::SetSchema { schema } => return self.set_schema(table, schema),
-            AlterTable::SetDefault { column, default } => return self.set_default(table, column, default.as_deref()).await,
-            AlterTable::SetNotNull { column, not_null } => return self.set_not_null(table, column, *not_null).await,
-            AlterTable::SetType { column, ty, using } => return self.set_type(table, column, *ty, using.as_deref()).await,
+            AlterTable::SetDefault { column, default } => {
+                return Box::pin(self.set_default(table, column, default.as_deref())).await;
+            }
+            AlterTable::SetNotNull { column, not_null } => return Box::pin(self.set_not_null(table, column, *not_null)).await,
+            AlterTable::SetType { column, ty, using } => {
+                return Box::pin(self.set_type(table, column, *ty, using.as_deref())).await;
+            }
             AlterTable::RenameConstraint { from, to } => rename_constraint(&mut table, from, to)?,
             AlterTable::OwnerTo { role } => {
-                if !self.authority.owns(role) {
-                    let message = format!("must be member of role \"{role}\"");
-                    return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+                self.require_membership(role)?;
+                for sequence in self.catalog.owned_sequences(table.id) {
+                    let owner = role.clone();
+                    self.catalog.replace_sequence(SequenceDef { owner, ..SequenceDef::clone(&sequence) })?;
                 }
                 role.clone_into(&mut table.owner);
             }
@@ -82,16 +98,33 @@ impl Change {
         }
         let altered = table.id;
         let has_versions = self.has_versions(altered).await?;
-        if has_versions && (spec.serial || spec.identity.is_some()) {
-            return Err(needs_rewrite("a column that counts", &table.name.name));
-        }
+        let counted = spec.serial || spec.identity.is_some();
+        let volatile = match &spec.default {
+            Some(default) => volatile_call(&parse_expression(default)?).is_some(),
+            None => false,
+        };
+        let filled = has_versions && (counted || volatile || spec.generated.is_some());
         let id = self.add_column_def(&mut table, spec)?;
+        let required = table.column_by_id(id).is_some_and(|c| c.not_null);
+        if filled {
+            table.columns.iter_mut().filter(|c| c.id == id).for_each(|c| c.not_null = false);
+        }
         self.catalog.replace_table(table.clone())?;
         self.apply()?;
         self.verify_expressions(&table).await?;
-        if has_versions {
+        if filled {
+            // Every row gets a value of its own, in a new state.
+            let (of, column) = (quoted_name(&table.name), quoted(&spec.name));
+            self.write(&format!("UPDATE {of} SET {column} = DEFAULT")).await?;
+            if required {
+                self.verify_not_null(&table, &spec.name).await?;
+                table.columns.iter_mut().filter(|c| c.id == id).for_each(|c| c.not_null = true);
+                self.catalog.replace_table(table)?;
+                self.apply()?;
+            }
+        } else if has_versions {
             let missing = match &spec.default {
-                Some(default) => self.missing_value(&table, default, spec.ty).await?,
+                Some(default) => self.missing_value(default, spec.ty).await?,
                 None => None,
             };
             if missing.is_none() && spec.not_null && self.has_rows(&table).await? {
@@ -103,18 +136,14 @@ impl Change {
         }
         for constraint in constraints {
             let table = TableDef::clone(&*self.table_now(altered)?);
-            self.add_constraint(table, constraint).await?;
+            Box::pin(self.add_constraint(table, constraint)).await?;
             self.apply()?;
         }
         Ok(())
     }
 
     /// What rows from before the column read as: the default, evaluated once now. `None` for NULL.
-    async fn missing_value(&self, table: &TableDef, default: &str, ty: PgType) -> Result<Option<String>> {
-        if let Some(name) = volatile_call(&parse_expression(default)?) {
-            let what = format!("a column whose default calls {name}()");
-            return Err(needs_rewrite(&what, &table.name.name));
-        }
+    async fn missing_value(&self, default: &str, ty: PgType) -> Result<Option<String>> {
         let value = self.evaluate(default, ty).await?;
         if value.is_null() {
             return Ok(None);
@@ -132,10 +161,21 @@ impl Change {
             }
             return Err(no_column(&table, name));
         };
-        let in_key = table.primary_key.as_ref().is_some_and(|(_, ids)| ids.contains(&column.id));
-        if in_key && self.has_versions(table.id).await? {
-            return Err(needs_rekey(&table, "drop a column of the primary key of"));
+        for other in table.live_columns().filter(|c| c.id != column.id) {
+            if let Some(text) = &other.generated
+                && columns_in(&table, text)?.contains(name)
+            {
+                let of = format!("column {name} of table {}", table.name.name);
+                let what = format!("column {} of table {}", other.name, table.name.name);
+                self.cascade(&of, vec![format!("{what} depends on {of}")], vec![what], cascade)?;
+                let dependent = other.name.clone();
+                Box::pin(self.drop_column(table.clone(), &dependent, false, cascade)).await?;
+                let table = TableDef::clone(&*self.table_now(table.id)?);
+                return Box::pin(self.drop_column(table, name, if_exists, cascade)).await;
+            }
         }
+        let in_key = table.primary_key.as_ref().is_some_and(|(_, ids)| ids.contains(&column.id));
+        let before = table.clone();
         let of = format!("column {name} of table {}", table.name.name);
         let needing = self.referring(&table, |_, key| key.referenced.contains(&column.id));
         let lines = needing.iter().map(|what| format!("{what} depends on {of}")).collect();
@@ -157,12 +197,28 @@ impl Change {
         table.checks = checks;
         table.uniques.retain(|unique| !unique.columns.contains(&column.id));
         table.indexes.retain(|index| !index.columns.contains(&column.id));
+        let mut computed = Vec::new();
+        for index in std::mem::take(&mut table.computed_indexes) {
+            let texts = index.parts.iter().filter_map(|part| match part {
+                IndexPart::Expression(text) => Some(text),
+                IndexPart::Column(_) => None,
+            });
+            let mut names = false;
+            for text in texts.chain(&index.predicate) {
+                names |= columns_in(&table, text)?.contains(name);
+            }
+            if !names && !index.parts.contains(&IndexPart::Column(column.id)) {
+                computed.push(index);
+            }
+        }
+        table.computed_indexes = computed;
         table.comments.columns.remove(&column.id);
         for column in table.columns.iter_mut().filter(|c| c.id == column.id) {
             column.dropped = true;
             column.not_null = false;
             column.default = None;
             column.identity = None;
+            column.generated = None;
         }
         let owned = self.catalog.owned_sequences(table.id).into_iter().filter(|s| s.owned_by == Some((table.id, column.id)));
         let owned: Vec<Qualified> = owned.map(|sequence| sequence.name.clone()).collect();
@@ -171,6 +227,9 @@ impl Change {
             self.catalog.drop_sequence(&sequence)?;
         }
         self.apply()?;
+        if in_key {
+            self.rekey(&before, &table).await?;
+        }
         let broken = self.broken_views(&table.name).await?;
         let of = format!("column {name} of table {}", table.name.name);
         let lines = broken.iter().map(|view| format!("view {} depends on {of}", view.name)).collect();
@@ -197,19 +256,25 @@ impl Change {
         Ok(broken)
     }
 
-    async fn add_constraint(&mut self, mut table: TableDef, spec: &ConstraintSpec) -> Result<()> {
-        if matches!(spec.kind, ConstraintKind::PrimaryKey(_)) && self.has_versions(table.id).await? {
-            if table.primary_key.is_some() {
-                let message = format!("multiple primary keys for table \"{}\" are not allowed", table.name.name);
-                return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));
-            }
-            return Err(needs_rekey(&table, "add a primary key to"));
+    pub(super) async fn add_constraint(&mut self, mut table: TableDef, spec: &ConstraintSpec) -> Result<()> {
+        if let ConstraintKind::UsingIndex { primary, index } = &spec.kind {
+            return Box::pin(self.constrain_by_index(table, spec.name.as_ref(), *primary, index, spec.timing)).await;
         }
+        let before = table.clone();
         let name = self.add_constraint_def(&mut table, spec)?;
+        if let ConstraintKind::PrimaryKey(columns) = &spec.kind {
+            // Under the definition that the rows still keep to.
+            for column in columns {
+                self.verify_not_null(&before, column).await?;
+            }
+            let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+            self.verify_unique(&before, &name, &columns).await?;
+        }
         self.catalog.replace_table(table.clone())?;
         self.apply()?;
         match &spec.kind {
-            ConstraintKind::PrimaryKey(_) => Ok(()),
+            ConstraintKind::UsingIndex { .. } => Ok(()),
+            ConstraintKind::PrimaryKey(_) => self.rekey(&before, &table).await,
             ConstraintKind::ForeignKey(_) => self.fill_foreign_key(&table, &name).await,
             ConstraintKind::Check { expression, .. } => {
                 self.verify_expressions(&table).await?;
@@ -229,11 +294,14 @@ impl Change {
     async fn drop_constraint(&mut self, mut table: TableDef, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
         let object = format!("constraint {name} on table {}", table.name.name);
         if table.primary_key.as_ref().is_some_and(|(key, _)| key == name) {
-            if self.has_versions(table.id).await? {
-                return Err(needs_rekey(&table, "drop the primary key of"));
-            }
+            let before = table.clone();
             self.release_key(&mut table, &object, name, None, cascade)?;
             table.primary_key = None;
+            table.comments.constraints.remove(name);
+            table.comments.indexes.remove(name);
+            self.catalog.replace_table(table.clone())?;
+            self.apply()?;
+            return self.rekey(&before, &table).await;
         } else if let Some(id) = table.uniques.iter().find(|u| u.constraint && u.name == name).map(|u| u.id) {
             self.release_key(&mut table, &object, name, Some(id), cascade)?;
             table.uniques.retain(|unique| unique.id != id);
@@ -260,12 +328,22 @@ impl Change {
             let message = format!("column \"{to}\" of relation \"{}\" already exists", table.name.name);
             return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
         }
-        for check in &table.checks {
-            if columns_in(&table, &check.expression)?.contains(from) {
-                return Err(SqlError::unsupported(
-                    format!("column \"{from}\" cannot be renamed while constraint \"{}\" names it", check.name),
-                    "Drop the constraint first and add it again with the new name.",
-                ));
+        if to.len() > 63 {
+            return Err(super::too_long(to));
+        }
+        for check in &mut table.checks {
+            check.expression = rename_column(&check.expression, from, to)?;
+        }
+        for text in table.columns.iter_mut().filter_map(|c| c.generated.as_mut()) {
+            *text = rename_column(text, from, to)?;
+        }
+        for index in &mut table.computed_indexes {
+            let texts = index.parts.iter_mut().filter_map(|part| match part {
+                IndexPart::Expression(text) => Some(text),
+                IndexPart::Column(_) => None,
+            });
+            for text in texts.chain(&mut index.predicate) {
+                *text = rename_column(text, from, to)?;
             }
         }
         self.refuse_dependents_of_rename("column of table", &table.name)?;
@@ -273,23 +351,28 @@ impl Change {
         Ok(self.catalog.replace_table(table)?)
     }
 
-    fn set_schema(&mut self, mut table: TableDef, schema: &str) -> Result<()> {
+    fn set_schema(&mut self, table: TableDef, schema: &str) -> Result<()> {
         self.new_name(&Name::qualified(schema, table.name.name.as_str()))?;
         self.refuse_dependents_of_rename("table", &table.name)?;
-        if !self.catalog.owned_sequences(table.id).is_empty() {
-            return Err(SqlError::unsupported(
-                format!("table \"{}\" cannot move to another schema while its columns own sequences", table.name.name),
-                "Make the table in the other schema and copy its rows.",
-            ));
+        for sequence in self.catalog.owned_sequences(table.id) {
+            let to = Qualified::new(schema, sequence.name.name.as_str());
+            self.move_sequence(SequenceDef::clone(&sequence), to)?;
         }
+        // Its defaults may have changed with the sequences.
+        let mut table = TableDef::clone(&*self.table_now(table.id)?);
         schema.clone_into(&mut table.name.schema);
         Ok(self.catalog.replace_table(table)?)
     }
 
     async fn set_default(&mut self, mut table: TableDef, column: &str, default: Option<&str>) -> Result<()> {
+        let of = table.name.name.clone();
         let found = column_mut(&mut table, column)?;
         if found.identity.is_some() {
             let message = format!("column \"{column}\" of relation \"{}\" is an identity column", table.name.name);
+            return Err(SqlError::syntax(message));
+        }
+        if found.generated.is_some() {
+            let message = format!("column \"{column}\" of relation \"{of}\" is a generated column");
             return Err(SqlError::syntax(message));
         }
         found.default = default.map(str::to_owned);
@@ -325,15 +408,28 @@ impl Change {
             return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message).hint(hint));
         }
         let readable = types::reads_unchanged(found.ty, ty, keyed) && using.is_none_or(|using| is_plain(using, column));
-        if !readable && self.has_versions(table.id).await? {
-            return Err(SqlError::unsupported(
-                format!("cannot change the type of column \"{column}\" from {} to {}", found.ty.sql_name(), ty.sql_name()),
-                "Stored versions are never rewritten. Add a column of the new type and fill it by UPDATE.",
-            ));
-        }
         if !self.views_on(&table.name).is_empty() && found.ty != ty {
             let message = "cannot alter type of a column used by a view or rule";
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).hint("Drop the view first."));
+        }
+        if !readable && self.has_versions(table.id).await? {
+            let in_key = table.primary_key.as_ref().is_some_and(|(_, ids)| ids.contains(&found.id));
+            if in_key || self.is_in_foreign_key(&table, found.id) {
+                return Err(SqlError::unsupported(
+                    format!("cannot change the type of column \"{column}\" from {} to {}", found.ty.sql_name(), ty.sql_name()),
+                    "The column is part of a key. Drop the constraint first and add it again afterwards.",
+                ));
+            }
+            for other in table.live_columns() {
+                if let Some(text) = &other.generated
+                    && columns_in(&table, text)?.contains(column)
+                {
+                    let message = "cannot alter type of a column used by a generated column";
+                    return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+                        .detail(format!("Column \"{column}\" is used by generated column \"{}\".", other.name)));
+                }
+            }
+            return Box::pin(self.retype(table, column, ty, using)).await;
         }
         column_mut(&mut table, column)?.ty = ty;
         self.catalog.replace_table(table.clone())?;
@@ -342,12 +438,12 @@ impl Change {
     }
 }
 
-fn column_mut<'a>(table: &'a mut TableDef, name: &str) -> Result<&'a mut ColumnDef> {
+pub(super) fn column_mut<'a>(table: &'a mut TableDef, name: &str) -> Result<&'a mut ColumnDef> {
     let missing = no_column(table, name);
     table.columns.iter_mut().find(|c| c.name == name && !c.dropped).ok_or(missing)
 }
 
-fn no_column(table: &TableDef, name: &str) -> SqlError {
+pub(super) fn no_column(table: &TableDef, name: &str) -> SqlError {
     let message = format!("column \"{name}\" of relation \"{}\" does not exist", table.name.name);
     SqlError::new(SqlState::UNDEFINED_COLUMN, message)
 }
@@ -359,6 +455,7 @@ fn rename_constraint(table: &mut TableDef, from: &str, to: &str) -> Result<()> {
         super::index::rename(table, from, to);
         return Ok(());
     }
+    table.comments.rename(from, to);
     let check = table.checks.iter_mut().find(|check| check.name == from).map(|check| &mut check.name);
     let key = table.foreign_keys.iter_mut().find(|key| key.name == from).map(|key| &mut key.name);
     match check.or(key) {
@@ -396,18 +493,4 @@ fn volatile_call(expression: &ast::Expr) -> Option<String> {
         std::ops::ControlFlow::Continue(())
     });
     found
-}
-
-fn needs_rewrite(what: &str, table: &str) -> SqlError {
-    SqlError::unsupported(
-        format!("cannot add {what} to table \"{table}\", which has rows"),
-        "Stored versions are never rewritten. Add the column without it, fill it by UPDATE, then set the default.",
-    )
-}
-
-fn needs_rekey(table: &TableDef, what: &str) -> SqlError {
-    SqlError::unsupported(
-        format!("cannot {what} table \"{}\", which has rows", table.name.name),
-        "Rows of the past are known by their key. Make a new table and copy the rows.",
-    )
 }

@@ -35,7 +35,7 @@ impl Change {
             not_null: spec.not_null || sequence.is_some(),
             default: spec.default.clone(),
             identity: spec.identity.as_ref().map(|(kind, _)| *kind),
-            generated: None,
+            generated: spec.generated.clone(),
             missing: None,
             dropped: false,
         };
@@ -60,15 +60,20 @@ impl Change {
         Ok(id)
     }
 
-    fn owned_sequence(
+    pub(super) fn owned_sequence(
         &self,
         table: &TableDef,
         column: ColumnId,
         spec: &ColumnSpec,
         options: &SequenceOptions,
     ) -> Result<SequenceDef> {
-        let base = format!("{}_{}_seq", table.name.name, spec.name);
-        let name = self.catalog.free_relation_name(&table.name.schema, &base);
+        let name = match &options.name {
+            Some(name) => self.new_name(name)?.name,
+            None => {
+                let base = format!("{}_{}_seq", table.name.name, spec.name);
+                self.catalog.free_relation_name(&table.name.schema, &base)
+            }
+        };
         let new = SequenceDef {
             id: self.catalog.ids.next(),
             name: Qualified::new(table.name.schema.as_str(), name),
@@ -120,6 +125,9 @@ impl Change {
                 Ok(name)
             }
             ConstraintKind::ForeignKey(key) => self.add_foreign_key_def(table, spec, key),
+            ConstraintKind::UsingIndex { .. } => {
+                Err(SqlError::syntax("PRIMARY KEY/UNIQUE USING INDEX must be deferred until the table is there"))
+            }
             ConstraintKind::Check { expression, column } => {
                 let named = |column: &str| format!("{}_{column}_check", table.name.name);
                 let base = match column {
@@ -164,7 +172,7 @@ impl Change {
 }
 
 /// The sequence's full name as `nextval` takes it: quoted where it must be.
-fn text_of(name: &Qualified) -> String {
+pub(super) fn text_of(name: &Qualified) -> String {
     let plain = |part: &str| {
         let mut chars = part.chars();
         chars.next().is_some_and(|c| c.is_ascii_lowercase() || c == '_')

@@ -2,18 +2,16 @@
 //!
 //! An index answers AS OF too, so it gets entries of the past as well as of the present.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
 
 use super::Change;
 use super::column::key_columns;
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{ColumnId, IndexDef, IndexShape, StateRow, TableDef, UniqueDef};
-use crate::plan::payload::value_json;
+use crate::history::{ComputedIndexDef, IndexDef, IndexOrder, IndexPart, IndexShape, StateRow, TableDef, UniqueDef};
 use crate::plan::rows::RowLayout;
-use crate::sql::{CreateIndex, Name};
+use crate::sql::{CreateIndex, IndexElement, IndexKey, Name};
 use crate::store::{IndexBackfill, IndexEntry, ScanRequest};
 use crate::types::Qualified;
 use crate::versions::{IndexId, ItemKey, KeyFilter, Scope};
@@ -32,33 +30,109 @@ impl Change {
             self.notice(format!("{message}, skipping"));
             return Ok(());
         }
-        if let Some(missing) = create.columns.iter().find(|column| table.column(column).is_none()) {
+        let named: Vec<String> = create.parts.iter().filter_map(column_of).collect();
+        if let Some(missing) = named.iter().chain(&create.include).find(|column| table.column(column).is_none()) {
             return Err(SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{missing}\" does not exist")));
         }
-        let columns = key_columns(&table, &unrepeated(&create.columns), "index")?;
-        let name = match &create.name {
-            Some(name) if name.len() > 63 => return Err(super::too_long(name)),
-            Some(name) => name.clone(),
-            None => self.free_index_name(&table, &format!("{}_{}_idx", table.name.name, create.columns.join("_")))?,
-        };
         let id = IndexId(self.catalog.ids.next());
+        let shape = shape_of(&table, create);
+        if create.predicate.is_some() || named.len() < create.parts.len() {
+            return self.create_computed_index(table, create, id, shape).await;
+        }
+        let columns = key_columns(&table, &unrepeated(&named), "index")?;
+        let name = self.index_name(&table, create)?;
         if create.unique {
-            let names: Vec<&str> = create.columns.iter().map(String::as_str).collect();
+            let names: Vec<&str> = named.iter().map(String::as_str).collect();
             self.verify_unique(&table, &name, &names).await?;
-            table.uniques.push(UniqueDef {
-                id,
-                name,
-                columns,
-                constraint: false,
-                deferrable: false,
-                deferred: false,
-                shape: IndexShape::default(),
-            });
+            table.uniques.push(UniqueDef { id, name, columns, constraint: false, deferrable: false, deferred: false, shape });
         } else {
-            table.indexes.push(IndexDef { id, name, columns, shape: IndexShape::default() });
+            table.indexes.push(IndexDef { id, name, columns, shape });
         }
         self.catalog.replace_table(table.clone())?;
         self.fill_index(&table, id).await
+    }
+
+    /// Over expressions or part of the rows. Not being unique, it changes no answer: a definition is all it is.
+    async fn create_computed_index(
+        &mut self,
+        mut table: TableDef,
+        create: &CreateIndex,
+        id: IndexId,
+        shape: IndexShape,
+    ) -> Result<()> {
+        if create.unique {
+            return Err(SqlError::unsupported(
+                "unique indexes over expressions or with WHERE are not supported",
+                "Keep the value in a generated column with UNIQUE on it: one that is NULL where WHERE does not hold.",
+            ));
+        }
+        let mut parts = Vec::with_capacity(create.parts.len());
+        let from = super::quoted_name(&table.name);
+        for part in &create.parts {
+            parts.push(match &part.key {
+                IndexKey::Column(name) => IndexPart::Column(key_columns(&table, std::slice::from_ref(name), "index")?[0]),
+                IndexKey::Expression(text) => {
+                    self.analyse(&format!("SELECT ({text}) FROM {from} LIMIT 0")).await?;
+                    IndexPart::Expression(text.clone())
+                }
+            });
+        }
+        if let Some(predicate) = &create.predicate {
+            self.analyse(&format!("SELECT 1 FROM {from} WHERE ({predicate}) LIMIT 0")).await?;
+        }
+        let name = self.index_name(&table, create)?;
+        let predicate = create.predicate.clone();
+        table.computed_indexes.push(ComputedIndexDef { id, name, unique: false, parts, predicate, shape });
+        Ok(self.catalog.replace_table(table)?)
+    }
+
+    fn index_name(&self, table: &TableDef, create: &CreateIndex) -> Result<String> {
+        match &create.name {
+            Some(name) if name.len() > 63 => Err(super::too_long(name)),
+            Some(name) => Ok(name.clone()),
+            None => {
+                let names: Vec<String> = create.parts.iter().map(|part| part_name(&part.key)).collect();
+                self.free_index_name(table, &format!("{}_{}_idx", table.name.name, names.join("_")))
+            }
+        }
+    }
+
+    /// ADD CONSTRAINT … USING INDEX: a unique index becomes a constraint under the constraint's name.
+    pub(super) async fn constrain_by_index(
+        &mut self,
+        mut table: TableDef,
+        name: Option<&String>,
+        primary: bool,
+        index: &str,
+        timing: crate::sql::ConstraintTiming,
+    ) -> Result<()> {
+        let Some(at) = table.uniques.iter().position(|u| !u.constraint && u.name == index) else {
+            let message = match table.has_index(index) {
+                true => format!("\"{index}\" is not a unique index, or it belongs to a constraint already"),
+                false => format!("index \"{index}\" does not exist"),
+            };
+            return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
+        };
+        let name = name.cloned().unwrap_or_else(|| index.to_owned());
+        if name != index {
+            let message = format!("ALTER TABLE / ADD CONSTRAINT USING INDEX will rename index \"{index}\" to \"{name}\"");
+            self.notice(message);
+        }
+        if !primary {
+            if let Some(unique) = table.uniques.get_mut(at) {
+                unique.constraint = true;
+                unique.deferrable = timing.deferrable;
+                unique.deferred = timing.deferred;
+                name.clone_into(&mut unique.name);
+            }
+            return Ok(self.catalog.replace_table(table)?);
+        }
+        let unique = table.uniques.remove(at);
+        self.catalog.replace_table(table.clone())?;
+        self.apply()?;
+        let columns = unique.columns.iter().filter_map(|c| table.column_by_id(*c)).map(|c| c.name.clone()).collect();
+        let kind = crate::sql::ConstraintKind::PrimaryKey(columns);
+        self.add_constraint(table, &crate::sql::ConstraintSpec { name: Some(name), kind, timing }).await
     }
 
     pub(super) fn rename_index(&mut self, name: &Name, to: &str) -> Result<()> {
@@ -122,6 +196,42 @@ pub(super) fn rename(table: &mut TableDef, from: &str, to: &str) {
     }
     table.uniques.iter_mut().filter(|u| u.name == from).for_each(|u| to.clone_into(&mut u.name));
     table.indexes.iter_mut().filter(|i| i.name == from).for_each(|i| to.clone_into(&mut i.name));
+    table.computed_indexes.iter_mut().filter(|i| i.name == from).for_each(|i| to.clone_into(&mut i.name));
+    table.comments.rename(from, to);
+}
+
+fn column_of(part: &IndexElement) -> Option<String> {
+    match &part.key {
+        IndexKey::Column(name) => Some(name.clone()),
+        IndexKey::Expression(_) => None,
+    }
+}
+
+/// What an index without a name is called after: PostgreSQL takes the function's name, or `expr`.
+fn part_name(key: &IndexKey) -> String {
+    match key {
+        IndexKey::Column(name) => name.clone(),
+        IndexKey::Expression(text) => match super::verify::parse_expression(text) {
+            Ok(datafusion::sql::sqlparser::ast::Expr::Function(call)) => {
+                let name = call.name.0.last().and_then(|part| part.as_ident());
+                name.map_or_else(|| "expr".to_owned(), |ident| ident.value.to_lowercase())
+            }
+            _ => "expr".to_owned(),
+        },
+    }
+}
+
+fn shape_of(table: &TableDef, create: &CreateIndex) -> IndexShape {
+    let order = |part: &IndexElement| IndexOrder {
+        descending: part.descending,
+        nulls_first: part.nulls_first,
+        operator_class: part.operator_class.clone(),
+    };
+    let mut orders: Vec<IndexOrder> = create.parts.iter().map(order).collect();
+    if orders.iter().all(|order| *order == IndexOrder::default()) {
+        orders.clear();
+    }
+    IndexShape { orders, include: create.include.iter().filter_map(|name| table.column(name)).map(|c| c.id).collect() }
 }
 
 fn unrepeated(columns: &[String]) -> Vec<String> {
@@ -142,16 +252,7 @@ struct EntryReader {
 
 impl EntryReader {
     async fn new(change: &Change, table: &TableDef, index: IndexId) -> Result<Self> {
-        let mut missing: BTreeMap<ColumnId, String> = BTreeMap::new();
-        for column in table.live_columns() {
-            if let Some(text) = &column.missing {
-                let value = change.evaluate(text, column.ty).await?;
-                let array = value.to_array().map_err(|_| SqlError::internal("a column's missing value has no array"))?;
-                missing.insert(column.id, value_json(&array, 0, column.ty)?);
-            }
-        }
-        let layout = RowLayout::new(Arc::new(table.clone()), |column| Ok(missing.get(&column.id).cloned()))?;
-        Ok(Self { layout, index })
+        Ok(Self { layout: change.layout(table).await?, index })
     }
 
     /// One entry per payload, or none where the row has none.

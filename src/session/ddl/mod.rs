@@ -5,13 +5,18 @@
 
 mod alter;
 mod column;
+mod comment;
 mod create_as;
 mod database;
 mod drop;
 mod foreign_key;
 mod grant;
+mod identity;
 mod index;
+mod rekey;
+mod relation;
 mod relations;
+mod retype;
 mod role;
 mod schema;
 mod sequence;
@@ -54,22 +59,22 @@ impl Session {
             Ddl::Grant(grant) | Ddl::Revoke(grant) if matches!(grant.objects, GrantObjects::Roles(_)) => {
                 self.define_in_cluster(ddl).await?
             }
-            _ => self.define_in_database(ddl).await?,
+            _ => return self.define_in_database(ddl).await.map(Reply::Command),
         };
         Ok(Reply::Command(tag.to_owned()))
     }
 
-    async fn define_in_database(&mut self, ddl: &Ddl) -> Result<&'static str> {
+    async fn define_in_database(&mut self, ddl: &Ddl) -> Result<String> {
         let ctx = self.context().await?;
         let catalog = Catalog::clone(&ctx.transaction.lock().catalog);
         let authority = authority(&self.shared.tenancy, ctx.database.name(), &ctx.current_user);
         let mut change = Change { ctx, engine: Arc::clone(&self.shared.engine), authority, catalog };
         match ddl {
-            Ddl::CreateTable(create) => change.create_table(create).await?,
-            Ddl::AlterTable { name, if_exists, actions } => change.alter_table(name, *if_exists, actions).await?,
-            Ddl::Drop { kind, names, if_exists, cascade } => change.drop(*kind, names, *if_exists, *cascade).await?,
+            Ddl::CreateTable(create) => Box::pin(change.create_table(create)).await?,
+            Ddl::AlterTable { name, if_exists, actions } => Box::pin(change.alter_table(name, *if_exists, actions)).await?,
+            Ddl::Drop { kind, names, if_exists, cascade } => Box::pin(change.drop(*kind, names, *if_exists, *cascade)).await?,
             Ddl::Truncate { tables, restart_identity, cascade } => change.truncate(tables, *restart_identity, *cascade).await?,
-            Ddl::CreateIndex(create) => change.create_index(create).await?,
+            Ddl::CreateIndex(create) => Box::pin(change.create_index(create)).await?,
             Ddl::CreateSchema { name, if_not_exists, owner } => {
                 let owner = owner.clone().unwrap_or_else(|| change.ctx.current_user.clone());
                 self.require_role(&owner)?;
@@ -84,10 +89,10 @@ impl Session {
                 grant.roles.iter().filter(|role| *role != crate::history::PUBLIC).try_for_each(|role| self.require_role(role))?;
                 change.grant(grant, matches!(ddl, Ddl::Grant(_)))?;
             }
-            Ddl::RenameView { name, to } => change.rename_view(name, to)?,
-            Ddl::RenameIndex { name, to } => change.rename_index(name, to)?,
-            Ddl::RenameSequence { name, to } => change.rename_sequence(name, to)?,
+            Ddl::AlterRelation { kind, name, if_exists, action } => change.alter_relation(*kind, name, *if_exists, action)?,
             Ddl::RenameSchema { name, to } => change.rename_schema(name, to)?,
+            Ddl::SchemaOwner { name, role } => change.give_schema(name, role)?,
+            Ddl::Comment { object, text } => change.comment(object, text.as_deref())?,
             Ddl::CreateTableAs(_)
             | Ddl::CreateRole { .. }
             | Ddl::AlterRole { .. }
@@ -97,7 +102,7 @@ impl Session {
             }
         }
         change.apply()?;
-        Ok(tag_of(ddl))
+        Ok(tag_of(ddl).to_owned())
     }
 
     /// 42704 `role "x" does not exist`.

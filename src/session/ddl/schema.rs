@@ -39,4 +39,13 @@ impl Change {
         let def = SchemaDef { name: to.to_owned(), ..SchemaDef::clone(&old) };
         Ok(self.catalog.replace_schema(name, def)?)
     }
+
+    pub(super) fn give_schema(&mut self, name: &str, role: &str) -> Result<()> {
+        let Some(old) = self.catalog.schemas.get(name).cloned() else {
+            return Err(CatalogError::NoSchema(name.to_owned()).into());
+        };
+        self.require_owner("schema", name, &old.owner)?;
+        self.require_membership(role)?;
+        Ok(self.catalog.replace_schema(name, SchemaDef { owner: role.to_owned(), ..SchemaDef::clone(&old) })?)
+    }
 }

@@ -58,20 +58,6 @@ impl Change {
         Ok(self.catalog.replace_sequence(def)?)
     }
 
-    pub(super) fn rename_sequence(&mut self, name: &Name, to: &str) -> Result<()> {
-        let Some(mut def) = self.find_sequence(name) else { return Err(undefined("relation", name)) };
-        self.require_owner("sequence", &def.name.name, &def.owner)?;
-        let is_used = self.defaults_calling(&def.name);
-        if !is_used.is_empty() {
-            return Err(SqlError::unsupported(
-                format!("sequence \"{}\" cannot be renamed while a column's default uses it", def.name.name),
-                "Drop the default first and set it again with the new name.",
-            ));
-        }
-        to.clone_into(&mut def.name.name);
-        Ok(self.catalog.replace_sequence(def)?)
-    }
-
     pub(super) fn find_sequence(&self, name: &Name) -> Option<SequenceDef> {
         let found = self.find(name, |catalog: &Catalog, q| catalog.sequences.contains_key(q))?;
         self.catalog.sequences.get(&found).map(|def| SequenceDef::clone(def))

@@ -6,6 +6,7 @@ use super::Change;
 use crate::error::{Result, SqlError};
 use crate::history::TableDef;
 use crate::sql::{ConstraintKind, ConstraintSpec, CreateTable};
+use crate::types::Qualified;
 use crate::versions::TableId;
 
 impl Change {
@@ -18,21 +19,7 @@ impl Change {
         if self.catalog.has_relation(&name) {
             return Err(crate::history::CatalogError::RelationExists(name.name).into());
         }
-        let mut table = TableDef {
-            id: TableId(self.catalog.ids.next()),
-            name,
-            owner: self.ctx.current_user.clone(),
-            columns: Vec::new(),
-            primary_key: None,
-            row_counter: self.catalog.ids.next(),
-            uniques: Vec::new(),
-            indexes: Vec::new(),
-            checks: Vec::new(),
-            foreign_keys: vec![],
-            computed_indexes: vec![],
-            comments: Default::default(),
-            grants: Default::default(),
-        };
+        let mut table = self.empty_table(name);
         for column in &create.columns {
             self.add_column_def(&mut table, column)?;
         }
@@ -49,6 +36,25 @@ impl Change {
         self.catalog.create_table(table.clone())?;
         self.apply()?;
         self.verify_expressions(&table).await
+    }
+
+    /// A table of this name without columns.
+    fn empty_table(&self, name: Qualified) -> TableDef {
+        TableDef {
+            id: TableId(self.catalog.ids.next()),
+            name,
+            owner: self.ctx.current_user.clone(),
+            columns: Vec::new(),
+            primary_key: None,
+            row_counter: self.catalog.ids.next(),
+            uniques: Vec::new(),
+            indexes: Vec::new(),
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            computed_indexes: Vec::new(),
+            comments: Default::default(),
+            grants: Default::default(),
+        }
     }
 
     /// The definition with this number as the catalogue has it now.

@@ -11,9 +11,10 @@ use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 
 use super::super::dispatch::cancellable;
+use super::column::columns_in;
 use super::{Change, quoted, quoted_name};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{SequenceDef, TableDef};
+use crate::history::{ColumnDef, SequenceDef, TableDef};
 use crate::plan::{Execution, Prepared};
 use crate::sql::Statement;
 use crate::store::ScanRequest;
@@ -130,6 +131,9 @@ impl Change {
             self.analyse(&text).await?;
         }
         for column in table.live_columns() {
+            if let Some(generated) = &column.generated {
+                self.verify_generated(table, column, generated).await?;
+            }
             // What a serial column takes from its own sequence was written by us.
             let owns = |sequence: &Arc<SequenceDef>| sequence.owned_by == Some((table.id, column.id));
             if let Some(default) = &column.default
@@ -140,6 +144,64 @@ impl Change {
         }
         Ok(())
     }
+}
+
+impl Change {
+    /// 42P17 for a value that would not follow from the row's other columns alone.
+    async fn verify_generated(&self, table: &TableDef, column: &ColumnDef, expression: &str) -> Result<()> {
+        let refuse = |message: String| Err(SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message));
+        for name in columns_in(table, expression)? {
+            if table.column(&name).is_some_and(|other| other.generated.is_some()) {
+                let message = format!("cannot use generated column \"{name}\" in column generation expression");
+                let detail = "A generated column cannot reference another generated column.";
+                return refuse(message).map_err(|e| e.detail(detail));
+            }
+        }
+        if unsteady(&parse_expression(expression)?) {
+            return refuse("generation expression is not immutable".to_owned());
+        }
+        let (of, ty) = (quoted_name(&table.name), column.ty.sql_name());
+        self.analyse(&format!("SELECT CAST(({expression}) AS {ty}) FROM {of} LIMIT 0")).await?;
+        Ok(())
+    }
+}
+
+/// Whether it asks for something beside the row.
+fn unsteady(expression: &ast::Expr) -> bool {
+    const UNSTEADY: &[&str] = &[
+        "now",
+        "current_timestamp",
+        "current_date",
+        "current_time",
+        "localtime",
+        "localtimestamp",
+        "clock_timestamp",
+        "statement_timestamp",
+        "transaction_timestamp",
+        "random",
+        "gen_random_uuid",
+        "uuid_generate_v4",
+        "nextval",
+        "currval",
+        "lastval",
+        "timeofday",
+        "current_user",
+        "session_user",
+        "current_setting",
+        "txid_current",
+    ];
+    let found = ast::visit_expressions(expression, |expr| match expr {
+        ast::Expr::Function(call) => {
+            let name = call.name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
+            match name {
+                Some(name) if UNSTEADY.contains(&name.as_str()) => std::ops::ControlFlow::Break(()),
+                _ => std::ops::ControlFlow::Continue(()),
+            }
+        }
+        ast::Expr::Subquery(_) | ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => std::ops::ControlFlow::Break(()),
+        _ => std::ops::ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 pub(super) fn contains_nulls(table: &TableDef, column: &str) -> SqlError {

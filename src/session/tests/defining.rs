@@ -78,8 +78,9 @@ async fn an_added_column_reads_as_its_default_in_rows_from_before() {
         client.refused("ALTER TABLE t ADD COLUMN c int NOT NULL").await,
         "23502 column \"c\" of relation \"t\" contains null values"
     );
-    assert!(client.refused("ALTER TABLE t ADD COLUMN d float8 DEFAULT random()").await.starts_with("0A000"));
-    client.run("ALTER TABLE t DROP COLUMN a").await;
+    client.run("ALTER TABLE t ADD COLUMN d float8 NOT NULL DEFAULT random()").await;
+    assert_eq!(client.rows("SELECT count(DISTINCT d) FROM t").await, ["2"]);
+    client.run("ALTER TABLE t DROP COLUMN a, DROP d").await;
     assert_eq!(client.rows("SELECT * FROM t ORDER BY id").await, ["1|null", "2|x"]);
 }
 
@@ -115,13 +116,18 @@ async fn a_new_index_answers_the_past_too() {
 }
 
 #[tokio::test]
-async fn types_change_only_where_stored_values_read_unchanged() {
+async fn types_that_read_stored_values_unchanged_change_no_row() {
     let (_world, mut client) = client().await;
     client.run("CREATE TABLE t (id int PRIMARY KEY, v varchar(3)); INSERT INTO t VALUES (1, 'abc')").await;
     client.run("ALTER TABLE t ALTER COLUMN id TYPE bigint, ALTER COLUMN v TYPE text").await;
     client.run("INSERT INTO t VALUES (5000000000, 'longer')").await;
     assert_eq!(client.rows("SELECT v FROM t WHERE id IN (1, 5000000000) ORDER BY id").await, ["abc", "longer"]);
-    assert!(client.refused("ALTER TABLE t ALTER COLUMN v TYPE int USING v::int").await.starts_with("0A000"));
+    assert_eq!(client.rows("SELECT count(*) FROM t__history").await, ["2"]);
+    assert!(client.refused("ALTER TABLE t ALTER COLUMN v TYPE int USING v::int").await.starts_with("22P02"));
+    client.run("ALTER TABLE t ALTER COLUMN v TYPE int USING length(v)").await;
+    assert_eq!(client.rows("SELECT v FROM t ORDER BY id").await, ["3", "6"]);
+    assert_eq!(client.rows("SELECT count(*) FROM t__history").await, ["4"]);
+    assert!(client.refused("ALTER TABLE t ALTER COLUMN id TYPE text").await.starts_with("0A000"));
 }
 
 #[tokio::test]
@@ -167,4 +173,37 @@ async fn databases_are_made_outside_blocks() {
     assert!(client.refused("DROP DATABASE shop").await.starts_with("55006"));
     drop(shop);
     assert_eq!(client.tag("DROP DATABASE shop").await, "DROP DATABASE");
+}
+
+#[tokio::test]
+async fn definitions_keep_references_comments_and_shapes_of_indexes() {
+    use crate::history::{IndexPart, ReferentialAction};
+    let world = World::new().await;
+    let mut client = world.client().await;
+    client.run("CREATE TABLE p (a int, b int, PRIMARY KEY (a, b))").await;
+    client
+        .run("CREATE TABLE c (x int, y int, CONSTRAINT r FOREIGN KEY (x, y) REFERENCES p (b, a) ON DELETE CASCADE DEFERRABLE)")
+        .await;
+    client.run("COMMENT ON TABLE c IS 'of c'; COMMENT ON COLUMN c.y IS 'of y'; COMMENT ON CONSTRAINT r ON c IS 'of r'").await;
+    client.run("CREATE INDEX i ON c (x DESC, y); CREATE INDEX e ON c (abs(x)) WHERE y > 0; COMMENT ON INDEX i IS 'of i'").await;
+    client.run("ALTER INDEX i RENAME TO j; ALTER TABLE c RENAME CONSTRAINT r TO s; ALTER TABLE c RENAME y TO z").await;
+    let catalog = client.session.database.catalog();
+    let table = |name: &str| catalog.tables.values().find(|t| t.name.name == name).unwrap();
+    let (p, c) = (table("p"), table("c"));
+    let key = &c.foreign_keys[0];
+    let ids = |ids: &[crate::history::ColumnId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
+    assert_eq!((ids(&key.columns), ids(&key.referenced), ids(&key.entry)), (vec![1, 2], vec![2, 1], vec![2, 1]));
+    assert_eq!((key.table, key.index, key.on_delete), (p.id, None, ReferentialAction::Cascade));
+    assert_eq!((key.on_update, key.deferrable, key.deferred, key.validated), (ReferentialAction::NoAction, true, false, true));
+    assert_eq!(catalog.references_to(p.id).len(), 1);
+    assert_eq!(c.comments.table.as_deref(), Some("of c"));
+    assert_eq!(c.comments.columns.values().collect::<Vec<_>>(), ["of y"]);
+    assert_eq!(c.comments.constraints.get("s").map(String::as_str), Some("of r"));
+    assert_eq!(c.comments.indexes.get("j").map(String::as_str), Some("of i"));
+    assert!(c.indexes[0].shape.orders[0].descending && c.indexes[0].shape.orders[0].nulls_first);
+    assert_eq!(c.computed_indexes[0].parts, [IndexPart::Expression("abs(x)".into())]);
+    assert_eq!(c.computed_indexes[0].predicate.as_deref(), Some("z > 0"));
+    client.run("DROP TABLE p CASCADE").await;
+    assert_eq!(client.notices(), ["NOTICE drop cascades to constraint s on table c"]);
+    assert!(client.session.database.catalog().tables.values().all(|t| t.foreign_keys.is_empty()));
 }

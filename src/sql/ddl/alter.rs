@@ -3,11 +3,13 @@
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::column::{self, default_text, definition, table_constraint};
+use super::sequence;
 use super::{cascade, if_exists, if_not_exists};
 use crate::error::{Result, SqlError};
 use crate::sql::cursor::{Cursor, expression};
-use crate::sql::statement::{AlterTable, Ddl, Name};
+use crate::sql::statement::{AlterTable, Ddl, Name, ObjectKind, RelationAction, SequenceOptions};
 use crate::sql::type_name::type_name;
+use crate::types::Identity;
 
 /// Reads what follows ALTER TABLE.
 pub fn table(cursor: &mut Cursor<'_>) -> Result<Ddl> {
@@ -61,6 +63,21 @@ fn action(cursor: &mut Cursor<'_>, table: &Name) -> Result<AlterTable> {
         alter_column(cursor)
     } else if cursor.accept_all(&["OWNER", "TO"]) {
         Ok(AlterTable::OwnerTo { role: cursor.ident()? })
+    } else if cursor.sees_all(&["REPLICA", "IDENTITY"]) || cursor.sees_all(&["CLUSTER", "ON"]) {
+        cursor.until(|token, _| *token == Token::Comma);
+        Ok(AlterTable::Nothing)
+    } else if cursor.accept_all(&["SET", "WITHOUT", "CLUSTER"]) || cursor.accept_all(&["SET", "WITHOUT", "OIDS"]) {
+        Ok(AlterTable::Nothing)
+    } else if cursor.accept_all(&["SET", "LOGGED"]) || cursor.accept_all(&["SET", "UNLOGGED"]) {
+        Ok(AlterTable::Nothing)
+    } else if cursor.sees("SET") && cursor.peek_at(1) == Some(&Token::LParen) {
+        cursor.accept("SET");
+        column::storage_parameters(cursor)?;
+        Ok(AlterTable::Nothing)
+    } else if cursor.sees("RESET") && cursor.peek_at(1) == Some(&Token::LParen) {
+        cursor.accept("RESET");
+        cursor.balanced()?;
+        Ok(AlterTable::Nothing)
     } else {
         Err(refused(cursor))
     }
@@ -70,8 +87,6 @@ fn refused(cursor: &mut Cursor<'_>) -> SqlError {
     for (words, hint) in [
         (&["ENABLE"][..], "Triggers, rules and row security are not there."),
         (&["DISABLE"], "Triggers, rules and row security are not there."),
-        (&["REPLICA", "IDENTITY"], "Changes carry whole rows always: leave the statement out."),
-        (&["CLUSTER"], "Storage order needs no upkeep here: leave the statement out."),
         (&["INHERIT"], "Use a table with all the columns, or a view."),
         (&["NO"], "Leave the statement out."),
         (&["ATTACH"], "Use one table: history is kept apart by itself."),
@@ -129,18 +144,66 @@ fn alter_column(cursor: &mut Cursor<'_>) -> Result<AlterTable> {
     if cursor.accept("TYPE") || cursor.accept_all(&["SET", "DATA", "TYPE"]) {
         return set_type(cursor, column);
     }
-    for words in [&["SET", "GENERATED"][..], &["ADD", "GENERATED"], &["DROP", "IDENTITY"], &["DROP", "EXPRESSION"], &["RESTART"]]
-    {
-        if cursor.sees_all(words) {
-            let message = format!("ALTER COLUMN … {} is not supported", words.join(" "));
-            return Err(cursor.unsupported(message, "Declare identity columns when the table is created."));
+    if cursor.accept_all(&["ADD", "GENERATED"]) {
+        let kind = identity_kind(cursor)?;
+        cursor.expect_all(&["AS", "IDENTITY"])?;
+        let options = if cursor.accept_token(&Token::LParen) {
+            let options = sequence::options(cursor)?;
+            cursor.expect_token(&Token::RParen)?;
+            options
+        } else {
+            SequenceOptions::default()
+        };
+        return Ok(AlterTable::AddIdentity { column, kind, options });
+    }
+    if cursor.accept_all(&["DROP", "IDENTITY"]) {
+        return Ok(AlterTable::DropIdentity { column, if_exists: if_exists(cursor) });
+    }
+    if cursor.accept_all(&["DROP", "EXPRESSION"]) {
+        return Ok(AlterTable::DropExpression { column, if_exists: if_exists(cursor) });
+    }
+    for words in [&["SET", "STATISTICS"][..], &["SET", "STORAGE"], &["SET", "COMPRESSION"]] {
+        if cursor.accept_all(words) {
+            cursor.accept_token(&Token::Minus);
+            cursor.advance();
+            return Ok(AlterTable::Nothing);
         }
     }
-    if cursor.sees("SET") || cursor.sees("RESET") {
-        let hint = "Storage and statistics of a column need no upkeep here: leave the statement out.";
-        return Err(cursor.unsupported("this form of ALTER COLUMN is not supported", hint));
+    if cursor.sees("RESTART") || (cursor.sees("SET") && cursor.peek_at(1) != Some(&Token::LParen)) {
+        return set_identity(cursor, column);
+    }
+    if cursor.accept("SET") || cursor.accept("RESET") {
+        cursor.balanced()?;
+        return Ok(AlterTable::Nothing);
     }
     Err(cursor.syntax())
+}
+
+fn identity_kind(cursor: &mut Cursor<'_>) -> Result<Identity> {
+    if cursor.accept_all(&["BY", "DEFAULT"]) {
+        return Ok(Identity::ByDefault);
+    }
+    cursor.expect("ALWAYS")?;
+    Ok(Identity::Always)
+}
+
+/// `SET GENERATED …`, `SET option` and `RESTART`, one after the other.
+fn set_identity(cursor: &mut Cursor<'_>, column: String) -> Result<AlterTable> {
+    let mut kind = None;
+    let mut options = SequenceOptions::default();
+    loop {
+        if cursor.accept_all(&["SET", "GENERATED"]) {
+            kind = Some(identity_kind(cursor)?);
+        } else if cursor.sees("RESTART") || cursor.accept("SET") {
+            let before = cursor.index();
+            options = sequence::more_options(cursor, options)?;
+            if cursor.index() == before {
+                return Err(cursor.syntax());
+            }
+        } else {
+            return Ok(AlterTable::SetIdentity { column, kind, options });
+        }
+    }
 }
 
 fn set_type(cursor: &mut Cursor<'_>, column: String) -> Result<AlterTable> {
@@ -161,40 +224,45 @@ fn set_type(cursor: &mut Cursor<'_>, column: String) -> Result<AlterTable> {
     Ok(AlterTable::SetType { column, ty, using })
 }
 
-/// `RENAME TO name`.
-fn rename_to(cursor: &mut Cursor<'_>, what: &str) -> Result<String> {
-    if cursor.accept_all(&["RENAME", "TO"]) {
-        return cursor.ident();
-    }
-    match cursor.is_at_end() {
-        true => Err(cursor.syntax()),
-        false => {
-            let message = format!("ALTER {what} takes only RENAME TO");
+/// `RENAME TO`, `SET SCHEMA` or `OWNER TO`.
+pub fn relation_action(cursor: &mut Cursor<'_>) -> Result<Option<RelationAction>> {
+    Ok(if cursor.accept_all(&["RENAME", "TO"]) {
+        Some(RelationAction::Rename(cursor.ident()?))
+    } else if cursor.accept_all(&["SET", "SCHEMA"]) {
+        Some(RelationAction::SetSchema(cursor.ident()?))
+    } else if cursor.accept_all(&["OWNER", "TO"]) {
+        Some(RelationAction::OwnerTo(cursor.ident()?))
+    } else {
+        None
+    })
+}
+
+fn relation(cursor: &mut Cursor<'_>, kind: ObjectKind, what: &str) -> Result<Ddl> {
+    let if_exists = if_exists(cursor);
+    let name = cursor.name()?;
+    match relation_action(cursor)? {
+        Some(action) => Ok(Ddl::AlterRelation { kind, name, if_exists, action }),
+        None if cursor.is_at_end() => Err(cursor.syntax()),
+        None => {
+            let message = format!("ALTER {what} takes only RENAME TO, SET SCHEMA and OWNER TO");
             Err(cursor.unsupported(message, "Drop the object and create it anew."))
         }
     }
 }
 
-fn refuse_if_exists(cursor: &mut Cursor<'_>) -> Result<()> {
-    match cursor.sees_all(&["IF", "EXISTS"]) {
-        true => Err(cursor.unsupported("IF EXISTS is not supported here", "Leave IF EXISTS out.")),
-        false => Ok(()),
-    }
-}
-
 pub fn view(cursor: &mut Cursor<'_>) -> Result<Ddl> {
-    refuse_if_exists(cursor)?;
-    let name = cursor.name()?;
-    Ok(Ddl::RenameView { name, to: rename_to(cursor, "VIEW")? })
+    relation(cursor, ObjectKind::View, "VIEW")
 }
 
 pub fn index(cursor: &mut Cursor<'_>) -> Result<Ddl> {
-    refuse_if_exists(cursor)?;
-    let name = cursor.name()?;
-    Ok(Ddl::RenameIndex { name, to: rename_to(cursor, "INDEX")? })
+    relation(cursor, ObjectKind::Index, "INDEX")
 }
 
 pub fn schema(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let name = cursor.ident()?;
-    Ok(Ddl::RenameSchema { name, to: rename_to(cursor, "SCHEMA")? })
+    if cursor.accept_all(&["OWNER", "TO"]) {
+        return Ok(Ddl::SchemaOwner { name, role: cursor.ident()? });
+    }
+    cursor.expect_all(&["RENAME", "TO"])?;
+    Ok(Ddl::RenameSchema { name, to: cursor.ident()? })
 }

@@ -23,7 +23,8 @@ struct Column<'t> {
 pub fn definition(cursor: &mut Cursor<'_>, table: &str) -> Result<(ColumnSpec, Vec<ConstraintSpec>)> {
     let name = cursor.ident()?;
     let ty = column_type(cursor)?;
-    let spec = ColumnSpec { name, ty: ty.ty, not_null: ty.serial, default: None, identity: None, serial: ty.serial };
+    let spec =
+        ColumnSpec { name, ty: ty.ty, not_null: ty.serial, default: None, generated: None, identity: None, serial: ty.serial };
     let mut column = Column { table, spec, null: ty.serial.then_some(false), constraints: Vec::new() };
     while !ends_definition(cursor) {
         column.constraint(cursor)?;
@@ -94,6 +95,9 @@ impl Column<'_> {
         if self.spec.default.is_some() || self.spec.serial {
             return Err(self.twice("multiple default values specified", position));
         }
+        if self.spec.generated.is_some() {
+            return Err(self.twice("both default and generation expression specified", position));
+        }
         if self.spec.identity.is_some() {
             return Err(self.twice("both default and identity specified", position));
         }
@@ -108,8 +112,9 @@ impl Column<'_> {
         }
         cursor.expect("AS")?;
         if cursor.sees_token(&Token::LParen) {
-            let hint = "Compute the value in a view.";
-            return Err(SqlError::unsupported("generated columns are not supported", hint).at(position));
+            let text = check_text(cursor)?;
+            cursor.expect("STORED")?;
+            return self.computed(text, identity, position);
         }
         cursor.expect("IDENTITY")?;
         if self.spec.identity.is_some() {
@@ -132,6 +137,24 @@ impl Column<'_> {
         };
         self.spec.identity = Some((identity, options));
         self.nullable(false, position)
+    }
+
+    /// GENERATED ALWAYS AS (…) STORED.
+    fn computed(&mut self, text: String, kind: Identity, position: usize) -> Result<()> {
+        if kind == Identity::ByDefault {
+            return Err(SqlError::syntax("for a generated column, GENERATED ALWAYS must be specified").at(position));
+        }
+        if self.spec.generated.is_some() {
+            return Err(self.twice("multiple generation clauses specified", position));
+        }
+        if self.spec.default.is_some() || self.spec.serial {
+            return Err(self.twice("both default and generation expression specified", position));
+        }
+        if self.spec.identity.is_some() {
+            return Err(self.twice("both identity and generation expression specified", position));
+        }
+        self.spec.generated = Some(text);
+        Ok(())
     }
 
     fn twice(&self, what: &str, position: usize) -> SqlError {
@@ -185,10 +208,16 @@ pub fn check_text(cursor: &mut Cursor<'_>) -> Result<String> {
 pub fn table_constraint(cursor: &mut Cursor<'_>) -> Result<ConstraintSpec> {
     let name = if cursor.accept("CONSTRAINT") { Some(cursor.ident()?) } else { None };
     let mut kind = if cursor.accept_all(&["PRIMARY", "KEY"]) {
-        ConstraintKind::PrimaryKey(key_columns(cursor)?)
+        match using_index(cursor)? {
+            Some(index) => ConstraintKind::UsingIndex { primary: true, index },
+            None => ConstraintKind::PrimaryKey(key_columns(cursor)?),
+        }
     } else if cursor.accept("UNIQUE") {
         nulls_distinct(cursor)?;
-        ConstraintKind::Unique(key_columns(cursor)?)
+        match using_index(cursor)? {
+            Some(index) => ConstraintKind::UsingIndex { primary: false, index },
+            None => ConstraintKind::Unique(key_columns(cursor)?),
+        }
     } else if cursor.accept("CHECK") {
         ConstraintKind::Check { expression: check_text(cursor)?, column: None }
     } else if cursor.accept_all(&["FOREIGN", "KEY"]) {
@@ -212,10 +241,12 @@ pub fn table_constraint(cursor: &mut Cursor<'_>) -> Result<ConstraintSpec> {
     Ok(ConstraintSpec { name, kind, timing })
 }
 
+/// `USING INDEX name`.
+fn using_index(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
+    if cursor.accept_all(&["USING", "INDEX"]) { cursor.ident().map(Some) } else { Ok(None) }
+}
+
 fn key_columns(cursor: &mut Cursor<'_>) -> Result<Vec<String>> {
-    if cursor.sees_all(&["USING", "INDEX"]) {
-        return Err(cursor.unsupported("constraints over an existing index are not supported", "Name the columns instead."));
-    }
     let columns = named_once(cursor)?;
     index_parameters(cursor)?;
     Ok(columns)
@@ -311,6 +342,11 @@ pub fn index_parameters(cursor: &mut Cursor<'_>) -> Result<()> {
 /// `WITH (name [= value], …)`: storage parameters that only tune PostgreSQL's own storage.
 pub fn storage_options(cursor: &mut Cursor<'_>) -> Result<()> {
     cursor.expect("WITH")?;
+    storage_parameters(cursor)
+}
+
+/// The parameters in their parentheses.
+pub fn storage_parameters(cursor: &mut Cursor<'_>) -> Result<()> {
     cursor.parenthesised(|option| {
         let position = option.position();
         let name = option.word()?;
@@ -354,7 +390,7 @@ fn timing(cursor: &mut Cursor<'_>, kind: &ConstraintKind, not_valid: &mut bool) 
                 let message = "CHECK constraints cannot be marked DEFERRABLE";
                 return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(position));
             }
-            ConstraintKind::PrimaryKey(_) if later => {
+            ConstraintKind::PrimaryKey(_) | ConstraintKind::UsingIndex { primary: true, .. } if later => {
                 let hint = "Rows are known by their primary key: use a UNIQUE constraint.";
                 return Err(SqlError::unsupported("deferrable primary keys are not supported", hint).at(position));
             }

@@ -1,13 +1,12 @@
-//! CREATE INDEX over columns. Everything that would change what an index answers is refused; what only
-//! changes its layout is read over.
+//! CREATE INDEX. What only changes an index's layout is kept to be shown, or read over.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::column::{collation, index_parameters};
 use super::if_not_exists;
 use crate::error::{Result, SqlError};
-use crate::sql::cursor::Cursor;
-use crate::sql::statement::{CreateIndex, Ddl};
+use crate::sql::cursor::{Cursor, expression};
+use crate::sql::statement::{CreateIndex, Ddl, IndexElement, IndexKey};
 
 pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let unique = cursor.accept("UNIQUE");
@@ -26,57 +25,71 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
             return Err(SqlError::unsupported(message, "Use btree, the default.").at(position));
         }
     }
-    let columns = cursor.parenthesised(|next| column(next, unique))?;
+    let parts = cursor.parenthesised(element)?;
     if cursor.sees_all(&["NULLS", "NOT", "DISTINCT"]) {
         return Err(cursor.unsupported("NULLS NOT DISTINCT is not supported", "Declare the columns NOT NULL."));
     }
-    index_parameters_in_order(cursor)?;
-    if cursor.sees("WHERE") {
-        return Err(cursor.unsupported("partial indexes are not supported", "Leave WHERE out: the index then serves all rows."));
-    }
-    Ok(Ddl::CreateIndex(CreateIndex { name, if_not_exists, table, columns, unique }))
-}
-
-fn index_parameters_in_order(cursor: &mut Cursor<'_>) -> Result<()> {
     cursor.accept_all(&["NULLS", "DISTINCT"]);
+    let include = if cursor.accept("INCLUDE") { cursor.idents()? } else { Vec::new() };
     index_parameters(cursor)?;
     if cursor.accept("TABLESPACE") {
         cursor.ident()?;
     }
-    Ok(())
+    let predicate = if cursor.accept("WHERE") {
+        let slice = cursor.rest();
+        expression(slice)?;
+        cursor.seek(cursor.slice().len());
+        Some(slice.text().to_owned())
+    } else {
+        None
+    };
+    Ok(Ddl::CreateIndex(CreateIndex { name, if_not_exists, table, parts, include, predicate, unique }))
 }
 
-fn column(cursor: &mut Cursor<'_>, unique: bool) -> Result<String> {
-    let call = cursor.peek_at(1) == Some(&Token::LParen);
-    if call || cursor.sees_token(&Token::LParen) {
-        let hint = match unique {
-            true => "Keep the value in a column of its own, with UNIQUE on it.",
-            false => "Index the columns themselves.",
-        };
-        return Err(cursor.unsupported("indexes on expressions are not supported", hint));
-    }
-    let name = cursor.ident()?;
+fn element(cursor: &mut Cursor<'_>) -> Result<IndexElement> {
+    let start = cursor.index();
+    let key = if cursor.sees_token(&Token::LParen) {
+        let inner = cursor.balanced()?;
+        expression(inner)?;
+        IndexKey::Expression(inner.text().to_owned())
+    } else {
+        let call = cursor.peek_at(1) == Some(&Token::LParen) || cursor.peek_at(1) == Some(&Token::Period);
+        if call {
+            while cursor.word().is_ok() && cursor.accept_token(&Token::Period) {}
+            cursor.balanced()?;
+            let slice = cursor.slice().part(start, cursor.index());
+            expression(slice)?;
+            IndexKey::Expression(slice.text().to_owned())
+        } else {
+            IndexKey::Column(cursor.ident()?)
+        }
+    };
     if cursor.accept("COLLATE") {
         collation(cursor)?;
     }
     // An operator class chooses how to compare; the default compares as the type does, patterns as bytes.
+    let mut class = None;
     if let Some(word) = cursor.peek_keyword()
         && !["ASC", "DESC", "NULLS"].contains(&word.as_str())
     {
-        operator_class(cursor)?;
+        class = Some(operator_class(cursor)?);
     }
-    cursor.accept_any(&["ASC", "DESC"]);
-    if cursor.accept("NULLS") && cursor.accept_any(&["FIRST", "LAST"]).is_none() {
-        return Err(cursor.syntax());
-    }
-    Ok(name)
+    let descending = cursor.accept_any(&["ASC", "DESC"]) == Some("DESC");
+    let nulls_first = match cursor.accept("NULLS") {
+        false => descending,
+        true => match cursor.accept_any(&["FIRST", "LAST"]) {
+            Some(which) => which == "FIRST",
+            None => return Err(cursor.syntax()),
+        },
+    };
+    Ok(IndexElement { key, descending, nulls_first, operator_class: class })
 }
 
-fn operator_class(cursor: &mut Cursor<'_>) -> Result<()> {
+fn operator_class(cursor: &mut Cursor<'_>) -> Result<String> {
     let position = cursor.position();
     let class = cursor.name()?.name;
     if class.ends_with("_ops") && !class.contains("gin") && !class.contains("gist") && !class.contains("trgm") {
-        return Ok(());
+        return Ok(class);
     }
     let message = format!("operator class \"{class}\" is not supported");
     Err(SqlError::unsupported(message, "Leave the operator class out.").at(position))

@@ -3,6 +3,7 @@
 
 mod alter;
 mod column;
+mod comment;
 mod index;
 mod objects;
 mod sequence;
@@ -13,6 +14,7 @@ use super::cursor::Cursor;
 use super::statement::Ddl;
 use crate::error::{Result, SqlError};
 
+pub use comment::comment;
 pub use objects::{drop, truncate};
 
 /// What CREATE, ALTER and DROP can name and nothing here has, with what to do instead.

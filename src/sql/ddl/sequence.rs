@@ -2,10 +2,11 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
+use super::alter::relation_action;
 use super::{if_exists, if_not_exists};
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::cursor::Cursor;
-use crate::sql::statement::{Ddl, Name, SequenceOptions};
+use crate::sql::statement::{Ddl, Name, ObjectKind, SequenceOptions};
 use crate::sql::type_name::type_name;
 use crate::types::TypeName;
 
@@ -18,12 +19,8 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
 pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let if_exists = if_exists(cursor);
     let name = cursor.name()?;
-    if cursor.accept_all(&["RENAME", "TO"]) {
-        return Ok(Ddl::RenameSequence { name, to: cursor.ident()? });
-    }
-    if cursor.sees("OWNER") || cursor.sees_all(&["SET", "SCHEMA"]) {
-        let hint = "Drop the sequence and create it anew.";
-        return Err(cursor.unsupported("this form of ALTER SEQUENCE is not supported", hint));
+    if let Some(action) = relation_action(cursor)? {
+        return Ok(Ddl::AlterRelation { kind: ObjectKind::Sequence, name, if_exists, action });
     }
     if cursor.is_at_end() {
         return Err(cursor.syntax());
@@ -33,7 +30,11 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
 
 /// Options as long as one comes next.
 pub fn options(cursor: &mut Cursor<'_>) -> Result<SequenceOptions> {
-    let mut options = SequenceOptions::default();
+    more_options(cursor, SequenceOptions::default())
+}
+
+/// Those that come next, beside some that were read before.
+pub fn more_options(cursor: &mut Cursor<'_>, mut options: SequenceOptions) -> Result<SequenceOptions> {
     let mut bounds = None;
     while option(cursor, &mut options, &mut bounds)? {}
     if let Some((min, max)) = bounds {
@@ -80,9 +81,9 @@ fn option(cursor: &mut Cursor<'_>, options: &mut SequenceOptions, bounds: &mut O
     } else if cursor.accept_all(&["OWNED", "BY"]) {
         once(&mut options.owned_by, owner(cursor)?, position)?;
     } else if cursor.accept_all(&["SEQUENCE", "NAME"]) {
-        return Err(
-            SqlError::unsupported("SEQUENCE NAME is not supported", "The sequence is named after its column.").at(position)
-        );
+        once(&mut options.name, cursor.name()?, position)?;
+    } else if cursor.accept("LOGGED") || cursor.accept("UNLOGGED") {
+        // A sequence is durable, whatever its table is.
     } else {
         return Ok(false);
     }

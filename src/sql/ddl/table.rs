@@ -172,7 +172,10 @@ fn check(table: &mut CreateTable) -> Result<()> {
 fn primary_key(constraint: &ConstraintSpec) -> Option<&Vec<String>> {
     match &constraint.kind {
         ConstraintKind::PrimaryKey(columns) => Some(columns),
-        ConstraintKind::Unique(_) | ConstraintKind::Check { .. } | ConstraintKind::ForeignKey(_) => None,
+        ConstraintKind::Unique(_)
+        | ConstraintKind::Check { .. }
+        | ConstraintKind::ForeignKey(_)
+        | ConstraintKind::UsingIndex { .. } => None,
     }
 }
 

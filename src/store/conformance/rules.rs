@@ -683,8 +683,9 @@ async fn what_a_commit_requires_must_hold(fresh: Fresh) {
     let second = fresh.store.commit(require(rows(both), vec![live("q")])).await.unwrap();
 
     // What ends needs to be unclaimed: a reference that came after the snapshot is a conflict, one before it is not.
-    refused(fresh.store.commit(require(rows(vec![delete("p", 0)]), vec![unclaimed("p", first)])).await);
-    fresh.store.commit(require(rows(vec![delete("p", 0)]), vec![unclaimed("p", second)])).await.unwrap();
+    let gone = || RowChange { old_entries: vec![entry(5, "u", true)], ..delete("p", 0) };
+    refused(fresh.store.commit(require(rows(vec![gone()]), vec![unclaimed("p", first)])).await);
+    fresh.store.commit(require(rows(vec![gone()]), vec![unclaimed("p", second)])).await.unwrap();
     refused(fresh.store.commit(require(rows(vec![child("e", "p")]), vec![live("p")])).await);
     refused(fresh.store.commit(require(rows(vec![child("e", "p")]), vec![held("u")])).await);
 
