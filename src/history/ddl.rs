@@ -167,8 +167,9 @@ impl Catalog {
         let def = self.tables.get(name).cloned().ok_or_else(missing)?;
         let of = format!("table {}", def.name.name);
         let referring = self.references_to(def.id).into_iter().filter(|(table, _)| table.id != def.id);
-        let lines: Vec<String> =
-            referring.map(|(table, key)| format!("constraint {} on table {} depends on {of}", key.name, table.name.name)).collect();
+        let lines: Vec<String> = referring
+            .map(|(table, key)| format!("constraint {} on table {} depends on {of}", key.name, table.name.name))
+            .collect();
         if !lines.is_empty() {
             return Err(CatalogError::Needed { object: of, detail: lines.join("\n") });
         }

@@ -30,7 +30,7 @@ use crate::types::calendar::{MICROS_PER_DAY, split};
 use crate::types::complaint::{bad_syntax, out_of_range};
 use crate::types::encode::Column;
 use crate::types::number::{Decimal, numeric_field_overflow, rescale, too_wide};
-use crate::types::pg_type::{PG_TYPE, UNCONSTRAINED_SCALE};
+use crate::types::pg_type::UNCONSTRAINED_SCALE;
 use crate::types::plain::{Fit, fit_text};
 use crate::types::text::{null_of, scalar_from_text_as};
 use crate::types::{PgType, TypeName, Zone, json};
@@ -94,11 +94,13 @@ fn run(call: &Call<'_>) -> Result<ArrayRef> {
 #[derive(Debug)]
 pub struct PostgresCasts {
     cast: Arc<ScalarUDF>,
+    /// The casts are those that were written: coercion has added none yet.
+    written: bool,
 }
 
 impl Default for PostgresCasts {
     fn default() -> Self {
-        Self { cast: function().udf() }
+        Self { cast: function().udf(), written: true }
     }
 }
 
@@ -113,6 +115,11 @@ impl AnalyzerRule for PostgresCasts {
 }
 
 impl PostgresCasts {
+    /// The rule for the casts that coercion adds.
+    pub fn after_coercion() -> Self {
+        Self { written: false, ..Self::default() }
+    }
+
     fn rewrite_node(&self, plan: LogicalPlan) -> datafusion::common::Result<Transformed<LogicalPlan>> {
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
@@ -141,9 +148,9 @@ impl PostgresCasts {
         // Outer columns and untyped parameters have no type here; a later pass over the bound plan sees them.
         let Ok((_, field)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(Expr::Cast(cast))) };
         let from = PgType::of_field(&field);
-        // Cast to numeric in so many words, a value keeps the digits that it came with. Coercion says no PostgreSQL
-        // type, and wants exactly what it names.
-        if own_digits && to == PgType::new(TypeName::Numeric) && cast.field.metadata().contains_key(PG_TYPE) {
+        // Cast to numeric in so many words, a value keeps the digits that it came with. Coercion wants exactly the
+        // digits that it names.
+        if own_digits && self.written && to == PgType::new(TypeName::Numeric) {
             match (cast.expr.as_ref(), field.data_type()) {
                 (Expr::Literal(ScalarValue::Utf8(Some(text)), None), _) => {
                     return Ok(Transformed::yes(Expr::Literal(numeric_literal(text).map_err(external)?, None)));
@@ -152,7 +159,8 @@ impl PostgresCasts {
                 _ => {}
             }
         }
-        if to.arrow() != *cast.field.data_type() || is_arrows(from, to) {
+        let unsigned = *field.data_type() == DataType::UInt64;
+        if to.arrow() != *cast.field.data_type() || (is_arrows(from, to) && !unsigned) {
             return Ok(Transformed::no(Expr::Cast(cast)));
         }
         if let (Expr::Literal(ScalarValue::Utf8(Some(text)), None), true) = (cast.expr.as_ref(), is_text(from) && is_constant(to))
@@ -253,8 +261,8 @@ fn is_arrows(from: PgType, to: PgType) -> bool {
 pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
     use TypeName::{Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Time, Timestamp, Timestamptz};
     if *array.data_type() == DataType::UInt64 {
-        let signed = datafusion::arrow::compute::cast(array, &DataType::Int64).map_err(|_| out_of_range("bigint"))?;
-        return cast_array(&signed, from, to, zone);
+        let wide = datafusion::arrow::compute::cast(array, &DataType::Decimal128(20, 0)).map_err(|_| out_of_range("bigint"))?;
+        return cast_array(&wide, PgType::new(TypeName::Numeric), to, zone);
     }
     if from.name == TypeName::Void || array.null_count() == array.len() {
         return Ok(new_null_array(&to.arrow(), array.len()));

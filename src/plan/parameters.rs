@@ -9,6 +9,7 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
+use super::functions::arrays::{ALL, ANY};
 use crate::types::{PgType, TypeName};
 
 /// Parameter fields as the planner takes them.
@@ -57,10 +58,13 @@ impl Found {
         for input in plan.inputs() {
             schema.merge(input.schema());
         }
-        if let LogicalPlan::Limit(limit) = plan {
-            for count in limit.skip.iter().chain(&limit.fetch) {
-                self.wants(count, PgType::INT8);
+        match plan {
+            LogicalPlan::Limit(limit) => {
+                limit.skip.iter().chain(&limit.fetch).for_each(|count| self.wants(count, PgType::INT8));
             }
+            LogicalPlan::Filter(filter) => self.wants(&filter.predicate, PgType::BOOL),
+            LogicalPlan::Union(union) => self.of_union(&union.inputs),
+            _ => {}
         }
         plan.apply_expressions(|expr| {
             expr.apply(|expr| {
@@ -84,29 +88,80 @@ impl Found {
             Expr::TryCast(cast) => self.wants(&cast.expr, PgType::of_field(&cast.field)),
             Expr::ScalarFunction(call) => match call.func.name() {
                 // `x = ANY($1)` is planned as array_has($1, x).
-                "array_has" => {
-                    if let [list, item] = &call.args[..]
+                "array_has" | ANY | ALL => {
+                    if let [list, item, ..] = &call.args[..]
                         && let Some(ty) = type_of(item, schema)
                     {
-                        self.wants(list, ty.element().array_of());
+                        self.is(list, operand(ty.element()).array_of());
                     }
                 }
-                "coalesce" | "nullif" | "greatest" | "least" | "nvl" => {
-                    if let Some(ty) = call.args.iter().find_map(|arg| type_of(arg, schema)) {
-                        call.args.iter().for_each(|arg| self.wants(arg, ty));
-                    }
-                }
+                "coalesce" | "nullif" | "greatest" | "least" | "nvl" | "make_array" => self.alike(call.args.iter(), schema),
                 _ => {}
             },
-            Expr::BinaryExpr(binary) => {
-                if let Some(ty) = type_of(&binary.right, schema) {
-                    self.wants(&binary.left, ty);
+            Expr::BinaryExpr(binary) => self.pair(&binary.left, &binary.right, schema),
+            Expr::InList(list) => list.list.iter().for_each(|item| self.pair(&list.expr, item, schema)),
+            // Patterns and what they match are text, whatever kind of text the column is.
+            Expr::Like(like) | Expr::SimilarTo(like) => {
+                self.is(&like.expr, PgType::TEXT);
+                self.is(&like.pattern, PgType::TEXT);
+            }
+            Expr::Not(inner) => self.wants(inner, PgType::BOOL),
+            Expr::Case(case) => {
+                for (when, _) in &case.when_then_expr {
+                    match &case.expr {
+                        Some(base) => self.pair(base, when, schema),
+                        None => self.wants(when, PgType::BOOL),
+                    }
                 }
-                if let Some(ty) = type_of(&binary.left, schema) {
-                    self.wants(&binary.right, ty);
-                }
+                let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref());
+                self.alike(results, schema);
             }
             _ => {}
+        }
+    }
+
+    /// Two operands of an operator: each is of the other's type where it has none of its own; rows column by column.
+    fn pair(&mut self, left: &Expr, right: &Expr, schema: &DFSchema) {
+        if let (Some(left), Some(right)) = (row(left), row(right)) {
+            left.iter().zip(right).for_each(|(left, right)| self.pair(left, right, schema));
+            return;
+        }
+        if let Some(ty) = type_of(right, schema) {
+            self.wants(left, operand(ty));
+        }
+        if let Some(ty) = type_of(left, schema) {
+            self.wants(right, operand(ty));
+        }
+    }
+
+    /// Values of which one is chosen: all are of the first type that is known.
+    fn alike<'e>(&mut self, values: impl Iterator<Item = &'e Expr> + Clone, schema: &DFSchema) {
+        if let Some(ty) = values.clone().find_map(|value| type_of(value, schema)) {
+            values.for_each(|value| self.wants(value, ty));
+        }
+    }
+
+    /// Columns of a union: those that are mere parameters are of the type that another branch gives.
+    fn of_union(&mut self, inputs: &[Arc<LogicalPlan>]) {
+        let width = inputs.first().map_or(0, |input| input.schema().fields().len());
+        for column in 0..width {
+            let told = inputs.iter().find_map(|input| {
+                let bare = output(input, column).is_some_and(|expr| matches!(expr, Expr::Placeholder(p) if p.field.is_none()));
+                let field = input.schema().fields().get(column)?;
+                (!bare && !field.data_type().is_null()).then(|| PgType::of_field(field))
+            });
+            let Some(ty) = told else { continue };
+            inputs.iter().filter_map(|input| output(input, column)).for_each(|expr| self.wants(expr, ty));
+        }
+    }
+
+    /// `expr`, where it is a parameter, is of this type whatever the planner made of it.
+    fn is(&mut self, expr: &Expr, ty: PgType) {
+        if let Expr::Placeholder(Placeholder { id, .. }) = expr
+            && let Some(n) = number(id)
+        {
+            self.last = self.last.max(n);
+            self.types.entry(n).or_insert(ty);
         }
     }
 
@@ -118,6 +173,30 @@ impl Found {
             self.last = self.last.max(n);
             self.types.entry(n).or_insert(ty.with_modifier(-1));
         }
+    }
+}
+
+/// What an operand without a type is taken for beside one of `ty`: there are no operators on varchar but those on text.
+fn operand(ty: PgType) -> PgType {
+    if !ty.array && ty.name == TypeName::Varchar { PgType::TEXT } else { ty }
+}
+
+/// The columns of a row constructor.
+fn row(expr: &Expr) -> Option<&[Expr]> {
+    match expr {
+        Expr::ScalarFunction(call) if call.func.name() == "struct" => Some(&call.args),
+        _ => None,
+    }
+}
+
+/// The expression that makes a column of a plan's output, its name taken off.
+fn output(plan: &LogicalPlan, column: usize) -> Option<&Expr> {
+    match plan {
+        LogicalPlan::Projection(projection) => match projection.expr.get(column)? {
+            Expr::Alias(alias) => Some(&alias.expr),
+            expr => Some(expr),
+        },
+        _ => None,
     }
 }
 

@@ -85,7 +85,12 @@ fn orders(id: u32) -> TableDef {
         primary_key: Some(("orders_pkey".into(), vec![ColumnId(1)])),
         row_counter: 1,
         uniques: vec![],
-        indexes: vec![IndexDef { id: IndexId(id + 1), name: "orders_state".into(), columns: vec![ColumnId(2)], shape: Default::default() }],
+        indexes: vec![IndexDef {
+            id: IndexId(id + 1),
+            name: "orders_state".into(),
+            columns: vec![ColumnId(2)],
+            shape: Default::default(),
+        }],
         checks: vec![],
         foreign_keys: vec![],
         computed_indexes: vec![],

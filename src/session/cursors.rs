@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
+use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
 use futures::StreamExt;
@@ -22,6 +23,7 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{CursorInfo, Execution, Held, ResultColumn, diagnose};
 use crate::runtime::Cancel;
 use crate::sql::{Declare, Fetch, FetchTo, Statement};
+use crate::types::PgType;
 use crate::versions::Timestamp;
 
 /// Bytes of passed rows that a cursor without SCROLL keeps for going back.
@@ -75,7 +77,8 @@ impl Span {
 }
 
 impl Session {
-    pub(super) async fn declare(&mut self, declare: &Declare, text: &str) -> Result<Reply> {
+    /// `bound` are the types and values of the parameters that Bind gave the statement.
+    pub(super) async fn declare(&mut self, declare: &Declare, text: &str, bound: (&[PgType], &[ScalarValue])) -> Result<Reply> {
         if !declare.hold && self.transaction.block == Block::None {
             return Err(only_in_blocks("DECLARE CURSOR"));
         }
@@ -85,11 +88,14 @@ impl Session {
         let statement = Statement::Query(declare.query.clone());
         let ctx = self.context().await?;
         let engine = Arc::clone(&self.shared.engine);
-        let prepared = cancellable(&ctx, engine.prepare(&ctx, &statement, &[])).await?;
-        if !prepared.parameters.is_empty() {
-            return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
+        let (types, values) = bound;
+        let declared: Vec<Option<PgType>> = types.iter().copied().map(Some).collect();
+        let prepared = cancellable(&ctx, engine.prepare(&ctx, &statement, &declared)).await?;
+        if prepared.parameters.len() > values.len() {
+            let message = format!("there is no parameter ${}", values.len() + 1);
+            return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, message));
         }
-        let Execution::Rows(rows) = cancellable(&ctx, engine.execute(&ctx, &prepared, Vec::new())).await? else {
+        let Execution::Rows(rows) = cancellable(&ctx, engine.execute(&ctx, &prepared, values.to_vec())).await? else {
             return Err(SqlError::internal("a query gave no rows"));
         };
         self.born += 1;

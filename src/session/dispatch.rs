@@ -14,6 +14,7 @@ use super::{Reply, Session, roles::Roles};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{DefaultScope, Execution, Prepared, RowStream, StatementContext};
 use crate::sql::{CopyDirection, Ddl, ObjectKind, Parsed, Statement, TransactionStatement};
+use crate::types::PgType;
 use crate::versions::Timestamp;
 
 /// One statement to run: as text gave it, or bound to parameters.
@@ -36,6 +37,14 @@ impl<'a> Work<'a> {
         match self {
             Self::Text(_) => &[],
             Self::Bound { formats, .. } => formats,
+        }
+    }
+
+    /// Types and values of the parameters that Bind gave.
+    fn bound(self) -> (&'a [PgType], &'a [ScalarValue]) {
+        match self {
+            Self::Text(_) => (&[], &[]),
+            Self::Bound { statement, parameters, .. } => (statement.parameters(), parameters),
         }
     }
 
@@ -110,7 +119,7 @@ impl Session {
                 Box::pin(self.define(ddl)).await
             }
             (Statement::Execute { name, arguments }, _) => Box::pin(self.execute_named(name, arguments)).await,
-            (Statement::Declare(declare), _) => Box::pin(self.declare(declare, &parsed.text)).await,
+            (Statement::Declare(declare), work) => Box::pin(self.declare(declare, &parsed.text, work.bound())).await,
             (Statement::Fetch(fetch), work) => Box::pin(self.fetch(fetch, work.formats())).await,
             (utility, _) => Box::pin(self.utility(utility)).await,
         }
@@ -342,7 +351,8 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         | Statement::Close(_)
         | Statement::Listen(_)
         | Statement::Unlisten(_)
-        | Statement::Notify { .. } => None,
+        | Statement::Notify { .. }
+        | Statement::Upkeep(_) => None,
     }
 }
 

@@ -72,6 +72,7 @@ pub(super) struct Portal {
 }
 
 impl PreparedStatement {
+    /// The types that Parse told the client.
     pub fn parameters(&self) -> &[PgType] {
         &self.parameters
     }
@@ -217,17 +218,14 @@ impl Session {
         let mut surroundings = None;
         match kept.parsed.as_ref().map(|p| &p.statement) {
             Some(statement) if is_planned(statement) => {
-                let had_snapshot = self.transaction.current.is_some();
-                let ctx = self.context().await?;
-                let planned = self.plan_kept(&ctx, &kept).await;
-                if !had_snapshot {
-                    self.transaction.current = None;
-                    self.settings.snapshot_is(0);
-                }
-                let prepared = planned?;
+                let (ctx, prepared) = self.analysed(&kept, None).await?;
                 kept.parameters.clone_from(&prepared.parameters);
                 kept.columns.clone_from(&prepared.columns);
                 surroundings = Some(ctx);
+            }
+            Some(Statement::Declare(declare)) => {
+                let query = Statement::Query(declare.query.clone());
+                kept.parameters.clone_from(&self.analysed(&kept, Some(&query)).await?.1.parameters);
             }
             Some(Statement::Show(show)) => kept.columns = Some(super::utility::show_columns(&self.settings, show)?),
             Some(Statement::Execute { name, .. }) => kept.columns.clone_from(&self.statement(name)?.columns),
@@ -249,6 +247,28 @@ impl Session {
         let effective = self.settings.effective();
         let user = effective.role.clone().unwrap_or_else(|| self.user.clone());
         PlannedUnder { catalog, settings: effective.planning, scope, user, roles: self.shared.tenancy.roles_seen() }
+    }
+
+    /// The analysis of a statement to be kept, or of the query within it, and the surroundings it was made in.
+    async fn analysed(
+        &mut self,
+        kept: &PreparedStatement,
+        within: Option<&Statement>,
+    ) -> Result<(StatementContext, Arc<Prepared>)> {
+        let had_snapshot = self.transaction.current.is_some();
+        let ctx = self.context().await?;
+        let analysed = match within {
+            Some(query) => {
+                let engine = Arc::clone(&self.shared.engine);
+                cancellable(&ctx, engine.prepare(&ctx, query, &kept.declared)).await.map(Arc::new)
+            }
+            None => self.plan_kept(&ctx, kept).await,
+        };
+        if !had_snapshot {
+            self.transaction.current = None;
+            self.settings.snapshot_is(0);
+        }
+        Ok((ctx, analysed?))
     }
 
     /// The statement's plan for these surroundings. 0A000 when it would answer with other columns than the

@@ -50,9 +50,9 @@ pub enum Reply {
         time_zone: String,
     },
     /// COPY … FROM STDIN: the wire feeds the sink.
-    CopyIn { columns: usize, sink: Box<dyn CopyInSink> },
-    /// COPY … TO STDOUT: chunks of whole lines, then `COPY n`.
-    CopyOut { columns: usize, chunks: BoxStream<'static, Result<(Bytes, u64)>>, cancel: Cancel },
+    CopyIn { columns: usize, binary: bool, sink: Box<dyn CopyInSink> },
+    /// COPY … TO STDOUT: chunks of whole lines or one binary row each, then `COPY n`.
+    CopyOut { columns: usize, binary: bool, chunks: BoxStream<'static, Result<(Bytes, u64)>>, cancel: Cancel },
 }
 
 impl std::fmt::Debug for Reply {

@@ -93,7 +93,8 @@ fn writes(statement: &Statement) -> bool {
         | Statement::Close(_)
         | Statement::Listen(_)
         | Statement::Unlisten(_)
-        | Statement::Notify { .. } => false,
+        | Statement::Notify { .. }
+        | Statement::Upkeep(_) => false,
     }
 }
 

@@ -216,6 +216,7 @@ impl Session {
             let value = if read_only { "on" } else { "off" };
             self.settings.assign("default_transaction_read_only", value, Source::Session)?;
         }
+        self.show_modes();
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! SET, SHOW, RESET, DISCARD and the SQL forms of prepared statements: what never touches data.
 //!
-//! All of it works whatever time is pinned, and none of it takes a snapshot.
+//! All of it works whatever time is pinned; only VACUUM and its like take a snapshot, to look for the tables they name.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use super::transaction::Block;
 use super::{Reply, Session, reply};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{Message, ResultColumn};
-use crate::sql::{Discard, SetStatement, ShowStatement, Statement, TransactionModes};
+use crate::sql::{Discard, SetStatement, ShowStatement, Statement, TransactionModes, Upkeep};
+use crate::types::Qualified;
 
 impl Session {
     pub(super) async fn utility(&mut self, statement: &Statement) -> Result<Reply> {
@@ -26,6 +27,7 @@ impl Session {
                 let (channel, payload) = (channel.clone(), payload.clone());
                 Ok(self.message(Message::Notify { channel, payload }, "NOTIFY"))
             }
+            Statement::Upkeep(upkeep) => self.upkeep(upkeep).await,
             Statement::Close(name) => self.close_cursor(name.as_deref()),
             Statement::Declare(_)
             | Statement::Fetch(_)
@@ -39,6 +41,32 @@ impl Session {
             | Statement::Transaction(_)
             | Statement::Execute { .. } => Err(SqlError::internal("a statement went astray")),
         }
+    }
+
+    /// Nothing is done; 25001 in a block and 42P01 for what is not there, as where there is something to do.
+    async fn upkeep(&mut self, upkeep: &Upkeep) -> Result<Reply> {
+        if upkeep.alone && self.transaction.block != Block::None {
+            let message = format!("{} cannot run inside a transaction block", upkeep.tag);
+            return Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+        }
+        if upkeep.relations.is_empty() {
+            return Ok(Reply::Command(upkeep.tag.to_owned()));
+        }
+        let ctx = self.context().await?;
+        let catalog = Arc::clone(&ctx.transaction.lock().catalog);
+        for name in &upkeep.relations {
+            let system = matches!(name.schema.as_deref(), Some("pg_catalog" | "information_schema"));
+            let table = |schema: &str| catalog.tables.contains_key(&Qualified::new(schema, name.name.as_str()));
+            let known = match &name.schema {
+                Some(schema) => table(schema),
+                None => ctx.search_path.iter().any(|schema| table(schema)),
+            };
+            if !known && !system {
+                let shown = name.schema.iter().map(|schema| format!("{schema}.")).collect::<String>() + &name.name;
+                return Err(SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist")));
+            }
+        }
+        Ok(Reply::Command(upkeep.tag.to_owned()))
     }
 
     /// What is said and done about channels waits for the commit.

@@ -6,7 +6,7 @@
 use super::cursor::Cursor;
 use super::lex::Slice;
 use super::statement::{Ddl, Parsed, Statement};
-use super::{access, copy, ddl, fetch, query, settings, transaction, utility};
+use super::{access, copy, ddl, fetch, query, settings, transaction, upkeep, utility};
 use crate::error::{Result, SqlError};
 
 pub fn parsed(slice: Slice<'_>) -> Result<Parsed> {
@@ -50,6 +50,7 @@ pub fn statement(slice: Slice<'_>) -> Result<Statement> {
         "TRUNCATE" => data_definition(ddl::truncate(&mut cursor)?),
         "GRANT" => data_definition(access::grant(&mut cursor)?),
         "REVOKE" => data_definition(access::revoke(&mut cursor)?),
+        "VACUUM" | "ANALYZE" | "ANALYSE" | "REINDEX" | "CLUSTER" | "CHECKPOINT" => upkeep::statement(&mut cursor)?,
         other => return Err(refused(other, &cursor)),
     };
     cursor.end()?;
@@ -62,10 +63,7 @@ fn data_definition(ddl: Ddl) -> Statement {
 
 /// First words of statements that are known and not served, with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("ANALYZE", "Statistics need no upkeep here: leave the statement out."),
     ("CALL", "Run the procedure's statements from the client."),
-    ("CHECKPOINT", "Every commit is durable when it is acknowledged: leave the statement out."),
-    ("CLUSTER", "Storage order needs no upkeep here: leave the statement out."),
     ("COMMENT", "Keep descriptions in a table of your own."),
     ("DO", "Run the block's statements from the client."),
     ("ERASE", "DELETE ends a row; its history stays."),
@@ -76,12 +74,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("MERGE", "Use INSERT … ON CONFLICT, or UPDATE … FROM and DELETE … USING."),
     ("REASSIGN", "Change owners one by one with ALTER … OWNER TO."),
     ("REFRESH", "Use a plain view."),
-    ("REINDEX", "Indexes need no upkeep here: leave the statement out."),
     ("RESTORE", "INSERT … SELECT … FOR SYSTEM_TIME AS OF brings rows of the past back."),
     ("SECURITY", "Use GRANT and REVOKE."),
     ("SUBSCRIBE", "Read the table's __changes view from the last commit you have seen."),
     ("UNDROP", "A dropped table can still be read FOR SYSTEM_TIME AS OF an instant before the drop."),
-    ("VACUUM", "Storage needs no upkeep here: leave the statement out."),
 ];
 
 fn refused(word: &str, cursor: &Cursor<'_>) -> SqlError {

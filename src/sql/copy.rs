@@ -12,12 +12,13 @@ use crate::error::{Result, SqlError, SqlState};
 
 pub fn copy(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("COPY")?;
-    if cursor.sees("BINARY") && matches!(cursor.peek_at(1), Some(Token::Word(_))) && !after_binary_is_clause(cursor) {
-        return Err(binary(cursor.position()));
+    let binary = cursor.sees("BINARY") && matches!(cursor.peek_at(1), Some(Token::Word(_))) && !after_binary_is_clause(cursor);
+    if binary {
+        cursor.advance();
     }
     let source = source(cursor)?;
     let direction = direction(cursor, &source)?;
-    let options = Options::read(cursor, direction)?;
+    let options = Options::read(cursor, direction, binary)?;
     Ok(Statement::Copy(Box::new(Copy { source, direction, options })))
 }
 
@@ -26,10 +27,6 @@ fn after_binary_is_clause(cursor: &Cursor<'_>) -> bool {
     let mut next = *cursor;
     next.advance();
     next.sees("FROM") || next.sees("TO")
-}
-
-fn binary(position: usize) -> SqlError {
-    SqlError::unsupported("COPY in binary format is not supported", "Use FORMAT text or csv.").at(position)
 }
 
 fn source(cursor: &mut Cursor<'_>) -> Result<CopySource> {
@@ -92,9 +89,10 @@ struct Options {
 }
 
 impl Options {
-    fn read(cursor: &mut Cursor<'_>, direction: CopyDirection) -> Result<CopyOptions> {
+    /// `binary` was said before the table's name.
+    fn read(cursor: &mut Cursor<'_>, direction: CopyDirection, binary: bool) -> Result<CopyOptions> {
         let position = cursor.position();
-        let mut options = Options::default();
+        let mut options = Options { format: binary.then_some(CopyFormat::Binary), ..Options::default() };
         cursor.accept("WITH");
         if cursor.sees_token(&Token::LParen) {
             cursor.parenthesised(|option| options.new_option(option))?;
@@ -118,7 +116,7 @@ impl Options {
                 let format = match format.to_ascii_lowercase().as_str() {
                     "text" => CopyFormat::Text,
                     "csv" => CopyFormat::Csv,
-                    "binary" => return Err(binary(position)),
+                    "binary" => CopyFormat::Binary,
                     other => return Err(invalid(format!("COPY format \"{other}\" not recognized")).at(position)),
                 };
                 set(&mut self.format, format, position)
@@ -174,8 +172,8 @@ impl Options {
             encoding(&cursor.string()?, position)
         } else if cursor.accept("FREEZE") {
             Ok(())
-        } else if cursor.sees("BINARY") {
-            Err(binary(position))
+        } else if cursor.accept("BINARY") {
+            set(&mut self.format, CopyFormat::Binary, position)
         } else if cursor.sees("FORCE") {
             Err(cursor.unsupported("COPY … FORCE NULL is not supported", "Convert the values before sending them."))
         } else {
@@ -187,6 +185,13 @@ impl Options {
     fn finish(self, direction: CopyDirection) -> Result<CopyOptions> {
         let format = self.format.unwrap_or(CopyFormat::Text);
         let csv = format == CopyFormat::Csv;
+        let not_binary = [("DELIMITER", self.delimiter.is_some()), ("NULL", self.null.is_some())];
+        if let Some((name, _)) = not_binary.iter().find(|(_, given)| *given && format == CopyFormat::Binary) {
+            return Err(SqlError::syntax(format!("cannot specify {name} in BINARY mode")));
+        }
+        if self.header == Some(true) && format == CopyFormat::Binary {
+            return Err(SqlError::unsupported("cannot specify HEADER in BINARY mode", "Leave HEADER out."));
+        }
         let only_csv =
             [("quote", self.quote.is_some()), ("escape", self.escape.is_some()), ("force quote", self.force_quote.is_some())];
         for (name, given) in only_csv {

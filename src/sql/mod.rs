@@ -23,6 +23,7 @@ mod query;
 mod scan;
 mod settings;
 mod transaction;
+mod upkeep;
 mod utility;
 
 #[cfg(test)]

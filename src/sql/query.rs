@@ -20,7 +20,8 @@ pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     let mut canonical = temporal::canonicalise(slice)?;
     let overriding = take_overriding(&mut canonical.tokens, slice)?;
     locking::without_keys(&mut canonical.tokens);
-    let mut parser = lex::parser(plain_quantified_operators(std::mem::take(&mut canonical.tokens)));
+    let tokens = plain_quantified_operators(std::mem::take(&mut canonical.tokens));
+    let mut parser = lex::parser(trimmed_spaces(tokens));
     let mut statement = parser.parse_statement().map_err(|e| slice.parse_error(&e))?;
     let next = parser.peek_token_ref();
     if next.token != Token::EOF {
@@ -76,6 +77,27 @@ fn plain_quantified_operators(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> 
         rest = if quantified { after } else { tail };
     }
     plain
+}
+
+/// `TRIM(TRAILING FROM x)` as `TRIM(TRAILING ' ' FROM x)`: the parser wants to be told what is trimmed.
+fn trimmed_spaces(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    const SIDES: [&str; 3] = ["BOTH", "LEADING", "TRAILING"];
+    let mut told = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        let untold = is_keyword(&token.token, "FROM")
+            && matches!(&told[..], [.., trim, open, side]
+                if is_trim(trim, open) && SIDES.iter().any(|s| is_keyword(&side.token, s)));
+        if untold {
+            let space = Token::SingleQuotedString(" ".to_owned());
+            told.push(TokenWithSpan { token: space, span: token.span });
+        }
+        told.push(token);
+    }
+    told
+}
+
+fn is_trim(word: &TokenWithSpan, open: &TokenWithSpan) -> bool {
+    is_keyword(&word.token, "TRIM") && open.token == Token::LParen
 }
 
 /// Takes OVERRIDING SYSTEM VALUE, for which the parser has no word, out of the tokens of an INSERT; whether it was

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::cursor::{Cursor, fold};
 use super::statement::{SetStatement, ShowStatement, Statement, TransactionStatement};
 use super::transaction;
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, SqlState};
 
 pub fn set(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("SET")?;
@@ -111,10 +111,35 @@ fn time_zone(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
         return Ok(None);
     }
     if cursor.sees("INTERVAL") {
-        let hint = "Write SET TIME ZONE with a zone's name or hours, such as 'Europe/Berlin' or 2.";
-        return Err(cursor.unsupported("SET TIME ZONE INTERVAL is not supported", hint));
+        return interval_zone(cursor).map(Some);
     }
     value(cursor, false).map(Some)
+}
+
+/// `INTERVAL '+02:00' HOUR TO MINUTE`: hours and minutes east of Greenwich, as the zone `<+02>-02`.
+fn interval_zone(cursor: &mut Cursor<'_>) -> Result<String> {
+    cursor.expect("INTERVAL")?;
+    let position = cursor.position();
+    let text = cursor.string()?;
+    if cursor.accept("HOUR") && cursor.accept("TO") {
+        cursor.expect("MINUTE")?;
+    }
+    let (sign, digits) = match text.trim().split_at_checked(1) {
+        Some(("-", digits)) => ('-', digits),
+        Some(("+", digits)) => ('+', digits),
+        _ => ('+', text.trim()),
+    };
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "00"));
+    let within = |part: &str, most: u32| part.parse::<u32>().is_ok_and(|n| part.len() <= 2 && n <= most);
+    if !within(hours, 15) || !within(minutes, 59) {
+        let hint = "Write hours and minutes east of Greenwich, such as INTERVAL '+02:00' HOUR TO MINUTE.";
+        let message = format!("invalid input syntax for type interval: \"{text}\"");
+        return Err(SqlError::new(SqlState::INVALID_DATETIME_FORMAT, message).hint(hint).at(position));
+    }
+    // POSIX counts westward, and shows the name before it.
+    let name = if minutes == "00" { format!("{hours:0>2}") } else { format!("{hours:0>2}:{minutes}") };
+    let west = if sign == '-' { '+' } else { '-' };
+    Ok(format!("<{sign}{name}>{west}{name}"))
 }
 
 fn word_or_string(cursor: &mut Cursor<'_>) -> Result<String> {

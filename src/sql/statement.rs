@@ -69,6 +69,17 @@ pub enum Statement {
         channel: String,
         payload: String,
     },
+    Upkeep(Upkeep),
+}
+
+/// VACUUM and its like: there is nothing to do for them.
+#[derive(Clone, Debug)]
+pub struct Upkeep {
+    pub tag: &'static str,
+    /// Not inside a transaction block.
+    pub alone: bool,
+    /// What must be there.
+    pub relations: Vec<Name>,
 }
 
 /// DECLARE name CURSOR FOR query.
@@ -201,6 +212,7 @@ pub enum CopyDirection {
 pub enum CopyFormat {
     Text,
     Csv,
+    Binary,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::cursor::Cursor;
 use super::statement::{Statement, TransactionModes, TransactionStatement};
 use super::temporal::transaction_as_of;
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, SqlState};
 
 pub fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let word = cursor.accept_any(&["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE"]);
@@ -56,9 +56,15 @@ fn work(cursor: &mut Cursor<'_>) {
 
 fn refuse_prepared(cursor: &Cursor<'_>) -> Result<()> {
     match cursor.sees("PREPARED") {
-        true => Err(cursor.unsupported("two-phase commit is not supported", "Commit the transaction with COMMIT.")),
+        true => Err(no_two_phase().at(cursor.position())),
         false => Ok(()),
     }
+}
+
+/// What PostgreSQL says with `max_prepared_transactions = 0`, its default.
+pub fn no_two_phase() -> SqlError {
+    SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "prepared transactions are disabled")
+        .hint("Commit the transaction with COMMIT.")
 }
 
 /// `AND [NO] CHAIN`.

@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::classify;
 use super::cursor::{Cursor, expression};
 use super::statement::{Discard, ExplainOptions, Statement};
+use super::transaction;
 use super::type_name::type_name;
 use crate::error::{Result, SqlError, SqlState};
 
@@ -103,7 +104,7 @@ fn nested<'a>(cursor: &mut Cursor<'a>) -> Result<super::lex::Slice<'a>> {
 pub fn prepare(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("PREPARE")?;
     if cursor.sees("TRANSACTION") {
-        return Err(cursor.unsupported("PREPARE TRANSACTION is not supported", "Commit the transaction with COMMIT."));
+        return Err(transaction::no_two_phase().at(cursor.position()));
     }
     let name = cursor.ident()?;
     let types = if cursor.sees_token(&Token::LParen) { cursor.parenthesised(type_name)? } else { Vec::new() };

@@ -11,7 +11,9 @@ use futures::stream::BoxStream;
 use super::{PayloadRef, StoreError};
 use crate::versions::{self, CommitInfo, CommitNo, CommitStamp, Context, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp};
 
-pub use crate::versions::{CatalogChange, CatalogRow, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Requirement, ScanRequest};
+pub use crate::versions::{
+    CatalogChange, CatalogRow, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Requirement, ScanRequest,
+};
 
 /// See [`versions::RowChange`].
 pub type RowChange = versions::RowChange<PayloadRef>;

@@ -12,6 +12,8 @@ use crate::store::{CatalogChange, CatalogRow};
 
 /// The database that is always there.
 pub(super) const DEFAULT_DATABASE: &str = "chronogate";
+/// Where createdb, test runners and administration tools connect to make other databases.
+const MAINTENANCE_DATABASE: &str = "postgres";
 /// PostgreSQL's OID of the superuser that a cluster begins with.
 const FIRST_SUPERUSER_ID: u32 = 10;
 /// PostgreSQL's limit on names, in bytes.
@@ -93,11 +95,19 @@ impl Cluster {
         def.login = true;
         def.verifier = verifier.or(def.verifier);
         self.roles.insert(superuser.to_owned(), Arc::new(def));
+        let is_new = self.databases.is_empty();
         if !self.databases.contains_key(DEFAULT_DATABASE) {
-            let (id, name, owner) = (self.take_id(), DEFAULT_DATABASE.to_owned(), superuser.to_owned());
-            let def = DatabaseDef { id, file: name.clone(), name, owner };
-            self.databases.insert(DEFAULT_DATABASE.to_owned(), Arc::new(def));
+            self.add_basic(DEFAULT_DATABASE, superuser);
         }
+        if is_new {
+            self.add_basic(MAINTENANCE_DATABASE, superuser);
+        }
+    }
+
+    fn add_basic(&mut self, name: &str, owner: &str) {
+        let (id, name, owner) = (self.take_id(), name.to_owned(), owner.to_owned());
+        let def = DatabaseDef { id, file: name.clone(), name: name.clone(), owner };
+        self.databases.insert(name, Arc::new(def));
     }
 
     /// A new database: 42P04 when there is one of the name, 42602 for a name it cannot have.

@@ -74,7 +74,7 @@ enum Slot {
 }
 
 impl Tenancy {
-    /// Reads the cluster's catalogue; a new one gets the database `chronogate` and the superuser.
+    /// Reads the cluster's catalogue; a new one gets the databases `chronogate` and `postgres` and the superuser.
     /// A superuser password given here replaces the stored verifier.
     pub async fn open(
         opener: Arc<dyn StoreOpener>,

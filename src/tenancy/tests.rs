@@ -66,7 +66,7 @@ async fn a_new_cluster_has_one_database_and_one_superuser() {
     let files = Arc::new(Files::default());
     for _ in 0..2 {
         let tenancy = start(&files, None).await;
-        assert_eq!(tenancy.databases().into_iter().map(|(_, name)| name).collect::<Vec<_>>(), ["chronogate"]);
+        assert_eq!(tenancy.databases().into_iter().map(|(_, name)| name).collect::<Vec<_>>(), ["chronogate", "postgres"]);
         let chief = tenancy.role("chief").unwrap();
         assert!(chief.superuser && chief.login && chief.load_history);
         assert_eq!((chief.id, tenancy.any_password()), (10, false));

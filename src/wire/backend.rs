@@ -113,14 +113,14 @@ pub fn format_of(formats: &[i16], column: usize) -> i16 {
     }
 }
 
-pub fn copy_in(out: &mut BytesMut, columns: usize) {
-    let columns = i16::try_from(columns).unwrap_or(i16::MAX);
-    put(out, &CopyInResponse::new(0, columns, vec![0; columns.max(0) as usize]));
+pub fn copy_in(out: &mut BytesMut, columns: usize, binary: bool) {
+    let (columns, format) = (i16::try_from(columns).unwrap_or(i16::MAX), i16::from(binary));
+    put(out, &CopyInResponse::new(i8::from(binary), columns, vec![format; columns.max(0) as usize]));
 }
 
-pub fn copy_out(out: &mut BytesMut, columns: usize) {
-    let columns = i16::try_from(columns).unwrap_or(i16::MAX);
-    put(out, &CopyOutResponse::new(0, columns, vec![0; columns.max(0) as usize]));
+pub fn copy_out(out: &mut BytesMut, columns: usize, binary: bool) {
+    let (columns, format) = (i16::try_from(columns).unwrap_or(i16::MAX), i16::from(binary));
+    put(out, &CopyOutResponse::new(i8::from(binary), columns, vec![format; columns.max(0) as usize]));
 }
 
 /// CopyData. `data` must be shorter than 2 GiB, which any chunk of whole rows is.
@@ -137,6 +137,11 @@ pub fn report(out: &mut BytesMut, error: &SqlError) {
         Severity::Notice | Severity::Warning => put(out, &NoticeResponse::new(fields(error))),
         Severity::Error | Severity::Fatal => put(out, &ErrorResponse::new(fields(error))),
     }
+}
+
+/// PostgreSQL's name for where an error arose, of which drivers look at one: a statement to prepare again.
+fn routine(message: &str) -> &'static str {
+    if message == "cached plan must not change result type" { "RevalidateCachedQuery" } else { "report" }
 }
 
 fn fields(error: &SqlError) -> Vec<(u8, String)> {
@@ -160,6 +165,7 @@ fn fields(error: &SqlError) -> Vec<(u8, String)> {
     ];
     fields.extend(optional.into_iter().filter_map(|(code, value)| Some((code, text(value.as_deref()?)))));
     fields.extend(f.position.map(|position| (b'P', position.to_string())));
+    fields.push((b'R', routine(&f.message).to_owned()));
     fields
 }
 

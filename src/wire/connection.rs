@@ -303,8 +303,14 @@ impl Connection {
                     }
                 }
             }
-            Reply::CopyIn { columns, sink } => copy::receive(&mut self.channel, columns, sink, cancel).await?,
-            Reply::CopyOut { columns, chunks, cancel } => copy::send(&mut self.channel, columns, chunks, &cancel).await?,
+            Reply::CopyIn { columns, binary, sink } => {
+                backend::copy_in(&mut self.channel.out, columns, binary);
+                copy::receive(&mut self.channel, sink, cancel).await?
+            }
+            Reply::CopyOut { columns, binary, chunks, cancel } => {
+                backend::copy_out(&mut self.channel.out, columns, binary);
+                copy::send(&mut self.channel, chunks, &cancel).await?
+            }
         };
         self.tell_notices();
         backend::command_complete(&mut self.channel.out, tag);

@@ -14,13 +14,7 @@ use crate::runtime::Cancel;
 use crate::session::CopyInSink;
 
 /// Feeds the sink until the client is done; returns the command's tag. When this fails, nothing was written.
-pub async fn receive(
-    channel: &mut Channel,
-    columns: usize,
-    mut sink: Box<dyn CopyInSink>,
-    cancel: &Cancel,
-) -> Result<String, Stopped> {
-    backend::copy_in(&mut channel.out, columns);
+pub async fn receive(channel: &mut Channel, mut sink: Box<dyn CopyInSink>, cancel: &Cancel) -> Result<String, Stopped> {
     channel.flush().await?;
     let received = feed(channel, sink.as_mut(), cancel).await;
     if let Err(stopped) = &received {
@@ -67,11 +61,9 @@ fn unexpected(tag: u8) -> Ended {
 /// Sends the chunks, never more of them ahead of the client than the socket takes; returns the command's tag.
 pub async fn send(
     channel: &mut Channel,
-    columns: usize,
     mut chunks: BoxStream<'static, Result<(Bytes, u64)>>,
     cancel: &Cancel,
 ) -> Result<String, Stopped> {
-    backend::copy_out(&mut channel.out, columns);
     let mut rows = 0;
     loop {
         let next = tokio::select! {

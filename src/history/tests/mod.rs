@@ -450,7 +450,15 @@ async fn a_unique_index_over_duplicates_is_refused() {
     f.db.commit(tx).await.unwrap();
     let mut tx = defining(&f.db, |c| {
         let mut def = plain.clone();
-        def.uniques.push(UniqueDef { id: index, name: "t_x".to_owned(), columns: vec![ColumnId(2)], constraint: false, deferrable: false, deferred: false, shape: Default::default() });
+        def.uniques.push(UniqueDef {
+            id: index,
+            name: "t_x".to_owned(),
+            columns: vec![ColumnId(2)],
+            constraint: false,
+            deferrable: false,
+            deferred: false,
+            shape: Default::default(),
+        });
         c.replace_table(def)
     });
     let entry = IndexEntry { index, key: encode_key([KeyPart::Text("x")]), unique: true };

@@ -7,19 +7,18 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int32Builder, Int64Array, ListArray, ListBuilder, StringBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int32Builder, ListArray, ListBuilder, StringBuilder,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::interleave;
 use datafusion::arrow::datatypes::{DataType, Field};
 
 use super::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
-use super::order_key::{order_keys, span};
-use super::temporal::{interval_at, micros_at, plus_interval, timestamps};
+use super::order_key::order_keys;
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::keys::key_part;
 use crate::types::encode::Column;
-use crate::types::{PgType, TypeName, Zone};
+use crate::types::{PgType, TypeName};
 use crate::versions::key::encode_part;
 
 const INT4_RESULT: Returns = Returns::Fixed(PgType::INT4);
@@ -35,10 +34,6 @@ pub const CONTAINED: &str = "pg_array_contained";
 pub const OVERLAPS: &str = "pg_array_overlaps";
 pub const SUBSCRIPT: &str = "pg_array_element";
 pub const SLICE: &str = "pg_array_slice";
-/// `generate_series` as one array.
-pub const SERIES: &str = "pg_series";
-/// Elements that a series may have.
-const LONGEST_SERIES: usize = 10_000_000;
 /// `pg_compare_any(array, value, operator)`: whether `value operator element` holds for one.
 pub const ANY: &str = "pg_compare_any";
 pub const ALL: &str = "pg_compare_all";
@@ -97,7 +92,6 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("array_has", &[ARRAY, ELEMENT], BOOL, |c| quantified(c, true, |_| Ok(|o| o == Ordering::Equal))),
     Function::new(ANY, &[ARRAY, ELEMENT, TEXT], BOOL, |c| quantified(c, true, operator)),
     Function::new(ALL, &[ARRAY, ELEMENT, TEXT], BOOL, |c| quantified(c, false, operator)),
-    Function::new(SERIES, &[Want::Any, Want::Any, Want::Any], Returns::Field(series_field), series).optional(1).stable(),
     Function::new(SUBSCRIPT, &[ARRAY, INT8], Returns::Field(|_, t, _| element_field(t)), element),
     Function::new(SLICE, &[ARRAY, INT8, INT8], Returns::Field(|_, t, _| same_list(t, 0)), slice),
 ];
@@ -389,87 +383,4 @@ fn slice(call: &Call<'_>) -> Result<ArrayRef> {
         let to = usize::try_from(to.max(0)).ok()?.min(places.len());
         Some(places.get(from..to).unwrap_or_default().iter().map(|i| (0, *i)).collect())
     })
-}
-
-/// Integers where all bounds are, bigints where one is; times with an interval between them.
-fn series_field(_: &[PgType], types: &[DataType], _: &[Option<&datafusion::common::ScalarValue>]) -> Result<Field> {
-    use DataType::{Date32, Int16, Int32, Int64, Interval, Timestamp};
-    let whole = |t: &DataType| matches!(t, Int16 | Int32 | Int64);
-    let element = match types {
-        all if all.iter().all(|t| whole(t) && *t != Int64) => PgType::INT4,
-        all if all.iter().all(whole) => PgType::INT8,
-        [a @ (Timestamp(..) | Date32), b @ (Timestamp(..) | Date32), Interval(_)] => {
-            let zoned = |t: &DataType| matches!(t, Timestamp(_, Some(_)) | Date32);
-            if zoned(a) || zoned(b) { PgType::TIMESTAMPTZ } else { PgType::new(TypeName::Timestamp) }
-        }
-        _ => {
-            let message = "function generate_series does not exist for these types";
-            return Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, message).hint("Use integers, or timestamps and an interval."));
-        }
-    };
-    Ok(element.array_of().field("series", true))
-}
-
-fn series(call: &Call<'_>) -> Result<ArrayRef> {
-    let DataType::List(field) = call.returns.data_type() else { return Err(SqlError::internal("an array was expected")) };
-    let too_long = || {
-        SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "the series has too many elements").hint("Use generate_series in FROM.")
-    };
-    let zero = || SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "step size cannot equal zero");
-    let (mut values, mut lengths) = (Vec::new(), Vec::with_capacity(call.rows));
-    for row in 0..call.rows {
-        let before = values.len();
-        if !call.args.iter().any(|a| a.is_null(row)) {
-            match field.data_type() {
-                DataType::Timestamp(_, zone) => {
-                    let zone = if zone.is_some() { call.zone() } else { Zone::UTC };
-                    let local = |arg: usize| match call.args[arg].data_type() {
-                        DataType::Date32 => micros_at(&call.args[arg], row).and_then(|t| zone.instant(t)),
-                        _ => micros_at(&call.args[arg], row),
-                    };
-                    let (Some(mut at), Some(end), Some(step)) = (local(0), local(1), interval_at(&call.args[2], row)) else {
-                        return Err(SqlError::internal("a series without bounds"));
-                    };
-                    let sign = span(step).signum();
-                    if sign == 0 {
-                        return Err(zero());
-                    }
-                    while if sign > 0 { at <= end } else { at >= end } {
-                        values.push(at);
-                        at = plus_interval(at, step, 1, zone)?;
-                        if values.len() - before > LONGEST_SERIES {
-                            return Err(too_long());
-                        }
-                    }
-                }
-                _ => {
-                    let whole = |arg: usize| -> Result<i64> {
-                        let cast = datafusion::arrow::compute::cast(&call.args[arg], &DataType::Int64);
-                        let cast = cast.map_err(|_| SqlError::internal("a series of what are no integers"))?;
-                        Ok(cast.as_primitive::<datafusion::arrow::datatypes::Int64Type>().value(row))
-                    };
-                    let (mut at, end) = (Some(whole(0)?), whole(1)?);
-                    let step = if call.args.len() == 3 { whole(2)? } else { 1 };
-                    if step == 0 {
-                        return Err(zero());
-                    }
-                    while let Some(n) = at.filter(|n| if step > 0 { *n <= end } else { *n >= end }) {
-                        values.push(n);
-                        at = n.checked_add(step);
-                        if values.len() - before > LONGEST_SERIES {
-                            return Err(too_long());
-                        }
-                    }
-                }
-            }
-        }
-        lengths.push(values.len() - before);
-    }
-    let values: ArrayRef = match field.data_type() {
-        times @ DataType::Timestamp(..) => timestamps(values.into_iter().map(Some).collect(), times),
-        DataType::Int32 => Arc::new(values.into_iter().map(|n| n as i32).collect::<Int32Array>()),
-        _ => Arc::new(values.into_iter().collect::<Int64Array>()),
-    };
-    let list = ListArray::try_new(Arc::clone(field), OffsetBuffer::from_lengths(lengths), values, None);
-    Ok(Arc::new(list.map_err(|e| SqlError::internal(e.to_string()))?))
 }

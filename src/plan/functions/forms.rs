@@ -1,12 +1,12 @@
 //! Forms of SQL that the planner has no way to override, brought to calls and casts that it has: `AT TIME ZONE`,
-//! interval literals, ANY and ALL of arrays, SIMILAR TO, bounds left out of slices, functions that give several rows.
+//! interval literals, ANY and ALL of arrays, SIMILAR TO, bounds left out of slices.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, OrderByExpr,
-    OrderByOptions, Subscript, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+    OrderByOptions, Subscript, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 
 use super::{arrays, ordered_set, regular};
@@ -20,13 +20,6 @@ struct Forms;
 
 impl VisitorMut for Forms {
     type Break = ();
-
-    fn post_visit_table_factor(&mut self, relation: &mut TableFactor) -> ControlFlow<()> {
-        if let Some(rows) = rows_of(relation) {
-            *relation = rows;
-        }
-        ControlFlow::Continue(())
-    }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
@@ -42,9 +35,6 @@ impl VisitorMut for Forms {
                 if let Some(json) = json_array(function) {
                     *expr = json;
                     return ControlFlow::Continue(());
-                }
-                if let Some(rows) = set_returning(function) {
-                    *expr = rows;
                 }
             }
             Expr::AnyOp { left, compare_op, right, .. } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
@@ -185,66 +175,6 @@ fn json_array(function: &mut Function) -> Option<Expr> {
     *value = call(one, [taken(value)]);
     function.name = ObjectName::from(vec![Ident::new("array_agg")]);
     Some(call(all, [Expr::Function(function.clone())]))
-}
-
-/// `FROM jsonb_each(x) AS e` as the elements of arrays that stand beside each other.
-fn rows_of(relation: &TableFactor) -> Option<TableFactor> {
-    let (name, args, alias) = match relation {
-        TableFactor::Table { name, args: Some(args), alias, with_ordinality: false, .. } => (name, &args.args, alias),
-        TableFactor::Function { name, args, alias, with_ordinality: false, .. } => (name, args, alias),
-        _ => return None,
-    };
-    let name = name.to_string().to_ascii_lowercase();
-    let (arrays, columns): (&[&str], &[&str]) = match name.as_str() {
-        "jsonb_array_elements" => (&["pg_jsonb_elements"], &["value"]),
-        "json_array_elements" => (&["pg_json_elements"], &["value"]),
-        "jsonb_array_elements_text" | "json_array_elements_text" => (&["pg_json_element_texts"], &["value"]),
-        "jsonb_object_keys" | "json_object_keys" => (&["pg_json_keys"], &[]),
-        "jsonb_each" => (&["pg_json_keys", "pg_jsonb_values"], &["key", "value"]),
-        "json_each" => (&["pg_json_keys", "pg_json_values"], &["key", "value"]),
-        "jsonb_each_text" | "json_each_text" => (&["pg_json_keys", "pg_json_value_texts"], &["key", "value"]),
-        "regexp_matches" => (&["pg_regexp_matches"], &[]),
-        "regexp_split_to_table" => (&["regexp_split_to_array"], &[]),
-        "string_to_table" => (&["string_to_array"], &[]),
-        _ => return None,
-    };
-    let args = args.iter().map(|arg| match arg {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
-        _ => None,
-    });
-    let args = args.collect::<Option<Vec<Expr>>>()?;
-    let mut alias =
-        alias.clone().unwrap_or_else(|| TableAlias { explicit: true, name: Ident::new(name), columns: vec![], at: None });
-    // Without names of their own, columns are called as the function's results are, or as the relation.
-    let own = if columns.is_empty() { vec![alias.name.value.clone()] } else { columns.iter().map(|c| (*c).to_owned()).collect() };
-    for column in own.into_iter().skip(alias.columns.len()) {
-        alias.columns.push(TableAliasColumnDef::from_name(column));
-    }
-    Some(TableFactor::UNNEST {
-        alias: Some(alias),
-        array_exprs: arrays.iter().map(|array| call(array, args.clone())).collect(),
-        with_offset: false,
-        with_offset_alias: None,
-        with_ordinality: false,
-    })
-}
-
-/// A function that gives rows, in a select list, as the elements of an array.
-fn set_returning(function: &mut Function) -> Option<Expr> {
-    let array = match function.name.to_string().to_ascii_lowercase().as_str() {
-        "generate_series" => arrays::SERIES,
-        "jsonb_array_elements" => "pg_jsonb_elements",
-        "json_array_elements" => "pg_json_elements",
-        "jsonb_array_elements_text" | "json_array_elements_text" => "pg_json_element_texts",
-        "jsonb_object_keys" | "json_object_keys" => "pg_json_keys",
-        "regexp_matches" => "pg_regexp_matches",
-        "regexp_split_to_table" => "regexp_split_to_array",
-        "string_to_table" => "string_to_array",
-        _ => return None,
-    };
-    let mut inner = function.clone();
-    inner.name = ObjectName::from(vec![Ident::new(array)]);
-    Some(call("unnest", [Expr::Function(inner)]))
 }
 
 fn is_text(expr: &Expr) -> bool {

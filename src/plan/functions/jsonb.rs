@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array};
 
-use super::arrays::{lists_of, text_lists};
 use super::define::{Call, Function, INT8, JSON, Returns, TEXT, Want};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::encode::Column;
@@ -79,21 +78,8 @@ pub const FUNCTIONS: &[Function] = &[
             Ok(Some(out))
         })
     }),
-    Function::new("pg_jsonb_elements", &[JSON], Returns::Fixed(PgType::JSONB.array_of()), |c| {
-        elements(c, "jsonb_array_elements", false)
-    }),
-    Function::new("pg_json_elements", &[JSON], Returns::Fixed(PgType::new(TypeName::Json).array_of()), |c| {
-        elements(c, "json_array_elements", false)
-    }),
-    Function::new("pg_json_element_texts", &[JSON], Returns::Fixed(PgType::TEXT.array_of()), |c| {
-        elements(c, "jsonb_array_elements_text", true)
-    }),
-    Function::new("pg_jsonb_values", &[JSON], Returns::Fixed(PgType::JSONB.array_of()), |c| values(c, false)),
-    Function::new("pg_json_values", &[JSON], Returns::Fixed(PgType::new(TypeName::Json).array_of()), |c| values(c, false)),
-    Function::new("pg_json_value_texts", &[JSON], Returns::Fixed(PgType::TEXT.array_of()), |c| values(c, true)),
     Function::new("pg_jsonb_array", &[Want::Any], JSONB_RESULT, json_array),
     Function::new("pg_json_array", &[Want::Any], JSON_RESULT, json_array),
-    Function::new("pg_json_keys", &[JSON], Returns::Fixed(PgType::TEXT.array_of()), keys),
     Function::new("jsonb_path_query", PATH, JSONB_RESULT, no_path)
         .optional(2)
         .aliases(&["jsonb_path_query_array", "jsonb_path_query_first"]),
@@ -421,30 +407,6 @@ fn strip_text(out: &mut String, text: &str) {
     }
 }
 
-fn elements(call: &Call<'_>, name: &str, as_text: bool) -> Result<ArrayRef> {
-    let rows = (0..call.rows).map(|row| {
-        let Some(json) = call.json(0, row)? else { return Ok(None) };
-        let what = match json::kind(&json) {
-            Kind::Array => {
-                let one = |item: &str| match as_text {
-                    true => json::as_text(item).map(|t| t.map(Cow::into_owned)),
-                    false => Ok(Some(item.to_owned())),
-                };
-                return json::elements(&json).map(one).collect::<Result<Vec<_>>>().map(Some);
-            }
-            Kind::Object => "an object",
-            _ => "a scalar",
-        };
-        let message = if what == "a scalar" || !name.starts_with("jsonb") {
-            format!("cannot extract elements from {what}")
-        } else {
-            "cannot extract elements from an object".to_owned()
-        };
-        Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message))
-    });
-    lists_of(rows, call.returns.data_type())
-}
-
 /// JSON values of a list as one JSON array.
 fn json_array(call: &Call<'_>) -> Result<ArrayRef> {
     let lists = call.args[0].as_list_opt::<i32>().ok_or_else(|| SqlError::internal("an array was expected"))?;
@@ -458,36 +420,6 @@ fn json_array(call: &Call<'_>) -> Result<ArrayRef> {
         let texts = places.map(|at| if items.is_null(at) { "null" } else { items.value(at) });
         Ok(Some(format!("[{}]", texts.collect::<Vec<_>>().join(", "))))
     })
-}
-
-fn keys(call: &Call<'_>) -> Result<ArrayRef> {
-    text_lists((0..call.rows).map(|row| {
-        let Some(json) = call.json(0, row)? else { return Ok(None) };
-        match json::kind(&json) {
-            Kind::Object => Ok(Some(json::members(&json).map(|(name, _)| Some(name.into_owned())).collect())),
-            kind => {
-                let what = if kind == Kind::Array { "an array" } else { "a scalar" };
-                let message = format!("cannot call jsonb_object_keys on {what}");
-                Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message))
-            }
-        }
-    }))
-}
-
-/// An object's values, in the order of its members.
-fn values(call: &Call<'_>, as_text: bool) -> Result<ArrayRef> {
-    let rows = (0..call.rows).map(|row| {
-        let Some(json) = call.json(0, row)? else { return Ok(None) };
-        if json::kind(&json) != Kind::Object {
-            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "cannot call jsonb_each on a non-object"));
-        }
-        let one = |(_, value): (Cow<'_, str>, &str)| match as_text {
-            true => json::as_text(value).map(|t| t.map(Cow::into_owned)),
-            false => Ok(Some(value.to_owned())),
-        };
-        json::members(&json).map(one).collect::<Result<Vec<_>>>().map(Some)
-    });
-    lists_of(rows, call.returns.data_type())
 }
 
 /// An object of texts: names and values in turn, or each in an array of its own.

@@ -68,12 +68,11 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
     let operators = operators::PostgresOperators::new(operator_functions(&functions));
     let mut planners: Vec<Arc<dyn datafusion::logical_expr::planner::ExprPlanner>> = vec![Arc::new(operators)];
     planners.extend(SessionStateDefaults::default_expr_planners());
-    let casts = Arc::new(PostgresCasts::default());
     // Before coercion for casts that were written, after it for those it adds.
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(PostgresOrder::default()));
-    rules.insert(0, casts.clone());
-    rules.push(casts);
+    rules.insert(0, Arc::new(PostgresCasts::default()));
+    rules.push(Arc::new(PostgresCasts::after_coercion()));
     rules.push(Arc::new(CorrelatedSubqueries));
     builder
         .with_scalar_functions(functions)

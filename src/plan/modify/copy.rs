@@ -16,7 +16,7 @@ use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::history::HistoryError;
 use crate::plan::StatementContext;
 use crate::store::{PayloadRef, RowState, StoreError};
-use crate::types::datetime;
+use crate::types::{PgType, datetime};
 use crate::versions::Timestamp;
 
 /// Rows, and bytes of payload, that are gathered before they are handed on.
@@ -61,6 +61,11 @@ impl CopyInsert {
         let absent = (0..target.layout.columns.len()).filter(|p| !given.contains(p)).collect();
         let rows = TextRows::new(&target)?;
         Ok(Self { ctx: ctx.clone(), queries, target, rows, given, absent, pending: Vec::new(), bytes: 0, count: 0 })
+    }
+
+    /// Types of the columns that fields go to, in their order.
+    pub fn types(&self) -> impl Iterator<Item = PgType> {
+        self.given.iter().filter_map(|p| self.target.layout.columns.get(*p)).map(|c| c.ty)
     }
 
     /// Names of the columns that fields go to, in their order.

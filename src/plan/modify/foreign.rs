@@ -91,7 +91,13 @@ impl Touched {
     }
 
     /// Adds what one row's change means. `targets` are the keys that others refer to.
-    pub fn add(&mut self, table: &TableDef, targets: &BTreeSet<Option<IndexId>>, old: Option<Before<'_>>, new: Option<After<'_>>) {
+    pub fn add(
+        &mut self,
+        table: &TableDef,
+        targets: &BTreeSet<Option<IndexId>>,
+        old: Option<Before<'_>>,
+        new: Option<After<'_>>,
+    ) {
         if let Some(After(_, entries, _)) = &new {
             let had = old.as_ref().map_or(&[][..], |old| old.1);
             for key in &table.foreign_keys {
@@ -269,8 +275,7 @@ async fn check_claims(
     let Some((missing, _)) = keys.iter().zip(there).find(|(_, there)| !there) else { return Ok(()) };
     let parent = catalog.table_by_id(key.table).ok_or_else(|| SqlError::internal("a referenced table is missing"))?;
     let shown = print_reference(key, table, parent, false, missing);
-    let message =
-        format!("insert or update on table \"{}\" violates foreign key constraint \"{}\"", table.name.name, key.name);
+    let message = format!("insert or update on table \"{}\" violates foreign key constraint \"{}\"", table.name.name, key.name);
     Err(violation(message, table, key).detail(format!("Key {shown} is not present in table \"{}\".", parent.name.name)))
 }
 
@@ -295,8 +300,7 @@ async fn refuse_referring(
         "update or delete on table \"{}\" violates foreign key constraint \"{}\" on table \"{}\"",
         parent.name.name, key.name, table.name.name
     );
-    Err(violation(message, table, key)
-        .detail(format!("Key {shown} is still referenced from table \"{}\".", table.name.name)))
+    Err(violation(message, table, key).detail(format!("Key {shown} is still referenced from table \"{}\".", table.name.name)))
 }
 
 fn violation(message: String, child: &TableDef, key: &ForeignKeyDef) -> SqlError {
@@ -347,12 +351,7 @@ struct Children {
     keys: Vec<ItemKey>,
 }
 
-async fn children(
-    ctx: &StatementContext,
-    child: &Target,
-    key: &ForeignKeyDef,
-    gone: &BTreeSet<&ItemKey>,
-) -> Result<Children> {
+async fn children(ctx: &StatementContext, child: &Target, key: &ForeignKeyDef, gone: &BTreeSet<&ItemKey>) -> Result<Children> {
     let table = child.table().id;
     let (snapshot, overlay) = {
         let transaction = ctx.transaction.lock();
@@ -403,11 +402,7 @@ async fn children(
 }
 
 /// Checks the deferred foreign keys that `which` picks against what the transaction has written so far. 23503.
-pub async fn check_deferred(
-    ctx: &StatementContext,
-    queries: &dyn Queries,
-    which: impl Fn(&ForeignKeyDef) -> bool,
-) -> Result<()> {
+pub async fn check_deferred(ctx: &StatementContext, queries: &dyn Queries, which: impl Fn(&ForeignKeyDef) -> bool) -> Result<()> {
     let (catalog, writes) = {
         let transaction = ctx.transaction.lock();
         (Arc::clone(&transaction.catalog), transaction.writes.clone())

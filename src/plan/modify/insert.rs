@@ -53,7 +53,8 @@ pub async fn plan_insert(
     let table = find_table(ctx, name, "insert into")?;
     let alias = insert.table_alias.as_ref().map_or_else(|| table.name.name.clone(), |alias| fold(&alias.alias));
     let mut target = Target::new(ctx, queries, table)?;
-    if matches!(&insert.on, Some(ast::OnInsert::OnConflict(clause)) if matches!(clause.action, ast::OnConflictAction::DoUpdate(_))) {
+    if matches!(&insert.on, Some(ast::OnInsert::OnConflict(clause)) if matches!(clause.action, ast::OnConflictAction::DoUpdate(_)))
+    {
         target.reach(ctx, queries, None)?;
     }
     let named = named_columns(&target, &insert.columns)?;

@@ -10,8 +10,8 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::foreign::Family;
 use super::assign::{assign, assignable, not_assignable};
+use super::foreign::Family;
 use super::parameters::Parameters;
 use super::program::{RowProgram, untyped_literal};
 use super::select::fold;
@@ -110,9 +110,10 @@ impl Target {
         }
         let touched: Option<Vec<_>> =
             columns.map(|columns| columns.iter().filter_map(|at| self.layout.columns.get(*at)).map(|c| c.id).collect());
-        let concerned = catalog.references_to(id).iter().any(|(_, key)| {
-            touched.as_ref().is_none_or(|touched| key.referenced.iter().any(|column| touched.contains(column)))
-        });
+        let concerned = catalog
+            .references_to(id)
+            .iter()
+            .any(|(_, key)| touched.as_ref().is_none_or(|touched| key.referenced.iter().any(|column| touched.contains(column))));
         if concerned {
             self.family = Some(Arc::new(Family::of(ctx, queries, id)?));
         }

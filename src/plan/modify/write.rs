@@ -10,9 +10,9 @@ use bytes::Bytes;
 use datafusion::arrow::array::ArrayRef;
 use futures::TryStreamExt;
 
+use super::Run;
 use super::existing::{Old, read_items};
 use super::foreign::{self, Touched, settle};
-use super::Run;
 use super::target::Target;
 use super::values::row_text;
 use crate::error::{Result, SqlError, SqlState};

@@ -28,6 +28,8 @@ const TABLE: &[(&str, Columns)] = &[
     ("generate_series", &[("generate_series", series::SERIES)]),
     ("generate_subscripts", &[("generate_subscripts", series::SUBSCRIPTS)]),
     ("unnest", &[("unnest", IDENTITY)]),
+    ("regexp_matches", &[("regexp_matches", "pg_regexp_matches")]),
+    ("regexp_split_to_table", &[("regexp_split_to_table", "regexp_split_to_array")]),
     ("string_to_table", &[("string_to_table", "string_to_array")]),
     ("jsonb_array_elements", &[("value", json::ELEMENTS)]),
     ("json_array_elements", &[("value", json::ELEMENTS)]),

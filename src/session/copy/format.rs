@@ -25,7 +25,7 @@ impl LineWriter {
             self.begin(n, out);
             match self.options.format {
                 CopyFormat::Text => escaped(name, self.options.delimiter, out),
-                CopyFormat::Csv => self.csv(name, false, columns.len() == 1, out),
+                CopyFormat::Csv | CopyFormat::Binary => self.csv(name, false, columns.len() == 1, out),
             }
         }
         out.push(b'\n');
@@ -37,7 +37,7 @@ impl LineWriter {
         match (value, self.options.format) {
             (None, _) => out.extend_from_slice(self.options.null.as_bytes()),
             (Some(value), CopyFormat::Text) => escaped(value, self.options.delimiter, out),
-            (Some(value), CopyFormat::Csv) => {
+            (Some(value), CopyFormat::Csv | CopyFormat::Binary) => {
                 let forced = self.forced.get(n).copied().unwrap_or(false);
                 self.csv(value, forced, width == 1, out);
             }

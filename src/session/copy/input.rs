@@ -18,6 +18,17 @@ pub struct Row {
 }
 
 impl Row {
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+    }
+
+    /// Adds a field; `None` is NULL.
+    pub fn push(&mut self, field: Option<&str>) {
+        self.text.push_str(field.unwrap_or_default());
+        self.ends.push((self.text.len(), field.is_none()));
+    }
+
     /// `None` is NULL.
     pub fn fields(&self) -> Vec<Option<&str>> {
         let mut from = 0;
@@ -106,7 +117,7 @@ impl LineReader {
             let line = self.data.get(from..to).unwrap_or_default();
             match self.options.format {
                 CopyFormat::Text => read_text(line, &self.options, &mut self.row)?,
-                CopyFormat::Csv => read_csv(line, &self.options, &mut self.row)?,
+                CopyFormat::Csv | CopyFormat::Binary => read_csv(line, &self.options, &mut self.row)?,
             }
             return Ok(Some(&self.row));
         }
@@ -142,7 +153,7 @@ impl LineReader {
                 self.escaped = *b == b'\\' && !self.escaped;
                 ends
             }),
-            CopyFormat::Csv => {
+            CopyFormat::Csv | CopyFormat::Binary => {
                 let (quote, escape) = (self.options.quote, self.options.escape);
                 let mut inner = 0;
                 let found = rest.iter().position(|b| {

@@ -11,14 +11,15 @@ use parking_lot::Mutex;
 use super::super::locks::{Owner, Wait};
 use super::super::transaction::Block;
 use super::super::{CopyInSink, Reply, Session, roles};
-use super::input::LineReader;
+use super::binary::TupleReader;
+use super::input::{LineReader, Row};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Database, Transaction};
 use crate::plan::StatementContext;
 use crate::plan::modify::{CopyInsert, HistoryLoad};
 use crate::runtime::Cancel;
-use crate::sql::{Copy, CopySource, Name};
-use crate::types::Qualified;
+use crate::sql::{Copy, CopyFormat, CopySource, Name};
+use crate::types::{PgType, Qualified};
 
 /// What COPY … FROM a query's name ends with when it is the past that is loaded.
 const HISTORY: &str = "__history";
@@ -32,17 +33,22 @@ impl Session {
         transaction.lock().context = self.commit_context();
         let queries = self.shared.engine.queries(&ctx);
         let (schema, table) = (name.schema.as_deref(), name.name.as_str());
-        let (rows, width) = match history_of(&ctx, name) {
+        let binary = copy.options.format == CopyFormat::Binary;
+        let (rows, types) = match history_of(&ctx, name) {
+            Some(_) if binary => {
+                let hint = "Use FORMAT text or csv.";
+                return Err(SqlError::unsupported("COPY of a history in binary format is not supported", hint));
+            }
             Some(table) => {
                 self.permit_history_load(&ctx, &transaction)?;
                 let load = HistoryLoad::new(&ctx, queries, schema, table, columns)?;
-                let width = load.width();
-                (Rows::History(load), width)
+                let types = vec![PgType::TEXT; load.width()];
+                (Rows::History(load), types)
             }
             None => {
                 let insert = CopyInsert::new(&ctx, queries, schema, table, columns)?;
-                let width = insert.columns().count();
-                (Rows::Table(insert), width)
+                let types = insert.types().collect();
+                (Rows::Table(insert), types)
             }
         };
         let commit = (self.transaction.block != Block::Explicit).then(|| Arc::clone(&self.database));
@@ -50,7 +56,11 @@ impl Session {
             // The sink ends the transaction, so it is not the session's any more.
             self.transaction.current = None;
         }
-        let reader = LineReader::new(copy.options.clone());
+        let width = types.len();
+        let reader = match binary {
+            true => Reader::Tuples(TupleReader::new(types, self.zone()?)),
+            false => Reader::Lines(LineReader::new(copy.options.clone())),
+        };
         let sink = Sink {
             rows: Some(rows),
             reader,
@@ -61,7 +71,7 @@ impl Session {
             locks: Arc::clone(&self.locks),
             wait: Wait::Up(self.settings.effective().lock_timeout),
         };
-        Ok(Reply::CopyIn { columns: width, sink: Box::new(sink) })
+        Ok(Reply::CopyIn { columns: width, binary, sink: Box::new(sink) })
     }
 
     /// A load is one commit of its own, by a role that was trusted with the past.
@@ -121,10 +131,46 @@ impl Rows {
     }
 }
 
+/// Rows out of data in either kind of format.
+enum Reader {
+    Lines(LineReader),
+    Tuples(TupleReader),
+}
+
+impl Reader {
+    fn push(&mut self, chunk: &[u8]) {
+        match self {
+            Self::Lines(reader) => reader.push(chunk),
+            Self::Tuples(reader) => reader.push(chunk),
+        }
+    }
+
+    fn finish(&mut self) {
+        match self {
+            Self::Lines(reader) => reader.finish(),
+            Self::Tuples(reader) => reader.finish(),
+        }
+    }
+
+    fn next_row(&mut self) -> Result<Option<&Row>> {
+        match self {
+            Self::Lines(reader) => reader.next_row(),
+            Self::Tuples(reader) => reader.next_row(),
+        }
+    }
+
+    fn line(&self) -> u64 {
+        match self {
+            Self::Lines(reader) => reader.line(),
+            Self::Tuples(reader) => reader.line(),
+        }
+    }
+}
+
 struct Sink {
     /// Gone once the data was complete or refused.
     rows: Option<Rows>,
-    reader: LineReader,
+    reader: Reader,
     table: String,
     cancel: Cancel,
     /// The database to commit in, when the statement stands alone.

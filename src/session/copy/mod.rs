@@ -1,7 +1,8 @@
-//! COPY: rows as lines of text or csv, in and out.
+//! COPY: rows as lines of text or csv or in binary, in and out.
 //!
 //! Owns the formats and where an error was. Checking and writing rows is `plan`'s, the protocol `wire`'s.
 
+mod binary;
 mod format;
 mod input;
 mod load;

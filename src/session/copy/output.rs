@@ -1,4 +1,4 @@
-//! COPY … TO STDOUT: a relation or a query as lines.
+//! COPY … TO STDOUT: a relation or a query as lines or binary rows.
 
 use std::sync::Arc;
 
@@ -9,12 +9,13 @@ use futures::{StreamExt, TryStreamExt};
 use super::super::ddl::{quoted, quoted_name};
 use super::super::dispatch::cancellable;
 use super::super::{Reply, Session};
+use super::binary::TupleWriter;
 use super::format::LineWriter;
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{Execution, ResultColumn, StatementContext};
-use crate::sql::{Copy, CopySource, Name, Statement};
+use crate::sql::{Copy, CopyFormat, CopySource, Name, Statement};
 use crate::types::encode::Column;
-use crate::types::{Qualified, Zone};
+use crate::types::{PgType, Qualified, Zone};
 
 /// A chunk holds about so many bytes of lines.
 const CHUNK: usize = 64 * 1024;
@@ -37,18 +38,32 @@ impl Session {
             return Err(SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message));
         }
         let width = columns.len();
+        let batches = rows.batches.map_err(crate::plan::diagnose);
+        if copy.options.format == CopyFormat::Binary {
+            let types: Vec<PgType> = columns.iter().map(|column| column.ty).collect();
+            let mut tuples = TupleWriter::new(&types, self.zone()?);
+            let data = batches
+                .map(Some)
+                .chain(futures::stream::once(async { None }))
+                .map(move |batch| match batch {
+                    Some(batch) => batch.and_then(|batch| tuples.chunks(&batch)),
+                    None => Ok(vec![tuples.end()]),
+                })
+                .map_ok(|chunks| futures::stream::iter(chunks.into_iter().map(Ok)))
+                .try_flatten();
+            return Ok(Reply::CopyOut { columns: width, binary: true, chunks: data.boxed(), cancel: ctx.cancel });
+        }
         let lines = Lines { columns, zone: self.zone()?, writer: LineWriter::new(copy.options.clone(), &names) };
         let mut header = Vec::new();
         if copy.options.header {
             lines.writer.header(&names, &mut header);
         }
         let header = futures::stream::iter((!header.is_empty()).then(|| Ok((Bytes::from(header), 0))));
-        let batches = rows.batches.map_err(crate::plan::diagnose);
         let data = batches
             .map(move |batch| batch.and_then(|batch| lines.chunks(&batch)))
             .map_ok(|chunks| futures::stream::iter(chunks.into_iter().map(Ok)))
             .try_flatten();
-        Ok(Reply::CopyOut { columns: width, chunks: header.chain(data).boxed(), cancel: ctx.cancel })
+        Ok(Reply::CopyOut { columns: width, binary: false, chunks: header.chain(data).boxed(), cancel: ctx.cancel })
     }
 }
 

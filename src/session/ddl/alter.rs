@@ -142,9 +142,9 @@ impl Change {
         self.cascade(&of, lines, needing, cascade)?;
         self.catalog.drop_foreign_keys_to(table.id, |key| key.referenced.contains(&column.id));
         let own = table.id;
-        table.foreign_keys.retain(|key| {
-            !(key.columns.contains(&column.id) || (key.table == own && key.referenced.contains(&column.id)))
-        });
+        table
+            .foreign_keys
+            .retain(|key| !(key.columns.contains(&column.id) || (key.table == own && key.referenced.contains(&column.id))));
         if in_key {
             table.primary_key = None;
         }

@@ -124,10 +124,8 @@ impl Change {
         if let Some(values) = self.first_row(&text).await? {
             let names: Vec<String> =
                 key.columns.iter().filter_map(|id| table.column_by_id(*id)).map(|c| c.name.clone()).collect();
-            let message = format!(
-                "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-                table.name.name, key.name
-            );
+            let message =
+                format!("insert or update on table \"{}\" violates foreign key constraint \"{}\"", table.name.name, key.name);
             return Err(SqlError::new(SqlState::FOREIGN_KEY_VIOLATION, message)
                 .detail(format!(
                     "Key ({})=({}) is not present in table \"{}\".",

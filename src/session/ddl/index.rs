@@ -45,7 +45,15 @@ impl Change {
         if create.unique {
             let names: Vec<&str> = create.columns.iter().map(String::as_str).collect();
             self.verify_unique(&table, &name, &names).await?;
-            table.uniques.push(UniqueDef { id, name, columns, constraint: false, deferrable: false, deferred: false, shape: IndexShape::default() });
+            table.uniques.push(UniqueDef {
+                id,
+                name,
+                columns,
+                constraint: false,
+                deferrable: false,
+                deferred: false,
+                shape: IndexShape::default(),
+            });
         } else {
             table.indexes.push(IndexDef { id, name, columns, shape: IndexShape::default() });
         }
@@ -95,7 +103,9 @@ impl Change {
         }
         entries.dedup();
         let mut transaction = self.ctx.transaction.lock();
-        transaction.rewrite(table.id, |writes| writes.add_entries(|payload| Ok(reader.read(&[payload])?.into_iter().flatten().collect())))?;
+        transaction.rewrite(table.id, |writes| {
+            writes.add_entries(|payload| reader.read(&[payload]).map(|entries| entries.into_iter().flatten().collect()))
+        })?;
         transaction.backfill.push(IndexBackfill { table: table.id, seen: snapshot.commit, entries });
         Ok(())
     }

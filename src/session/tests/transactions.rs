@@ -182,7 +182,8 @@ async fn a_parent_and_its_new_child_do_not_both_commit() {
     let mut a = world.client().await;
     let mut b = world.client().await;
     a.run("CREATE TABLE parent (id int PRIMARY KEY, code int UNIQUE)").await;
-    a.run("CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES parent ON DELETE CASCADE, c int REFERENCES parent (code))").await;
+    a.run("CREATE TABLE child (id int PRIMARY KEY, p int REFERENCES parent ON DELETE CASCADE, c int REFERENCES parent (code))")
+        .await;
     for (insert, delete) in [
         ("INSERT INTO child VALUES (1, 1, NULL)", "DELETE FROM parent WHERE id = 1"),
         ("INSERT INTO child VALUES (1, NULL, 7)", "UPDATE parent SET code = 8 WHERE id = 1"),

@@ -443,6 +443,13 @@ fn copies() {
             CopyOptions { delimiter: 1, null: String::new(), ..text.clone() },
         ),
         ("COPY (SELECT * FROM t AS OF 'v1') TO STDOUT", CopyDirection::ToStdout, text.clone()),
+        ("COPY BINARY t FROM STDIN", CopyDirection::FromStdin, CopyOptions { format: CopyFormat::Binary, ..text.clone() }),
+        ("COPY t TO STDOUT BINARY", CopyDirection::ToStdout, CopyOptions { format: CopyFormat::Binary, ..text.clone() }),
+        (
+            "COPY t TO STDOUT (FORMAT 'binary')",
+            CopyDirection::ToStdout,
+            CopyOptions { format: CopyFormat::Binary, ..text.clone() },
+        ),
     ] {
         let copy = copy(statement);
         assert_eq!((copy.direction, copy.options), (direction, expected), "{statement}");
@@ -450,8 +457,9 @@ fn copies() {
     for (statement, code) in [
         ("COPY t FROM '/etc/passwd'", "42501"),
         ("COPY t TO PROGRAM 'sh'", "42501"),
-        ("COPY BINARY t FROM STDIN", "0A000"),
-        ("COPY t FROM STDIN (FORMAT binary)", "0A000"),
+        ("COPY BINARY t FROM STDIN CSV", "42601"),
+        ("COPY t FROM STDIN (FORMAT binary, NULL 'x')", "42601"),
+        ("COPY t FROM STDIN (FORMAT binary, HEADER)", "0A000"),
         ("COPY t FROM STDIN (FORMAT parquet)", "22023"),
         ("COPY t FROM STDIN (FORMAT csv, FORMAT csv)", "42601"),
         ("COPY t FROM STDIN (DELIMITER 'ab')", "0A000"),

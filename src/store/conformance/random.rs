@@ -12,8 +12,8 @@ use futures::StreamExt;
 use super::{TABLE, at, doc, entry, key, load, scan};
 use crate::runtime::{Entropy, ManualClock, SeededEntropy};
 use crate::store::{
-    CatalogChange, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, IndexStore, PayloadRef, Requirement, RowChange,
-    RowState, ScanRequest, StoreError, StoredVersion,
+    CatalogChange, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, IndexStore, PayloadRef, Requirement,
+    RowChange, RowState, ScanRequest, StoreError, StoredVersion,
 };
 use crate::versions::model::Model;
 use crate::versions::{
@@ -145,7 +145,12 @@ impl Play {
             request.requires.push(match self.below(3) {
                 0 => Requirement::Live { table: self.table(), key: self.item() },
                 1 => Requirement::Held { table: TABLE, index: IndexId(UNIQUE), key: key(["u", "v", "w", "x"][self.below(4)]) },
-                _ => Requirement::Unclaimed { table: TABLE, index: IndexId(PLAIN), key: key(["p", "q"][self.below(2)]), seen: seen(self) },
+                _ => Requirement::Unclaimed {
+                    table: TABLE,
+                    index: IndexId(PLAIN),
+                    key: key(["p", "q"][self.below(2)]),
+                    seen: seen(self),
+                },
             });
         }
         request.catalog_seen = self.one_in(4).then(|| if self.one_in(2) { last } else { seen(self) });

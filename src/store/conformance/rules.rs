@@ -659,11 +659,8 @@ async fn a_closed_store_refuses(fresh: Fresh) {
 
 async fn what_a_commit_requires_must_hold(fresh: Fresh) {
     const CHILD: TableId = TableId(8);
-    let child = |name: &str, of: &str| RowChange {
-        table: CHILD,
-        new_entries: vec![entry(9, of, false)],
-        ..create(name, "child")
-    };
+    let child =
+        |name: &str, of: &str| RowChange { table: CHILD, new_entries: vec![entry(9, of, false)], ..create(name, "child") };
     let require = |request: CommitRequest, requires: Vec<Requirement>| CommitRequest { requires, ..request };
     let live = |name: &str| Requirement::Live { table: TABLE, key: key(name) };
     let held = |value: &str| Requirement::Held { table: TABLE, index: IndexId(5), key: key(value) };

@@ -19,8 +19,24 @@ const AT_ONCE: usize = 2;
 
 /// The clients, those that take long first.
 const CLIENTS: &[&str] = &[
-    "pgbench", "pg_dump", "jdbc", "psql", "django", "sqlalchemy", "typeorm", "node_pg", "prisma", "sequelize", "knex", "psycopg",
-    "asyncpg", "postgres_js", "drizzle", "psycopg2", "pg8000", "tokio_postgres",
+    "pgbench",
+    "pg_dump",
+    "jdbc",
+    "psql",
+    "django",
+    "sqlalchemy",
+    "typeorm",
+    "node_pg",
+    "prisma",
+    "sequelize",
+    "knex",
+    "psycopg",
+    "asyncpg",
+    "postgres_js",
+    "drizzle",
+    "psycopg2",
+    "pg8000",
+    "tokio_postgres",
 ];
 
 /// Where the clients connect to.
