@@ -5,6 +5,7 @@
 
 mod acl;
 mod attribute;
+mod comment;
 mod constraint;
 mod definition;
 mod deparse;
@@ -85,6 +86,7 @@ fn source(spec: &Spec) -> Source {
         "pg_attribute" => Defined(attribute::attributes),
         "pg_attrdef" => Defined(attribute::defaults),
         "pg_type" => Defined(types::types),
+        "pg_description" => Defined(comment::descriptions),
         "pg_index" => Defined(constraint::indexes),
         "pg_constraint" => Defined(constraint::constraints),
         "pg_depend" => Defined(depend::dependencies),

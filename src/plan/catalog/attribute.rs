@@ -8,9 +8,9 @@ use super::spec::{self, Spec};
 use super::state::Catalogue;
 use super::types::{self, Facts};
 use crate::error::Result;
-use crate::history::{ColumnDef, TableDef};
+use crate::history::{ColumnDef, IndexPart, TableDef};
 use crate::plan::system::SystemTable;
-use crate::types::{Identity, Oid, PgType, TypeName};
+use crate::types::{Identity, Oid, PgType};
 
 const COLUMNS: &[&str] = &[
     "attrelid",
@@ -143,7 +143,8 @@ fn column_attribute<'a>(table: &TableDef, column: &ColumnDef, name: &'a str) -> 
     };
     Attribute {
         not_null: column.not_null,
-        default: column.default.is_some(),
+        default: column.default.is_some() || column.generated.is_some(),
+        generated: if column.generated.is_some() && !column.dropped { "s" } else { "" },
         identity,
         dropped: column.dropped,
         missing: column.missing.is_some() && !column.dropped,
@@ -152,12 +153,13 @@ fn column_attribute<'a>(table: &TableDef, column: &ColumnDef, name: &'a str) -> 
 }
 
 fn index_attributes(rows: &mut Rows, table: &TableDef, index: &Index) {
-    for (number, id) in (1..).zip(&index.columns) {
-        let Some(column) = table.column_by_id(*id) else { continue };
-        let attribute = Attribute::of_type(index.oid, &column.name, number, column.ty);
-        // An index stores a name as a text of C collation.
-        let type_oid = if column.ty.name == TypeName::Name { 2275 } else { attribute.type_oid };
-        Attribute { type_oid, ..attribute }.push(rows);
+    for (at, number) in (0..index.width()).zip(1..) {
+        let Some(name) = objects::index_column_name(table, index, at) else { continue };
+        let ty = match index.parts.get(at) {
+            Some(IndexPart::Expression(text)) => super::deparse::type_of(table, text),
+            _ => table.column(&name).map(|c| c.ty),
+        };
+        Attribute::of_type(index.oid, &name, number, ty.unwrap_or(PgType::TEXT)).push(rows);
     }
 }
 
@@ -165,9 +167,9 @@ pub fn defaults(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let mut rows = Rows::new(spec, &["oid", "adrelid", "adnum", "adbin"]);
     for table in state.catalog.tables.values() {
         for column in table.live_columns() {
-            let Some(text) = &column.default else { continue };
+            let Some(text) = column.generated.as_ref().or(column.default.as_ref()) else { continue };
             let oid = objects::column_default(table.id.0, column.id);
-            rows.push(&[oid.into(), table.id.0.into(), column.id.0.into(), super::deparse::default(column, text).into()]);
+            rows.push(&[oid.into(), table.id.0.into(), column.id.0.into(), super::deparse::default(table, column, text).into()]);
         }
     }
     rows.finish()

@@ -11,13 +11,19 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::history::{ColumnDef, ColumnId, TableDef};
+use crate::types::{PgType, TypeName};
 
 pub use print::Style;
 
 /// A column's default as `pg_get_expr` shows it.
-pub fn default(column: &ColumnDef, text: &str) -> String {
+pub fn default(table: &TableDef, column: &ColumnDef, text: &str) -> String {
+    let columns: Vec<ColumnDef> = table.live_columns().cloned().collect();
+    assigned(&columns, column, text)
+}
+
+fn assigned(columns: &[ColumnDef], column: &ColumnDef, text: &str) -> String {
     let Some(expr) = parse(text) else { return text.to_owned() };
-    let typed = typing::assigned(expr, column.ty, &[]);
+    let typed = typing::assigned(expr, column.ty, columns);
     typed.and_then(|e| print::print(&e, Style::Full)).unwrap_or_else(|| text.to_owned())
 }
 
@@ -27,6 +33,20 @@ pub fn check(table: &TableDef, text: &str) -> String {
     let columns: Vec<ColumnDef> = table.live_columns().cloned().collect();
     let typed = typing::condition(expr, &columns);
     typed.and_then(|e| print::print(&e, Style::Full)).unwrap_or_else(|| text.to_owned())
+}
+
+/// The type of an expression over a table's columns, as far as it is known.
+pub fn type_of(table: &TableDef, text: &str) -> Option<PgType> {
+    let columns: Vec<ColumnDef> = table.live_columns().cloned().collect();
+    typing::type_of(parse(text)?, &columns).filter(|ty| ty.name != TypeName::Unknown)
+}
+
+/// An expression of an index as it shows it: a call as it is, everything else in parentheses.
+pub fn index_part(table: &TableDef, text: &str, style: Style) -> String {
+    let columns: Vec<ColumnDef> = table.live_columns().cloned().collect();
+    let Some(expr) = parse(text).and_then(|expr| typing::plain(expr, &columns)) else { return format!("({text})") };
+    let Some(shown) = print::print(&expr, style) else { return format!("({text})") };
+    if matches!(expr, Expr::Function(_)) { shown } else { format!("({shown})") }
 }
 
 /// A text that [`default`] or [`check`] gave, in another style and with names of relations shown by `name`.
@@ -79,7 +99,6 @@ fn parse(text: &str) -> Option<Expr> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{PgType, TypeName};
 
     fn column(name: &str, ty: PgType) -> ColumnDef {
         ColumnDef {
@@ -121,7 +140,7 @@ mod tests {
             (plain(TypeName::Date), "current_date", "CURRENT_DATE"),
             (PgType::TEXT, "lower('A')", "lower('A'::text)"),
         ] {
-            assert_eq!(default(&column("c", ty), text), expected, "{text}");
+            assert_eq!(assigned(&[], &column("c", ty), text), expected, "{text}");
         }
     }
 

@@ -13,8 +13,8 @@ use crate::types::{Oid, PgType};
 
 pub const PG_CLASS: Oid = 1259;
 const PG_ATTRDEF: Oid = 2604;
-const PG_CONSTRAINT: Oid = 2606;
-const PG_NAMESPACE: Oid = 2615;
+pub const PG_CONSTRAINT: Oid = 2606;
+pub const PG_NAMESPACE: Oid = 2615;
 const PG_REWRITE: Oid = 2618;
 
 /// Something that depends or is depended on: its catalogue, its OID and its column, 0 for the whole.
@@ -82,10 +82,18 @@ fn of_table(all: &mut Dependencies, state: &Catalogue, table: &TableDef) {
         let own = (PG_CLASS, index.oid, 0);
         if index.constraint {
             let constraint = (PG_CONSTRAINT, objects::index_constraint(index.oid), 0);
-            index.columns.iter().for_each(|id| all.add(constraint, column(*id), "a"));
+            index.columns().iter().for_each(|id| all.add(constraint, column(*id), "a"));
             all.add(own, constraint, "i");
         } else {
-            index.columns.iter().for_each(|id| all.add(own, column(*id), "a"));
+            index.columns().iter().for_each(|id| all.add(own, column(*id), "a"));
+        }
+    }
+    for key in &table.foreign_keys {
+        let constraint = (PG_CONSTRAINT, key.id.0, 0);
+        key.columns.iter().for_each(|id| all.add(constraint, column(*id), "a"));
+        key.referenced.iter().for_each(|id| all.add(constraint, (PG_CLASS, key.table.0, i64::from(id.0)), "n"));
+        if let Some(target) = state.catalog.table_by_id(key.table) {
+            all.add(constraint, (PG_CLASS, objects::referenced_index(key, target), 0), "n");
         }
     }
     for check in &table.checks {

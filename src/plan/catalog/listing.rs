@@ -2,6 +2,7 @@
 
 use datafusion::arrow::array::RecordBatch;
 
+use super::deparse::Style;
 use super::objects;
 use super::rows::{Cell, Rows};
 use super::spec::{self, Spec};
@@ -38,7 +39,7 @@ pub fn indexes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let mut rows = Rows::new(spec, &["schemaname", "tablename", "indexname", "indexdef"]);
     for table in state.catalog.tables.values() {
         for index in objects::indexes(table) {
-            let text = definition::index(table, &index, Some(&table.name.schema));
+            let text = definition::index(table, &index, Some(&table.name.schema), Style::Full);
             rows.push(&[(&table.name.schema).into(), (&table.name.name).into(), (&index.name).into(), text.into()]);
         }
     }

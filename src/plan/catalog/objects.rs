@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::spec::{self, Spec};
-use crate::history::{Catalog, ColumnDef, ColumnId, SequenceDef, TableDef, ViewDef};
+use crate::history::{
+    Catalog, ColumnDef, ColumnId, ForeignKeyDef, IndexOrder, IndexPart, IndexShape, SequenceDef, TableDef, ViewDef,
+};
 use crate::plan::system::SystemTable;
 use crate::types::{Oid, Qualified};
 
@@ -50,45 +52,69 @@ pub fn column_default(table: Oid, column: ColumnId) -> Oid {
 }
 
 /// One index of a table, its primary key and unique constraints among them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Index {
     pub oid: Oid,
     pub name: String,
-    pub columns: Vec<ColumnId>,
+    pub parts: Vec<IndexPart>,
+    /// How each part is ordered; empty when all are as usual.
+    pub orders: Vec<IndexOrder>,
+    /// Columns that it carries along.
+    pub include: Vec<ColumnId>,
+    /// SQL text of which rows it covers.
+    pub predicate: Option<String>,
     pub unique: bool,
     pub primary: bool,
     /// It stands for a constraint of its name.
     pub constraint: bool,
+    pub deferrable: bool,
+    pub deferred: bool,
+}
+
+impl Index {
+    /// The columns among its parts.
+    pub fn columns(&self) -> Vec<ColumnId> {
+        let column = |part: &IndexPart| match part {
+            IndexPart::Column(id) => Some(*id),
+            IndexPart::Expression(_) => None,
+        };
+        self.parts.iter().filter_map(column).collect()
+    }
+
+    /// Parts and columns carried along: how many columns it has as a relation.
+    pub fn width(&self) -> usize {
+        self.parts.len() + self.include.len()
+    }
+
+    fn over(oid: Oid, name: &str, columns: &[ColumnId], shape: Option<&IndexShape>) -> Self {
+        let shape = shape.cloned().unwrap_or_default();
+        let parts = columns.iter().map(|id| IndexPart::Column(*id)).collect();
+        Self { oid, name: name.to_owned(), parts, orders: shape.orders, include: shape.include, ..Self::default() }
+    }
 }
 
 /// A table's indexes: the primary key's first.
 pub fn indexes(table: &TableDef) -> Vec<Index> {
-    let key = table.primary_key.iter().map(|(name, columns)| Index {
+    let key = table.primary_key.iter().map(|(name, columns)| {
         // A table with a primary key has no use for the number of its row counter.
-        oid: table.row_counter,
-        name: name.clone(),
-        columns: columns.clone(),
-        unique: true,
-        primary: true,
-        constraint: true,
+        let index = Index::over(table.row_counter, name, columns, None);
+        Index { unique: true, primary: true, constraint: true, ..index }
     });
-    let uniques = table.uniques.iter().map(|u| Index {
-        oid: u.id.0,
-        name: u.name.clone(),
-        columns: u.columns.clone(),
-        unique: true,
-        primary: false,
-        constraint: u.constraint,
+    let uniques = table.uniques.iter().map(|u| {
+        let index = Index::over(u.id.0, &u.name, &u.columns, Some(&u.shape));
+        Index { unique: true, constraint: u.constraint, deferrable: u.deferrable, deferred: u.deferred, ..index }
     });
-    let plain = table.indexes.iter().map(|i| Index {
-        oid: i.id.0,
-        name: i.name.clone(),
-        columns: i.columns.clone(),
-        unique: false,
-        primary: false,
-        constraint: false,
+    let plain = table.indexes.iter().map(|i| Index::over(i.id.0, &i.name, &i.columns, Some(&i.shape)));
+    let computed = table.computed_indexes.iter().map(|i| {
+        let index = Index::over(i.id.0, &i.name, &[], Some(&i.shape));
+        Index { parts: i.parts.clone(), predicate: i.predicate.clone(), unique: i.unique, ..index }
     });
-    key.chain(uniques).chain(plain).collect()
+    key.chain(uniques).chain(plain).chain(computed).collect()
+}
+
+/// The index that a foreign key's referenced columns are.
+pub fn referenced_index(key: &ForeignKeyDef, table: &TableDef) -> Oid {
+    key.index.map_or(table.row_counter, |index| index.0)
 }
 
 /// What a name in a schema, or an OID of pg_class, stands for.
@@ -131,12 +157,26 @@ impl Relation {
         let at = usize::try_from(number).ok()?.checked_sub(1)?;
         match self {
             Self::Table(def) => def.columns.iter().find(|c| i64::from(c.id.0) == number).map(|c| c.name.clone()),
-            Self::Index(table, index) => table.column_by_id(*index.columns.get(at)?).map(|c| c.name.clone()),
+            Self::Index(table, index) => index_column_name(table, index, at),
             Self::View(def) => def.columns.get(at).map(|(name, _)| name.clone()),
             Self::Sequence(_) => ["last_value", "log_cnt", "is_called"].get(at).map(|name| (*name).to_owned()),
             Self::System(spec) => spec.columns.get(at).map(|c| c.name.to_owned()),
             Self::Ours(table) => table.columns().get(at).map(|(name, _)| (*name).to_owned()),
         }
+    }
+}
+
+/// What an index calls its column at a place, from 0: that of the table's, a function's name, or `expr`.
+pub fn index_column_name(table: &TableDef, index: &Index, at: usize) -> Option<String> {
+    let of_table = |id: ColumnId| table.column_by_id(id).map(|c| c.name.clone());
+    match index.parts.get(at) {
+        Some(IndexPart::Column(id)) => of_table(*id),
+        Some(IndexPart::Expression(text)) => {
+            let name: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let call = !name.is_empty() && text[name.len()..].starts_with('(');
+            Some(if call { name.to_lowercase() } else { "expr".to_owned() })
+        }
+        None => of_table(*index.include.get(at - index.parts.len())?),
     }
 }
 

@@ -122,7 +122,7 @@ pub fn classes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
         table_class(state, table).push(&mut rows);
         for index in objects::indexes(table) {
             let (namespace, owner) = (namespace(state, &table.name.schema), state.role_oid(&table.owner));
-            let class = class(index.oid, &index.name, namespace, owner, "i", index.columns.len());
+            let class = class(index.oid, &index.name, namespace, owner, "i", index.width());
             Class { row_type: 0, method: BTREE, stored: true, identity: 'n', tuples: 0.0, pages: 1, ..class }.push(&mut rows);
         }
     }
@@ -170,6 +170,7 @@ fn table_class<'a>(state: &Catalogue, table: &'a TableDef) -> Class<'a> {
         stored: true,
         has_index: !objects::indexes(table).is_empty(),
         checks: table.checks.len(),
+        triggers: !table.foreign_keys.is_empty() || state.catalog.is_referenced(table.id),
         acl: acl::items(&table.owner, &table.grants, acl::TABLE),
         ..class
     }

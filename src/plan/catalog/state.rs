@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use datafusion::arrow::array::RecordBatch;
 use parking_lot::Mutex;
 
+use super::comment::{self, Comments};
 use super::objects::{Objects, Relation};
 use super::roles::DATABASE_OWNER;
 use super::spec::{self, Spec};
@@ -45,12 +46,20 @@ pub struct Catalogue {
     pub catalog: Arc<Catalog>,
     pub roles: Vec<Arc<RoleDef>>,
     objects: OnceLock<Objects>,
+    comments: OnceLock<Comments>,
     batches: Mutex<HashMap<Oid, RecordBatch>>,
 }
 
 impl Catalogue {
     pub fn new(database: &str, catalog: Arc<Catalog>, roles: Vec<Arc<RoleDef>>) -> Self {
-        Self { database: database.to_owned(), catalog, roles, objects: OnceLock::new(), batches: Mutex::default() }
+        Self {
+            database: database.to_owned(),
+            catalog,
+            roles,
+            objects: OnceLock::new(),
+            comments: OnceLock::new(),
+            batches: Mutex::default(),
+        }
     }
 
     fn is_of(&self, catalog: &Arc<Catalog>, roles: &[Arc<RoleDef>]) -> bool {
@@ -70,6 +79,11 @@ impl Catalogue {
 
     pub fn objects(&self) -> &Objects {
         self.objects.get_or_init(|| Objects::of(&self.catalog))
+    }
+
+    /// What was said of this database's own objects.
+    pub fn comments(&self) -> &Comments {
+        self.comments.get_or_init(|| comment::comments(&self.catalog))
     }
 
     pub fn relation(&self, oid: Oid) -> Option<Relation> {

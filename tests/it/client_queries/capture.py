@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Asks a PostgreSQL 15 the statements of real clients and writes its answers: capture.py STATEMENTS.sql... (see README.md)
 
-Needs a scratch cluster: CAPTURE_SOCKET (its socket file) and a superuser `chronogate` that may be connected as without
-a password and who owns databases. The database `chronogate` is dropped and made again for every file, twice: an answer
+Needs a scratch cluster made with `initdb -U chronogate --lc-collate=C --lc-ctype=C.UTF-8`: CAPTURE_SOCKET (its socket file), no
+password. The database `chronogate` is dropped and made again for every file, twice: an answer
 that is not the same both times is kept without its rows.
 """
 

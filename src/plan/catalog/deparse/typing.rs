@@ -24,6 +24,15 @@ pub fn assigned(expr: Expr, ty: PgType, columns: &[ColumnDef]) -> Option<Expr> {
     Some(if typed.ty.is_none() { labelled(typed.expr, ty) } else { typed.expr })
 }
 
+/// An expression by itself.
+pub fn plain(expr: Expr, columns: &[ColumnDef]) -> Option<Expr> {
+    walk(expr, columns).map(shown)
+}
+
+pub fn type_of(expr: Expr, columns: &[ColumnDef]) -> Option<PgType> {
+    walk(expr, columns)?.ty
+}
+
 pub fn condition(expr: Expr, columns: &[ColumnDef]) -> Option<Expr> {
     assigned(expr, PgType::BOOL, columns)
 }

@@ -61,6 +61,11 @@ fn constraint_text(view: &View<'_>, oid: Oid, style: Style) -> Option<String> {
         if let Some(index) = indexes.iter().find(|i| i.constraint && objects::index_constraint(i.oid) == oid) {
             return Some(definition::key(table, index));
         }
+        if let Some(key) = table.foreign_keys.iter().find(|key| key.id.0 == oid) {
+            let target = view.names().print(TypeName::Regclass, i64::from(key.table.0));
+            let referenced = view.catalogue.catalog.table_by_id(key.table)?;
+            return Some(definition::foreign_key(table, key, referenced, &target));
+        }
         if let Some(check) = table.checks.iter().find(|check| check.id == oid) {
             return Some(definition::check(table, check, style));
         }
@@ -77,14 +82,15 @@ fn index(call: &Call<'_>) -> Result<ArrayRef> {
         let column = if call.args.len() > 1 { call.int4(1, row) } else { Some(0) };
         let Some(column) = column else { return Ok(None) };
         if column != 0 {
-            let at = usize::try_from(column - 1).ok();
-            let column = at.and_then(|at| index.columns.get(at)).and_then(|id| table.column_by_id(*id));
-            return Ok(Some(column.map(|c| quote_ident(&c.name)).unwrap_or_default()));
+            let at = usize::try_from(column - 1).unwrap_or(usize::MAX);
+            let shown = (at < index.width()).then(|| definition::index_part(&table, &index, at, style(call, 2, row)));
+            return Ok(Some(shown.unwrap_or_default()));
         }
         // In the pretty form the schema is left out where the path leads to the table.
         let visible = view.catalogue.relation_named(&view.path, &table.name.name).is_some_and(|r| r.oid() == table.id.0);
         let bare = style(call, 2, row) == Style::Pretty && visible;
-        Ok(Some(definition::index(&table, &index, (!bare).then_some(table.name.schema.as_str()))))
+        let schema = (!bare).then_some(table.name.schema.as_str());
+        Ok(Some(definition::index(&table, &index, schema, style(call, 2, row))))
     })
 }
 

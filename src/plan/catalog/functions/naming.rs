@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use super::{View, number, texts};
 use crate::error::Result;
+use crate::plan::catalog::depend::PG_CLASS;
 use crate::plan::catalog::spec::{self, Spec};
 use crate::plan::catalog::types;
 use crate::plan::functions::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
@@ -124,6 +125,7 @@ static FIXED: LazyLock<HashMap<(i64, i64), String>> = LazyLock::new(|| {
 });
 
 fn obj_description(call: &Call<'_>) -> Result<ArrayRef> {
+    let view = View::of(call)?;
     texts(call, |row| {
         let Some(oid) = number(call, 0, row) else { return Ok(None) };
         let class = match call.args.len() {
@@ -132,18 +134,23 @@ fn obj_description(call: &Call<'_>) -> Result<ArrayRef> {
                 None => return Ok(None),
                 Some(name) => match spec::find("pg_catalog", name.strip_prefix("pg_catalog.").unwrap_or(name)) {
                     None => return Ok(None),
-                    Some(spec) => Some(i64::from(spec.oid)),
+                    Some(spec) => Some(spec.oid),
                 },
             },
         };
-        let oid = i64::from(oid);
-        Ok(match class {
-            Some(class) => FIXED.get(&(class, oid)).cloned(),
-            None => FIXED.iter().find(|((_, object), _)| *object == oid).map(|(_, text)| text.clone()),
-        })
+        let own = view.catalogue.comments();
+        let found = match class {
+            Some(class) => own.get(&(class, oid, 0)).or_else(|| FIXED.get(&(i64::from(class), i64::from(oid)))),
+            None => own.iter().find(|((_, object, part), _)| *object == oid && *part == 0).map(|(_, text)| text),
+        };
+        Ok(found.cloned())
     })
 }
 
 fn col_description(call: &Call<'_>) -> Result<ArrayRef> {
-    super::nulls(call)
+    let view = View::of(call)?;
+    texts(call, |row| {
+        let (Some(oid), Some(column)) = (number(call, 0, row), call.int4(1, row)) else { return Ok(None) };
+        Ok(view.catalogue.comments().get(&(PG_CLASS, oid, i64::from(column))).cloned())
+    })
 }

@@ -40,6 +40,7 @@ const COLUMNS: &[&str] = &[
     "collation_catalog",
     "collation_schema",
     "collation_name",
+    "generation_expression",
 ];
 
 /// What the standard wants to know of a type: lengths, digits, the base of the digits.
@@ -93,6 +94,7 @@ struct Column<'a> {
     ty: PgType,
     identity: Option<(Identity, Option<&'a SequenceDef>)>,
     updatable: bool,
+    generation: Option<String>,
 }
 
 impl Column<'_> {
@@ -130,11 +132,12 @@ impl Column<'_> {
             text(sequence.map(|s| s.max)),
             text(sequence.map(|s| s.min)),
             yes_or_no(sequence.is_some_and(|s| s.cycle)).into(),
-            "NEVER".into(),
+            if self.generation.is_some() { "ALWAYS" } else { "NEVER" }.into(),
             yes_or_no(self.updatable).into(),
             Cell::Null,
             collated.then_some("pg_catalog").into(),
             collated.then_some("C").into(),
+            self.generation.into(),
         ]);
     }
 }
@@ -152,13 +155,14 @@ pub fn columns(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -
             let (schema, table) = (system.schema_name, system.name);
             let updatable = system.kind == "r";
             let (name, ty) = (column.name, column.ty);
-            Column { schema, table, name, number, default: None, nullable, ty, identity: None, updatable }.push(&mut rows);
+            let (default, identity, generation) = (None, None, None);
+            Column { schema, table, name, number, default, nullable, ty, identity, updatable, generation }.push(&mut rows);
         }
     }
     let path = ctx.effective_path();
     for table in state.catalog.tables.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
         for column in table.live_columns() {
-            let default = authority.owns(&table.owner).then(|| default_text(state, &path, column)).flatten();
+            let default = authority.owns(&table.owner).then(|| default_text(state, &path, table, column)).flatten();
             of_table(state, table, column, default).push(&mut rows);
         }
     }
@@ -166,15 +170,15 @@ pub fn columns(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -
         for (number, (name, ty)) in (1..).zip(&view.columns) {
             let (schema, table) = (view.name.schema.as_str(), view.name.name.as_str());
             let (default, nullable, ty, identity, updatable) = (None, true, *ty, None, false);
-            Column { schema, table, name, number, default, nullable, ty, identity, updatable }.push(&mut rows);
+            Column { schema, table, name, number, default, nullable, ty, identity, updatable, generation: None }.push(&mut rows);
         }
     }
     rows.finish()
 }
 
 /// A default as the statement's search path shows it.
-fn default_text(state: &Catalogue, path: &[String], column: &ColumnDef) -> Option<String> {
-    let text = deparse::default(column, column.default.as_deref()?);
+fn default_text(state: &Catalogue, path: &[String], table: &TableDef, column: &ColumnDef) -> Option<String> {
+    let text = deparse::default(table, column, column.default.as_deref()?);
     let shown = |name: &str| {
         let (schema, name) = crate::plan::catalog::state::parse_name(name)?;
         let relation = state.objects().relation_named(schema.as_deref()?, &name)?;
@@ -195,5 +199,6 @@ fn of_table<'a>(state: &'a Catalogue, table: &'a TableDef, column: &'a ColumnDef
         ty: column.ty,
         identity: column.identity.map(|kind| (kind, sequence())),
         updatable: true,
+        generation: column.generated.as_ref().map(|text| deparse::default(table, column, text)),
     }
 }
