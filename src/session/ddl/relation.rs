@@ -31,9 +31,12 @@ impl Change {
                 // An index belongs to whom its table belongs.
                 RelationAction::OwnerTo(_) => Ok(()),
             },
-            ObjectKind::Table | ObjectKind::Schema | ObjectKind::Role | ObjectKind::Database => {
-                Err(SqlError::internal("a relation of another kind went astray"))
-            }
+            ObjectKind::Table
+            | ObjectKind::Type
+            | ObjectKind::Domain
+            | ObjectKind::Schema
+            | ObjectKind::Role
+            | ObjectKind::Database => Err(SqlError::internal("a relation of another kind went astray")),
         }
     }
 
