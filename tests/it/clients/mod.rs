@@ -176,7 +176,7 @@ fn run_all(target: Target, clients: &[&'static str]) -> BTreeMap<&'static str, R
     all.into_inner().expect("no panic")
 }
 
-/// What differs from the list: failures that are not on it, and what is on it and passes or is no check at all.
+/// Failures that are not on the list, and what is on it and is no check at all. What is on it and passes is told.
 fn surprises(all: &BTreeMap<&str, Results>, known: &BTreeMap<(String, String), String>) -> Vec<String> {
     let mut surprises = Vec::new();
     for (client, results) in all {
@@ -184,7 +184,7 @@ fn surprises(all: &BTreeMap<&str, Results>, known: &BTreeMap<(String, String), S
             let listed = known.contains_key(&((*client).to_owned(), check.clone()));
             match reason {
                 Some(reason) if !listed => surprises.push(format!("{client} {check}: {reason}")),
-                None if listed => surprises.push(format!("{client} {check} passes: take it off the list of known failures")),
+                None if listed => println!("{client} {check} passes: take it off the list of known failures"),
                 _ => {}
             }
         }
@@ -221,9 +221,47 @@ fn clients_pass_the_checks_that_postgresql_passes() {
     let total: usize = all.values().map(Results::len).sum();
     let passed: usize = all.values().flat_map(Results::values).filter(|reason| reason.is_none()).count();
     println!("{passed} of {total} checks of {} clients passed; {} known failures are listed", all.len(), known.len());
-    let surprises = surprises(&all, &known);
-    assert!(surprises.is_empty(), "\n{}", surprises.join("\n"));
+    if std::env::var_os("CHRONOGATE_BLESS").is_some() {
+        return bless(&all);
+    }
+    let mut left = surprises(&all, &known);
+    if !left.is_empty() {
+        // Some checks hold a client to a time, which a busy machine may miss: what fails must fail again, alone.
+        println!("once more, of these: {left:#?}");
+        let again: Vec<&str> = clients.iter().copied().filter(|client| left.iter().any(|line| names(line, client))).collect();
+        let again = again.iter().flat_map(|client| run_all(target, &[*client])).collect();
+        left.retain(|line| !again_passed(&again, line));
+    }
+    assert!(left.is_empty(), "\n{}", left.join("\n"));
     assert_eq!(all.keys().copied().collect::<BTreeSet<_>>(), clients.into_iter().collect());
+}
+
+fn names(line: &str, client: &str) -> bool {
+    line.split(' ').next() == Some(client)
+}
+
+/// Whether the check that a line is about has passed now.
+fn again_passed(again: &BTreeMap<&str, Results>, line: &str) -> bool {
+    let (name, _) = line.split_once(": ").unwrap_or((line, ""));
+    let Some((client, check)) = name.split_once(' ') else { return false };
+    again.get(client).and_then(|results| results.get(check)).is_some_and(Option::is_none)
+}
+
+/// Writes the list anew: what failed now.
+fn bless(all: &BTreeMap<&str, Results>) {
+    let mut text = String::from(
+        "# Checks that PostgreSQL 15 passes and Chronogate does not yet: `client check: what happens instead`, one a line.\n\
+         # The test fails when a check that is not listed fails. CHRONOGATE_BLESS=1 writes the list anew.\n",
+    );
+    for (client, results) in all {
+        for (check, reason) in results {
+            if let Some(reason) = reason {
+                let reason: String = reason.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(140).collect();
+                text.push_str(&format!("{client} {check}: it fails: {reason}\n"));
+            }
+        }
+    }
+    std::fs::write(source().join("known_failures.txt"), text).expect("the list is written");
 }
 
 #[test]
