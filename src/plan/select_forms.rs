@@ -142,10 +142,10 @@ fn rows_compared(left: &[Expr], op: &ast::BinaryOperator, right: &[Expr]) -> Opt
         _ => return None,
     };
     let (last, before) = each(op).pop().zip(Some(left.len() - 1))?;
-    pairs().take(before).rev().fold(Some(last), |rest, (l, r)| {
+    pairs().take(before).rev().try_fold(last, |rest, (l, r)| {
         let decided = binary(l.clone(), strict.clone(), r.clone());
         let equal = binary(l.clone(), Eq, r.clone());
-        Some(nested(binary(decided, Or, nested(binary(equal, And, rest?)))))
+        Some(nested(binary(decided, Or, nested(binary(equal, And, rest)))))
     })
 }
 

@@ -34,11 +34,9 @@ impl VisitorMut for Literals {
                 }
             }
             // A minus sign belongs to its literal.
-            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
-                if is_ours(inner) {
-                    plain(inner);
-                    *expr = cast(expr.clone());
-                }
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if is_ours(inner) => {
+                plain(inner);
+                *expr = cast(expr.clone());
             }
             Expr::Function(function) => window(function),
             Expr::Interval(interval) => plain(&mut interval.value),

@@ -57,7 +57,7 @@ struct Part {
 
 /// What `*` stands for, in order.
 enum Item {
-    Merged { name: String, value: Expr },
+    Merged { name: String, value: Box<Expr> },
     Rest { part: usize, without: Vec<String> },
 }
 
@@ -166,10 +166,12 @@ impl Using<'_> {
                 let qualifier = alias.as_ref().map_or_else(|| quoted(&table), |alias| alias.name.clone());
                 let mut columns = None;
                 let is_cte = schema.is_none() && self.ctes.contains(&table);
-                if args.is_none() && version.is_none() && !is_cte {
-                    if let Ok(Relation::Table(def)) = self.planning.relation(schema.as_deref(), &table) {
-                        columns = Some(def.live_columns().map(|c| c.name.clone()).collect::<Vec<_>>());
-                    }
+                if args.is_none()
+                    && version.is_none()
+                    && !is_cte
+                    && let Ok(Relation::Table(def)) = self.planning.relation(schema.as_deref(), &table)
+                {
+                    columns = Some(def.live_columns().map(|c| c.name.clone()).collect::<Vec<_>>());
                 }
                 Some(Part { qualifier, columns: renamed(columns, alias.as_ref()) })
             }
@@ -227,7 +229,7 @@ impl Layout {
                 Side::Right => right,
                 Side::Both => call("coalesce", vec![left, right]),
             };
-            merged.push(Item::Merged { name: name.clone(), value });
+            merged.push(Item::Merged { name: name.clone(), value: Box::new(value) });
         }
         self.special |= side != Side::Left && !names.is_empty();
         merged.append(&mut self.items);
@@ -257,7 +259,7 @@ impl Layout {
         let merged = self.items.iter().position(|i| matches!(i, Item::Merged { name: n, .. } if n == name));
         if let Some(at) = merged {
             return match self.items.remove(at) {
-                Item::Merged { value, .. } => Some(value),
+                Item::Merged { value, .. } => Some(*value),
                 Item::Rest { .. } => None,
             };
         }
@@ -282,7 +284,7 @@ impl Layout {
     fn write(&self, options: &WildcardAdditionalOptions, projection: &mut Vec<SelectItem>) {
         for item in &self.items {
             projection.push(match item {
-                Item::Merged { name, value } => SelectItem::ExprWithAlias { expr: value.clone(), alias: quoted(name) },
+                Item::Merged { name, value } => SelectItem::ExprWithAlias { expr: (**value).clone(), alias: quoted(name) },
                 Item::Rest { part, without: hidden } => {
                     let Some(part) = self.parts.get(*part) else { continue };
                     if part.columns.as_ref().is_some_and(|c| c.iter().all(|c| hidden.contains(c))) {
@@ -298,7 +300,7 @@ impl Layout {
     fn value(&self, name: &Ident) -> Option<Expr> {
         let wanted = fold(name);
         self.items.iter().find_map(|item| match item {
-            Item::Merged { name, value } if *name == wanted => Some(value.clone()),
+            Item::Merged { name, value } if *name == wanted => Some((**value).clone()),
             _ => None,
         })
     }

@@ -228,11 +228,11 @@ impl Cursor {
             FetchTo::AllForward => self.forward(u64::MAX, cancel).await,
             FetchTo::Rows(n) => self.backward(n.unsigned_abs()),
             FetchTo::AllBackward => self.backward(here),
-            FetchTo::Absolute(n) if n >= 0 => self.to_row(n.unsigned_abs(), cancel).await,
+            FetchTo::Absolute(n) if n >= 0 => self.move_to_row(n.unsigned_abs(), cancel).await,
             FetchTo::Absolute(n) => {
                 self.see(u64::MAX, cancel).await?;
                 let row = (self.seen + 1).saturating_sub(n.unsigned_abs());
-                self.to_row(row, cancel).await
+                self.move_to_row(row, cancel).await
             }
             FetchTo::Relative(n) => self.relative(n, cancel).await,
         }
@@ -267,11 +267,11 @@ impl Cursor {
             return Err(only_forward());
         }
         let row = self.position.saturating_add_signed(n);
-        self.to_row(row, cancel).await
+        self.move_to_row(row, cancel).await
     }
 
     /// Stands on this row, or before the first or behind the last.
-    async fn to_row(&mut self, row: u64, cancel: &Cancel) -> Result<Span> {
+    async fn move_to_row(&mut self, row: u64, cancel: &Cancel) -> Result<Span> {
         if row < self.position && self.scroll == Some(false) {
             return Err(only_forward());
         }

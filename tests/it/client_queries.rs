@@ -166,7 +166,7 @@ fn judge(entry: &Value, sql: &str, answer: &Answer) -> (Verdict, String) {
         let what = format!("{} rows of digest {digest} instead of {count} of {}", rows.len(), entry["digest"]);
         return (if same { Verdict::Equal } else { Verdict::Different }, what);
     }
-    let wanted: Vec<Row> = entry["rows"].as_array().map(|rows| rows.iter().map(|row| cells(row)).collect()).unwrap_or_default();
+    let wanted: Vec<Row> = entry["rows"].as_array().map(|rows| rows.iter().map(cells).collect()).unwrap_or_default();
     if rows == wanted {
         return (Verdict::Equal, String::new());
     }

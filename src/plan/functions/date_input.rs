@@ -98,9 +98,8 @@ impl Reader<'_> {
             self.skip(1);
             return;
         }
-        if self.rest.starts_with(|r: char| !r.is_alphanumeric() && !matches!(r, '-' | '+') || r == c) {
-            self.skip(1);
-        } else if self.rest.starts_with('-') && !c.is_whitespace() {
+        let separates = |r: char| !r.is_alphanumeric() && !matches!(r, '-' | '+') || r == c;
+        if self.rest.starts_with(separates) || (self.rest.starts_with('-') && !c.is_whitespace()) {
             self.skip(1);
         }
     }

@@ -279,7 +279,7 @@ impl Writer<'_> {
     fn run(mut self, pre: usize) -> String {
         let p = self.pattern;
         if p.plus || p.minus {
-            self.sign_written = !(p.plus && !p.minus);
+            self.sign_written = !p.plus || p.minus;
         } else {
             if !self.negative && p.bracket && p.fill {
                 self.bracket = false;
@@ -444,9 +444,8 @@ pub fn read_number(text: &str, pattern: &str) -> Result<String> {
         match c {
             '-' | '<' => negative = true,
             '0'..='9' if seen_point => {
-                if fraction.len() < parsed.post {
-                    fraction.push(c);
-                }
+                let room = fraction.len() < parsed.post;
+                fraction.extend(room.then_some(c));
             }
             '0'..='9' if whole.len() < parsed.pre => whole.push(c),
             '0'..='9' => break,

@@ -168,7 +168,7 @@ impl Accumulator for Values {
         let place = if self.mode {
             most_frequent(&sorted)
         } else {
-            let Some(fraction) = self.fraction else { return Ok(ScalarValue::try_from(&self.data_type)?) };
+            let Some(fraction) = self.fraction else { return ScalarValue::try_from(&self.data_type) };
             if !(0.0..=1.0).contains(&fraction) {
                 let message = format!("percentile value {fraction} is not between 0 and 1");
                 return Err(external(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message)));

@@ -66,9 +66,11 @@ fn action(cursor: &mut Cursor<'_>, table: &Name) -> Result<AlterTable> {
     } else if cursor.sees_all(&["REPLICA", "IDENTITY"]) || cursor.sees_all(&["CLUSTER", "ON"]) {
         cursor.until(|token, _| *token == Token::Comma);
         Ok(AlterTable::Nothing)
-    } else if cursor.accept_all(&["SET", "WITHOUT", "CLUSTER"]) || cursor.accept_all(&["SET", "WITHOUT", "OIDS"]) {
-        Ok(AlterTable::Nothing)
-    } else if cursor.accept_all(&["SET", "LOGGED"]) || cursor.accept_all(&["SET", "UNLOGGED"]) {
+    } else if cursor.accept_all(&["SET", "WITHOUT", "CLUSTER"])
+        || cursor.accept_all(&["SET", "WITHOUT", "OIDS"])
+        || cursor.accept_all(&["SET", "LOGGED"])
+        || cursor.accept_all(&["SET", "UNLOGGED"])
+    {
         Ok(AlterTable::Nothing)
     } else if cursor.sees("SET") && cursor.peek_at(1) == Some(&Token::LParen) {
         cursor.accept("SET");
