@@ -39,6 +39,7 @@ mod set_operations;
 mod set_returning;
 mod system;
 mod table;
+mod traits;
 pub mod type_planner;
 mod using;
 mod wildcards;

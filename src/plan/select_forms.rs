@@ -60,12 +60,6 @@ impl VisitorMut for Forms {
                 }
             }
             // Text is ordered by its bytes, which is what these collations say.
-            Expr::Collate { expr: inner, collation } => {
-                let name = split(collation).map(|(_, name)| name);
-                if name.is_some_and(|name| ["c", "posix", "default", "ucs_basic"].contains(&name.to_lowercase().as_str())) {
-                    *expr = std::mem::replace(inner.as_mut(), Expr::value(ast::Value::Null));
-                }
-            }
             Expr::InSubquery { expr: wanted, subquery, negated } => {
                 if let Expr::Tuple(values) = wanted.as_ref() {
                     let found = row_among(values, subquery);

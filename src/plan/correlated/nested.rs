@@ -1,15 +1,15 @@
 //! The configuration that subqueries are planned under while their statement runs: the statement's own, with one
 //! partition and nothing that a second run would find changed by the first.
 
-use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
-use datafusion::common::{DataFusionError, Result, internal_datafusion_err};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::execution::SessionState;
 
 use crate::plan::StatementContext;
 use crate::plan::query::statement_state;
+use crate::plan::traits::carried_in_options;
 
 /// Reached through DataFusion's options, which every function call carries. The state is made when a subquery
 /// first runs; most statements have none.
@@ -64,28 +64,4 @@ impl std::fmt::Debug for Nested {
     }
 }
 
-impl ConfigExtension for Nested {
-    const PREFIX: &'static str = "chronogate_nested";
-}
-
-impl ExtensionOptions for Nested {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn cloned(&self) -> Box<dyn ExtensionOptions> {
-        Box::new(self.clone())
-    }
-
-    fn set(&mut self, key: &str, _: &str) -> Result<()> {
-        Err(DataFusionError::Configuration(format!("\"{key}\" cannot be set")))
-    }
-
-    fn entries(&self) -> Vec<ConfigEntry> {
-        Vec::new()
-    }
-}
+carried_in_options!(Nested, "chronogate_nested");

@@ -1,14 +1,14 @@
 //! The statement that a function runs in: reached through DataFusion's options, so that it is there when an
 //! expression is folded at planning and when it runs.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
-use datafusion::common::config::{ConfigEntry, ConfigExtension, ConfigOptions, ExtensionOptions};
+use datafusion::common::config::ConfigOptions;
 
 use crate::error::{Result, SqlError};
 use crate::plan::StatementContext;
+use crate::plan::traits::carried_in_options;
 use crate::types::Zone;
 
 /// Carries the statement. Put it into the options of the state that plans *and* runs the statement; a plan
@@ -16,31 +16,7 @@ use crate::types::Zone;
 #[derive(Clone, Debug)]
 pub struct Ambient(pub Arc<StatementContext>);
 
-impl ConfigExtension for Ambient {
-    const PREFIX: &'static str = "chronogate_statement";
-}
-
-impl ExtensionOptions for Ambient {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut dyn Any {
-        self
-    }
-
-    fn cloned(&self) -> Box<dyn ExtensionOptions> {
-        Box::new(self.clone())
-    }
-
-    fn set(&mut self, key: &str, _value: &str) -> datafusion::common::Result<()> {
-        Err(DataFusionError::Configuration(format!("\"{key}\" cannot be set")))
-    }
-
-    fn entries(&self) -> Vec<ConfigEntry> {
-        Vec::new()
-    }
-}
+carried_in_options!(Ambient, "chronogate_statement");
 
 /// The statement of these options; an internal error where none was put in.
 pub fn statement(options: &ConfigOptions) -> Result<&StatementContext> {

@@ -193,7 +193,7 @@ fn compare_with_operand(operand: &mut Option<Box<Expr>>, conditions: &mut [CaseW
 /// Text is ordered by its bytes: what these collations say, the default one too.
 fn orders_by_bytes(collation: &ObjectName) -> bool {
     let name = collation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.as_str());
-    matches!(name, Some("default" | "C" | "POSIX" | "ucs_basic"))
+    name.is_some_and(|name| ["default", "c", "posix", "ucs_basic"].iter().any(|known| name.eq_ignore_ascii_case(known)))
 }
 
 /// `nextval('s'::regclass)` names the sequence by its text, as `nextval('s')` does.

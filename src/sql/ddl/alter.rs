@@ -149,13 +149,7 @@ fn alter_column(cursor: &mut Cursor<'_>) -> Result<AlterTable> {
     if cursor.accept_all(&["ADD", "GENERATED"]) {
         let kind = identity_kind(cursor)?;
         cursor.expect_all(&["AS", "IDENTITY"])?;
-        let options = if cursor.accept_token(&Token::LParen) {
-            let options = sequence::options(cursor)?;
-            cursor.expect_token(&Token::RParen)?;
-            options
-        } else {
-            SequenceOptions::default()
-        };
+        let options = sequence::options_in_parentheses(cursor)?;
         return Ok(AlterTable::AddIdentity { column, kind, options });
     }
     if cursor.accept_all(&["DROP", "IDENTITY"]) {

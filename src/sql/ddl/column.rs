@@ -128,13 +128,7 @@ impl Column<'_> {
             let message = "identity column type must be smallint, integer, or bigint";
             return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message).at(position));
         }
-        let options = if cursor.accept_token(&Token::LParen) {
-            let options = sequence::options(cursor)?;
-            cursor.expect_token(&Token::RParen)?;
-            options
-        } else {
-            SequenceOptions::default()
-        };
+        let options = sequence::options_in_parentheses(cursor)?;
         self.spec.identity = Some((identity, options));
         self.nullable(false, position)
     }

@@ -28,6 +28,16 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     Ok(Ddl::AlterSequence { name, if_exists, options: options(cursor)? })
 }
 
+/// The options of an identity column's sequence, if parentheses with them come next.
+pub fn options_in_parentheses(cursor: &mut Cursor<'_>) -> Result<SequenceOptions> {
+    if !cursor.accept_token(&Token::LParen) {
+        return Ok(SequenceOptions::default());
+    }
+    let options = options(cursor)?;
+    cursor.expect_token(&Token::RParen)?;
+    Ok(options)
+}
+
 /// Options as long as one comes next.
 pub fn options(cursor: &mut Cursor<'_>) -> Result<SequenceOptions> {
     more_options(cursor, SequenceOptions::default())
