@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use super::TypeDef;
 use super::definition::Definition;
 use crate::types::{Identity, PgType, Qualified};
 use crate::versions::{CommitNo, IndexId, TableId};
@@ -26,6 +27,9 @@ pub struct ColumnDef {
     pub field: String,
     #[serde(rename = "type")]
     pub ty: PgType,
+    /// The domain that it was declared with; `ty` is what that comes down to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<u32>,
     #[serde(default)]
     pub not_null: bool,
     /// SQL text of the default, such as `now()` or `nextval('public.t_id_seq')`.
@@ -412,6 +416,9 @@ pub struct Catalog {
     pub tables: BTreeMap<Qualified, Arc<TableDef>>,
     pub views: BTreeMap<Qualified, Arc<ViewDef>>,
     pub sequences: BTreeMap<Qualified, Arc<SequenceDef>>,
+    pub(super) types: BTreeMap<Qualified, Arc<TypeDef>>,
+    /// Dropped ones as well.
+    pub(super) types_by_id: BTreeMap<u32, Arc<TypeDef>>,
     /// Where new definitions take their numbers from; shared by all catalogues of a database.
     pub ids: Ids,
     pub(super) by_id: BTreeMap<TableId, Arc<TableDef>>,
@@ -454,7 +461,15 @@ impl Catalog {
 
     /// Sets a definition without asking whether it may be so.
     pub(super) fn put(&mut self, definition: Definition) {
-        match definition {
+        match self.shaped_definition(definition) {
+            Definition::Type(def) => {
+                let id = def.id;
+                if !def.dropped {
+                    self.types.insert(def.name.clone(), Arc::clone(&def));
+                }
+                self.types_by_id.insert(id, def);
+                self.reshape(id);
+            }
             Definition::Schema(def) => drop(self.schemas.insert(def.name.clone(), def)),
             Definition::Table(def) => {
                 self.unlink(def.id);
@@ -472,6 +487,10 @@ impl Catalog {
     /// Removes a definition from under its name; other names are not looked at.
     pub(super) fn take(&mut self, definition: &Definition) {
         match definition {
+            Definition::Type(def) => {
+                self.types.remove(&def.name);
+                self.types_by_id.remove(&def.id);
+            }
             Definition::Schema(def) => drop(self.schemas.remove(&def.name)),
             Definition::Table(def) => {
                 self.unlink(def.id);
@@ -502,6 +521,7 @@ impl Catalog {
         let tables = self.tables.values().cloned().map(Definition::Table);
         let views = self.views.values().cloned().map(Definition::View);
         let sequences = self.sequences.values().cloned().map(Definition::Sequence);
-        schemas.chain(tables).chain(views).chain(sequences)
+        let types = self.types_by_id.values().cloned().map(Definition::Type);
+        schemas.chain(types).chain(tables).chain(views).chain(sequences)
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::definition::Definition;
-use super::{Catalog, ForeignKeyDef, SchemaDef, SequenceDef, TableDef, ViewDef};
+use super::{Catalog, ForeignKeyDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::types::Qualified;
 use crate::versions::TableId;
@@ -27,6 +27,13 @@ const RESERVED_SUFFIXES: [&str; 2] = ["__history", "__changes"];
 pub enum CatalogError {
     #[error("relation \"{0}\" already exists")]
     RelationExists(String),
+    #[error("type \"{0}\" already exists")]
+    TypeExists(String),
+    #[error("type \"{0}\" does not exist")]
+    NoType(String),
+    /// A relation would have the name of a type.
+    #[error("type \"{0}\" already exists")]
+    RelationLikeType(String),
     #[error("schema \"{0}\" already exists")]
     SchemaExists(String),
     #[error("schema \"{0}\" does not exist")]
@@ -61,6 +68,11 @@ impl Diagnose for CatalogError {
         let error = |code| SqlError::new(code, self.to_string());
         match self {
             Self::RelationExists(_) => error(SqlState::DUPLICATE_TABLE),
+            Self::TypeExists(_) => error(SqlState::DUPLICATE_OBJECT),
+            Self::NoType(_) => error(SqlState::UNDEFINED_OBJECT),
+            Self::RelationLikeType(_) => error(SqlState::DUPLICATE_OBJECT).hint(
+                "A relation has an associated type of the same name, so you must use a name that doesn't conflict with any existing type.",
+            ),
             Self::SchemaExists(_) => error(SqlState::DUPLICATE_SCHEMA),
             Self::NoSchema(_) => error(SqlState::INVALID_SCHEMA_NAME),
             Self::NoRelation { kind: "index", .. } => error(SqlState::UNDEFINED_OBJECT),
@@ -132,13 +144,19 @@ impl Catalog {
             }
         }
         // What was inside may have changed by that.
-        self.in_schema(name).iter().for_each(|definition| self.take(definition));
+        for definition in self.in_schema(name) {
+            match definition {
+                Definition::Type(def) => self.drop_type(&def.name)?,
+                definition => self.take(&definition),
+            }
+        }
         self.take(&Definition::Schema(def));
         Ok(())
     }
 
     pub fn create_table(&mut self, def: TableDef) -> Result<(), CatalogError> {
         self.check_new_name(&def.name)?;
+        self.check_no_type(&def.name)?;
         check_table(&def)?;
         self.check_index_names(&def)?;
         self.put(Definition::Table(Arc::new(def)));
@@ -198,6 +216,7 @@ impl Catalog {
 
     pub fn create_view(&mut self, def: ViewDef) -> Result<(), CatalogError> {
         self.check_new_name(&def.name)?;
+        self.check_no_type(&def.name)?;
         check_columns(def.columns.iter().map(|(name, _)| name.as_str()))?;
         self.put(Definition::View(Arc::new(def)));
         Ok(())
@@ -308,6 +327,11 @@ impl Catalog {
         Ok(())
     }
 
+    /// The rows of a table or view have a type of its name.
+    fn check_no_type(&self, name: &Qualified) -> Result<(), CatalogError> {
+        if self.types.contains_key(name) { Err(CatalogError::RelationLikeType(name.name.clone())) } else { Ok(()) }
+    }
+
     /// Indexes are relations of the table's schema: no other relation may have their names.
     fn check_index_names(&self, def: &TableDef) -> Result<(), CatalogError> {
         for name in index_names(def) {
@@ -332,6 +356,7 @@ impl Catalog {
     fn in_schema(&self, schema: &str) -> Vec<Definition> {
         let inside = |definition: &Definition| match definition {
             Definition::Schema(_) => false,
+            Definition::Type(def) => !def.dropped && def.name.schema == schema,
             Definition::Table(def) => def.name.schema == schema,
             Definition::View(def) => def.name.schema == schema,
             Definition::Sequence(def) => def.name.schema == schema,
@@ -354,6 +379,10 @@ impl Catalog {
                 Definition::Sequence(def) => {
                     let name = Qualified::new(to, def.name.name.as_str());
                     Definition::Sequence(Arc::new(SequenceDef { name, ..SequenceDef::clone(&def) }))
+                }
+                Definition::Type(def) => {
+                    let name = Qualified::new(to, def.name.name.as_str());
+                    Definition::Type(Arc::new(TypeDef { name, ..TypeDef::clone(&def) }))
                 }
                 schema @ Definition::Schema(_) => schema,
             });
@@ -416,6 +445,7 @@ fn described(definition: &Definition) -> String {
     let kind = definition.kind().name();
     match definition {
         Definition::Schema(def) => format!("{kind} {}", def.name),
+        Definition::Type(def) => format!("{kind} {}", def.name),
         Definition::Table(def) => format!("{kind} {}", def.name),
         Definition::View(def) => format!("{kind} {}", def.name),
         Definition::Sequence(def) => format!("{kind} {}", def.name),

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Catalog, HistoryError, SchemaDef, SequenceDef, TableDef, ViewDef};
+use super::{Catalog, HistoryError, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
 use crate::store::CatalogChange;
 
 /// What a definition defines. The order is the one in which a catalogue is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Kind {
     Schema,
+    Type,
     Table,
     View,
     Sequence,
@@ -21,6 +22,7 @@ impl Kind {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Schema => "schema",
+            Self::Type => "type",
             Self::Table => "table",
             Self::View => "view",
             Self::Sequence => "sequence",
@@ -28,7 +30,7 @@ impl Kind {
     }
 
     pub(super) fn from_name(name: &str) -> Result<Self, HistoryError> {
-        [Self::Schema, Self::Table, Self::View, Self::Sequence]
+        [Self::Schema, Self::Type, Self::Table, Self::View, Self::Sequence]
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| HistoryError::BadDefinition(format!("unknown kind \"{name}\"")))
@@ -39,6 +41,7 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(super) enum Definition {
     Schema(Arc<SchemaDef>),
+    Type(Arc<TypeDef>),
     Table(Arc<TableDef>),
     View(Arc<ViewDef>),
     Sequence(Arc<SequenceDef>),
@@ -52,6 +55,7 @@ impl Definition {
         }
         Ok(match kind {
             Kind::Schema => Self::Schema(parse(text)?),
+            Kind::Type => Self::Type(parse(text)?),
             Kind::Table => Self::Table(parse(text)?),
             Kind::View => Self::View(parse(text)?),
             Kind::Sequence => Self::Sequence(parse(text)?),
@@ -64,6 +68,7 @@ impl Definition {
         }
         match self {
             Self::Schema(def) => print(def.as_ref()),
+            Self::Type(def) => print(def.as_ref()),
             Self::Table(def) => print(def.as_ref()),
             Self::View(def) => print(def.as_ref()),
             Self::Sequence(def) => print(def.as_ref()),
@@ -73,6 +78,7 @@ impl Definition {
     pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Schema(_) => Kind::Schema,
+            Self::Type(_) => Kind::Type,
             Self::Table(_) => Kind::Table,
             Self::View(_) => Kind::View,
             Self::Sequence(_) => Kind::Sequence,
@@ -82,6 +88,7 @@ impl Definition {
     pub(super) fn id(&self) -> u32 {
         match self {
             Self::Schema(def) => def.id,
+            Self::Type(def) => def.id,
             Self::Table(def) => def.id.0,
             Self::View(def) => def.id,
             Self::Sequence(def) => def.id,
@@ -90,6 +97,9 @@ impl Definition {
 
     /// The greatest number that the definition uses, for itself or for a part of it.
     pub(super) fn last_id(&self) -> u32 {
+        if let Self::Type(def) = self {
+            return def.last_id();
+        }
         let Self::Table(def) = self else { return self.id() };
         let indexes = def.indexes.iter().map(|i| i.id.0);
         let uniques = def.uniques.iter().map(|u| u.id.0);
@@ -103,6 +113,7 @@ impl Definition {
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Schema(a), Self::Schema(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Type(a), Self::Type(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::Table(a), Self::Table(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::View(a), Self::View(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::Sequence(a), Self::Sequence(b)) => Arc::ptr_eq(a, b) || a == b,

@@ -18,6 +18,7 @@ mod request;
 mod savepoint;
 mod sequences;
 mod timeline;
+mod user_type;
 
 pub use catalog::{
     Catalog, CheckDef, ColumnDef, ColumnId, ComputedIndexDef, ForeignKeyDef, Ids, IndexDef, IndexOrder, IndexPart, IndexShape,
@@ -30,6 +31,7 @@ pub use printed_key::print_reference;
 pub use privilege::{Authority, Grants, PUBLIC};
 pub use savepoint::Savepoint;
 pub use transaction::{Base, PendingRow, TableWrites, Timing, Transaction};
+pub use user_type::{DomainDef, EnumValue, NamedType, TypeDef, TypeKind};
 
 #[cfg(test)]
 mod tests;

@@ -66,6 +66,10 @@ fn value(ty: PgType, rest: &mut &[u8]) -> Option<String> {
         TypeName::Timestamp => instant(integer(rest)?),
         TypeName::Timestamptz => instant(integer(rest)?).map(|text| text + "+00"),
         TypeName::Bytea => Some(hex(&escaped(rest))),
+        TypeName::Enum(user) => {
+            let stored = String::from_utf8_lossy(&escaped(rest)).into_owned();
+            Some(user.label_of(&stored).to_owned())
+        }
         TypeName::Text
         | TypeName::Varchar
         | TypeName::Bpchar
@@ -168,6 +172,7 @@ mod tests {
             name: name.to_owned(),
             field: name.to_owned(),
             ty,
+            domain: None,
             not_null: false,
             default: None,
             identity: None,

@@ -23,8 +23,10 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, ScalarUDF, lit}
 use datafusion::optimizer::AnalyzerRule;
 
 use super::catalog::names::Names;
+use super::domains::domain_call;
 use super::functions::ambient::{external, statement};
 use super::functions::define::{Call, Function, Returns, Want};
+use super::type_planner::DOMAIN;
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::calendar::{MICROS_PER_DAY, split};
 use crate::types::complaint::{bad_syntax, out_of_range};
@@ -38,7 +40,7 @@ use crate::types::{PgType, TypeName, Zone, json};
 /// The name of the function that casts are replaced by.
 pub const PG_CAST: &str = "pg_cast";
 
-/// `pg_cast(value, type's internal name, modifier)`.
+/// `pg_cast(value, type's tag, modifier)`.
 pub fn function() -> Function {
     const WANTS: &[Want] = &[Want::Any, Want::Any, Want::Any];
     // Stable: text of timestamptz depends on the session's zone.
@@ -60,7 +62,7 @@ fn result(types: &[PgType], _: &[DataType], values: &[Option<&ScalarValue>]) -> 
 fn target(_: &[PgType], values: &[Option<&ScalarValue>]) -> Result<PgType> {
     match values {
         [_, Some(ScalarValue::Utf8(Some(name))), Some(ScalarValue::Int32(Some(modifier)))] => {
-            let ty = PgType::from_internal_name(name).ok_or_else(|| SqlError::internal("a cast to an unknown type"))?;
+            let ty = PgType::from_tag(name).ok_or_else(|| SqlError::internal("a cast to an unknown type"))?;
             Ok(ty.with_modifier(*modifier))
         }
         _ => Err(SqlError::internal("a cast without its type")),
@@ -145,6 +147,11 @@ impl PostgresCasts {
 
     fn rewrite_cast(&self, cast: Cast, schema: &DFSchema, own_digits: bool) -> datafusion::common::Result<Transformed<Expr>> {
         let to = PgType::of_field(&cast.field);
+        if let Some(domain) = cast.field.metadata().get(DOMAIN).and_then(|id| id.parse().ok()) {
+            let plain = Cast::new_from_field(cast.expr, Arc::new(to.field("", true)));
+            let value = self.rewrite_cast(plain, schema, own_digits)?.data;
+            return Ok(Transformed::yes(domain_call(value, domain)));
+        }
         // Outer columns and untyped parameters have no type here; a later pass over the bound plan sees them.
         let Ok((_, field)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(Expr::Cast(cast))) };
         let from = PgType::of_field(&field);
@@ -189,7 +196,7 @@ impl PostgresCasts {
     }
 
     fn call(&self, value: Expr, to: PgType) -> Expr {
-        let args = vec![value, lit(to.internal_name()), lit(to.modifier)];
+        let args = vec![value, lit(to.tag()), lit(to.modifier)];
         Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&self.cast), args))
     }
 }
@@ -266,6 +273,9 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
     }
     if from.name == TypeName::Void || array.null_count() == array.len() {
         return Ok(new_null_array(&to.arrow(), array.len()));
+    }
+    if let (TypeName::Enum(_), false, true) = (from.name, from.array, to == PgType::TEXT) {
+        return Ok(Arc::clone(array));
     }
     if is_text(from) || (from.array && to.array) || is_text(to) {
         return through_text(array, from, to, zone);

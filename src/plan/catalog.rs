@@ -8,7 +8,7 @@ mod attribute;
 mod comment;
 mod constraint;
 mod definition;
-mod deparse;
+pub mod deparse;
 mod depend;
 pub mod functions;
 mod information;
@@ -86,6 +86,7 @@ fn source(spec: &Spec) -> Source {
         "pg_attribute" => Defined(attribute::attributes),
         "pg_attrdef" => Defined(attribute::defaults),
         "pg_type" => Defined(types::types),
+        "pg_enum" => Defined(types::enum_values),
         "pg_description" => Defined(comment::descriptions),
         "pg_index" => Defined(constraint::indexes),
         "pg_constraint" => Defined(constraint::constraints),

@@ -39,8 +39,13 @@ pub fn key_part(array: &dyn Array, row: usize, ty: PgType) -> Result<KeyPart<'_>
         }
         DataType::Utf8 if ty.name != TypeName::Json => {
             let text = array.as_string::<i32>().value(row);
-            // Blanks at the end of a char(n) do not count.
-            KeyPart::Text(if ty.name == TypeName::Bpchar { text.trim_end_matches(' ') } else { text })
+            KeyPart::Text(match ty.name {
+                // Blanks at the end of a char(n) do not count.
+                TypeName::Bpchar => text.trim_end_matches(' '),
+                // Keys outlive labels.
+                TypeName::Enum(user) => user.stored_of(text),
+                _ => text,
+            })
         }
         DataType::Binary => KeyPart::Bytes(array.as_binary::<i32>().value(row)),
         _ => return Err(no_order(ty)),

@@ -9,6 +9,7 @@ mod constant;
 pub mod context;
 mod correlated;
 mod diagnose;
+pub mod domains;
 pub mod engine;
 mod expand;
 mod explain;

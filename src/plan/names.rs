@@ -129,7 +129,8 @@ impl Planning {
         let now = || catalog.tables.get(name).cloned();
         match scope {
             Scope::Current => now(),
-            _ => self.ctx.database.table_at(name, scope, snapshot).or_else(now),
+            // Values of the past are shown as types are now.
+            _ => self.ctx.database.table_at(name, scope, snapshot).map(|then| catalog.shaped_table(&then)).or_else(now),
         }
     }
 
@@ -146,8 +147,9 @@ impl Planning {
 
     /// The newest definition of this incarnation, own changes included.
     fn newest(&self, table: &Arc<TableDef>) -> Arc<TableDef> {
-        let own = self.ctx.transaction.lock().catalog.table_by_id(table.id).cloned();
-        own.or_else(|| self.ctx.database.table_states(table.id).pop().map(|(_, def)| def)).unwrap_or_else(|| Arc::clone(table))
+        let catalog = Arc::clone(&self.ctx.transaction.lock().catalog);
+        let last = || self.ctx.database.table_states(table.id).pop().map(|(_, def)| catalog.shaped_table(&def));
+        catalog.table_by_id(table.id).cloned().or_else(last).unwrap_or_else(|| Arc::clone(table))
     }
 
     /// The columns a relation over the past shows, `then` being the definition of the time it reads.

@@ -1,5 +1,6 @@
 //! PostgreSQL's equality and order where Arrow has another: an analyzer rule that compares, sorts, groups and joins
-//! intervals, jsonb, char(n), numerics without precision and arrays by their order keys (`pg_order_key`).
+//! intervals, jsonb, char(n), numerics without precision and arrays by their order keys (`pg_order_key`), and orders
+//! enumerations by theirs.
 //!
 //! Runs before type coercion, so that operands of one kind meet. What PostgreSQL does not compare (json) is 42883;
 //! what cannot be done by keys is refused with 0A000.
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, JoinConstraint, Result};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
@@ -25,9 +27,10 @@ use datafusion::scalar::ScalarValue;
 
 use super::casts::cast_call;
 use super::functions::ambient::external;
+use super::functions::arrays::{ALL, ANY, CONTAINED, CONTAINS, OVERLAPS};
 use super::functions::{extremes, order_key};
 use crate::error::{SqlError, SqlState};
-use crate::types::{PgType, TypeName};
+use crate::types::{PgType, TypeName, Zone, scalar_from_text};
 
 #[derive(Debug)]
 pub struct PostgresOrder {
@@ -64,7 +67,12 @@ enum Known {
 
 /// Whether values of the type are equal, or ordered, otherwise than Arrow has it.
 fn keyed(ty: PgType) -> bool {
-    ty.array || grouped_by_key(ty)
+    ty.array || ty.name.user().is_some() || grouped_by_key(ty)
+}
+
+/// Whether values are equal in Arrow when they are in PostgreSQL, and only ordered otherwise.
+fn equal_as_they_are(ty: PgType) -> bool {
+    ty.name.user().is_some() && !ty.array
 }
 
 /// Whether values that are equal may differ in Arrow.
@@ -283,11 +291,17 @@ impl PostgresOrder {
             return Err(external(no_operator(a, op, b)));
         }
         let [left, right] = exprs;
-        Ok(([self.operand(left, known[0], kind), self.operand(right, known[1], kind)], true))
+        if equal_as_they_are(kind) && is_equality(op) {
+            return Ok(([typed(left, known[0], kind)?, typed(right, known[1], kind)?], true));
+        }
+        let side =
+            |expr, known| self.operand(if equal_as_they_are(kind) { typed(expr, known, kind)? } else { expr }, known, kind);
+        Ok(([side(left, known[0])?, side(right, known[1])?], true))
     }
 
-    fn operand(&self, expr: Expr, known: Known, kind: PgType) -> Expr {
-        match known {
+    fn operand(&self, expr: Expr, known: Known, kind: PgType) -> Result<Expr> {
+        Ok(match known {
+            Known::Untyped if equal_as_they_are(kind) => self.key_of(expr),
             Known::Untyped => self.key_of(cast_call(expr, kind.with_modifier(-1))),
             // Text beside char(n): the char's blanks go, the text's stay.
             Known::Of(ty) if kind.name == TypeName::Bpchar && !kind.array && is_text(ty) && ty.name != TypeName::Varchar => expr,
@@ -296,7 +310,7 @@ impl PostgresOrder {
                 self.key_of(cast_call(expr, kind.with_modifier(-1)))
             }
             Known::Of(_) | Known::Unknown => self.key_of(expr),
-        }
+        })
     }
 
     fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -311,6 +325,7 @@ impl PostgresOrder {
             Expr::WindowFunction(window) => self.window(*window, schema),
             Expr::ScalarFunction(call) if call.name() == "nullif" && call.args.len() == 2 => self.null_if(call, schema),
             Expr::ScalarFunction(call) if matches!(call.name(), "greatest" | "least") => self.greatest(call, schema),
+            Expr::ScalarFunction(call) if array_arguments(call.name()).is_some() => label_arguments(call, schema),
             other => Ok(Transformed::no(other)),
         }
     }
@@ -323,7 +338,7 @@ impl PostgresOrder {
     }
 
     /// The first expression compared with each of the others; `None` where nothing has to change.
-    fn compared(&self, first: &Expr, others: &[Expr], schema: &DFSchema) -> Result<Option<(Expr, Vec<Expr>)>> {
+    fn compared(&self, first: &Expr, others: &[Expr], op: &str, schema: &DFSchema) -> Result<Option<(Expr, Vec<Expr>)>> {
         let own = known(first, schema);
         let types: Vec<Known> = others.iter().map(|e| known(e, schema)).collect();
         let kind = types
@@ -337,12 +352,16 @@ impl PostgresOrder {
                 return Err(external(no_operator(a, "=", b)));
             }
         }
-        let others = others.iter().zip(&types).map(|(e, t)| self.operand(e.clone(), *t, kind)).collect();
-        Ok(Some((self.operand(first.clone(), own, kind), others)))
+        let side = |expr: &Expr, known: Known| {
+            let expr = if equal_as_they_are(kind) { typed(expr.clone(), known, kind)? } else { expr.clone() };
+            if equal_as_they_are(kind) && is_equality(op) { Ok(expr) } else { self.operand(expr, known, kind) }
+        };
+        let others = others.iter().zip(&types).map(|(e, t)| side(e, *t)).collect::<Result<Vec<_>>>()?;
+        Ok(Some((side(first, own)?, others)))
     }
 
     fn in_list(&self, list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
-        Ok(match self.compared(&list.expr, &list.list, schema)? {
+        Ok(match self.compared(&list.expr, &list.list, "=", schema)? {
             Some((expr, items)) => Transformed::yes(Expr::InList(InList::new(Box::new(expr), items, list.negated))),
             None => Transformed::no(Expr::InList(list)),
         })
@@ -350,7 +369,7 @@ impl PostgresOrder {
 
     fn between(&self, between: Between, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let bounds = [between.low.as_ref().clone(), between.high.as_ref().clone()];
-        Ok(match self.compared(&between.expr, &bounds, schema)? {
+        Ok(match self.compared(&between.expr, &bounds, ">=", schema)? {
             Some((expr, bounds)) => {
                 let [low, high] =
                     <[Expr; 2]>::try_from(bounds).map_err(|_| external(SqlError::internal("BETWEEN without bounds")))?;
@@ -363,7 +382,7 @@ impl PostgresOrder {
     fn case(&self, case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let Some(base) = &case.expr else { return Ok(Transformed::no(Expr::Case(case))) };
         let whens: Vec<Expr> = case.when_then_expr.iter().map(|(when, _)| when.as_ref().clone()).collect();
-        let Some((base, whens)) = self.compared(base, &whens, schema)? else { return Ok(Transformed::no(Expr::Case(case))) };
+        let Some((base, whens)) = self.compared(base, &whens, "=", schema)? else { return Ok(Transformed::no(Expr::Case(case))) };
         let arms = whens.into_iter().map(Box::new).zip(case.when_then_expr.into_iter().map(|(_, then)| then)).collect();
         Ok(Transformed::yes(Expr::Case(Case::new(Some(Box::new(base)), arms, case.else_expr))))
     }
@@ -478,6 +497,68 @@ impl PostgresOrder {
             best = Expr::Case(Case::new(None, arms, Some(Box::new(best))));
         }
         Ok(Transformed::yes(best))
+    }
+}
+
+/// For functions of arrays and their elements: which arguments are arrays, the others up to the last one named here
+/// being elements.
+fn array_arguments(name: &str) -> Option<&'static [bool]> {
+    Some(match name {
+        "array_append" | "array_remove" | "array_position" | "array_positions" | "array_has" | ANY | ALL => &[true, false],
+        "array_prepend" => &[false, true],
+        "array_replace" => &[true, false, false],
+        "array_cat" | CONTAINS | CONTAINED | OVERLAPS => &[true, true],
+        _ => return None,
+    })
+}
+
+/// Literals beside an enumeration, or arrays of one, are its labels; 42883 for values of another type.
+fn label_arguments(mut call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let arrays = array_arguments(call.name()).unwrap_or_default();
+    let types: Vec<Known> = call.args.iter().map(|arg| known(arg, schema)).collect();
+    let kind = types.iter().zip(arrays).find_map(|(known, _)| match known {
+        Known::Of(ty) if ty.name.user().is_some() => Some(ty.element()),
+        _ => None,
+    });
+    let Some(kind) = kind else { return Ok(Transformed::no(Expr::ScalarFunction(call))) };
+    for ((arg, known), array) in call.args.iter_mut().zip(&types).zip(arrays) {
+        let wanted = if *array { kind.array_of() } else { kind };
+        match known {
+            Known::Untyped => *arg = typed(std::mem::take(arg), *known, wanted)?,
+            Known::Of(ty) if ty.name != kind.name => {
+                let shown = |at: usize| match types.get(at) {
+                    Some(Known::Of(ty)) => ty.with_modifier(-1).sql_name(),
+                    _ => "unknown".to_owned(),
+                };
+                let message = match call.func.name() {
+                    "array_has" | ANY | ALL => format!("operator does not exist: {} = {}", shown(1), shown(0).replace("[]", "")),
+                    name => format!("function {name}({}, {}) does not exist", shown(0), shown(1)),
+                };
+                return Err(external(SqlError::new(SqlState::UNDEFINED_FUNCTION, message).hint(
+                    "No operator or function matches the given name and argument types. You might need to add explicit type casts.",
+                )));
+            }
+            Known::Of(_) | Known::Unknown => {}
+        }
+    }
+    Ok(Transformed::yes(Expr::ScalarFunction(call)))
+}
+
+fn is_equality(op: &str) -> bool {
+    matches!(op, "=" | "!=" | "<>" | "IS DISTINCT FROM" | "IS NOT DISTINCT FROM")
+}
+
+/// A literal in quotes as a value of the type: 22P02 for one that is none. All else as it is.
+fn typed(expr: Expr, known: Known, kind: PgType) -> Result<Expr> {
+    if known != Known::Untyped {
+        return Ok(expr);
+    }
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), None) => {
+            let value = scalar_from_text(kind, &text, Zone::UTC).map_err(external)?;
+            Ok(Expr::Literal(value, Some(FieldMetadata::from(kind.field("", true).metadata().clone()))))
+        }
+        expr => Ok(cast_call(expr, kind.with_modifier(-1))),
     }
 }
 

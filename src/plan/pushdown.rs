@@ -216,6 +216,7 @@ mod tests {
             name: name.into(),
             field: name.into(),
             ty,
+            domain: None,
             not_null: false,
             default: None,
             identity: None,

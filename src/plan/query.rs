@@ -104,7 +104,7 @@ pub fn constant_expr(ctx: &Arc<StatementContext>, state: &SessionState, mut expr
 }
 
 fn planning(ctx: &Arc<StatementContext>, state: &SessionState, exposed: Vec<super::columns::SystemColumn>) -> Planning {
-    Planning { ctx: Arc::clone(ctx), state: state.clone(), types: Arc::new(PostgresTypes), exposed }
+    Planning { ctx: Arc::clone(ctx), state: state.clone(), types: Arc::new(PostgresTypes::of(ctx)), exposed }
 }
 
 fn options(state: &SessionState) -> ParserOptions {

@@ -57,6 +57,7 @@ fn column(id: u16, name: &str, ty: PgType) -> ColumnDef {
         name: name.into(),
         field: name.into(),
         ty,
+        domain: None,
         not_null: false,
         default: None,
         identity: None,

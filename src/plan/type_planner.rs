@@ -1,29 +1,73 @@
 //! SQL's type names, as the planner meets them in casts: PostgreSQL's types with their modifiers kept in
-//! field metadata.
+//! field metadata, and those that users defined.
 //!
 //! Refuses types that we do not have with 42704, and dimensions beyond one with 0A000.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, CharacterLength, DataType as SqlType, ExactNumberInfo, TimezoneInfo};
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, CharacterLength, DataType as SqlType, ExactNumberInfo, ObjectName, TimezoneInfo,
+};
 
+use super::StatementContext;
 use super::functions::ambient::external;
 use crate::error::{Result, SqlError, SqlState};
+use crate::history::Catalog;
 use crate::types::text::type_by_name;
 use crate::types::{PgType, TypeName};
 
-#[derive(Debug, Default)]
-pub struct PostgresTypes;
+/// Field metadata of a cast: the number of the domain that it is to.
+pub const DOMAIN: &str = "pg.domain";
 
-impl TypePlanner for PostgresTypes {
-    fn plan_type_field(&self, sql_type: &SqlType) -> datafusion::common::Result<Option<FieldRef>> {
-        let ty = pg_type(sql_type).map_err(external)?;
-        Ok(Some(FieldRef::new(ty.field("", true))))
+/// PostgreSQL's types, and those that users defined as one statement finds them.
+#[derive(Debug, Default)]
+pub struct PostgresTypes {
+    own: Option<(Arc<Catalog>, Vec<String>)>,
+}
+
+impl PostgresTypes {
+    pub fn of(ctx: &StatementContext) -> Self {
+        let catalog = Arc::clone(&ctx.transaction.lock().catalog);
+        Self { own: Some((catalog, ctx.search_path.clone())) }
     }
 }
 
-/// The type that SQL names. 42704 when there is none of that name.
+impl TypePlanner for PostgresTypes {
+    fn plan_type_field(&self, sql_type: &SqlType) -> datafusion::common::Result<Option<FieldRef>> {
+        let mut domain = None;
+        let ty = pg_type_with(sql_type, &mut |schema, name| {
+            let (catalog, path) = self.own.as_ref()?;
+            let found = catalog.type_named(path, schema, name)?;
+            domain = found.def.domain().map(|_| found.def.id);
+            Some(if found.array { found.def.ty().array_of() } else { found.def.ty() })
+        });
+        let ty = ty.map_err(external)?;
+        let mut field = ty.field("", true);
+        if let Some(domain) = domain {
+            if ty.array {
+                let refused = SqlError::unsupported("arrays of domains are not supported", "Use an array of the base type.");
+                return Err(external(refused));
+            }
+            let mut metadata = field.metadata().clone();
+            metadata.insert(DOMAIN.to_owned(), domain.to_string());
+            field.set_metadata(metadata);
+        }
+        Ok(Some(FieldRef::new(field)))
+    }
+}
+
+/// A type of a user's by its schema and name.
+type Own<'a> = &'a mut dyn FnMut(Option<&str>, &str) -> Option<PgType>;
+
+/// The type that SQL names, of PostgreSQL's own. 42704 when there is none of that name.
 pub fn pg_type(sql_type: &SqlType) -> Result<PgType> {
+    pg_type_with(sql_type, &mut |_, _| None)
+}
+
+/// The type that SQL names. 42704 when there is none of that name.
+pub fn pg_type_with(sql_type: &SqlType, own: Own<'_>) -> Result<PgType> {
     let plain = |name| Ok(PgType::new(name));
     match sql_type {
         SqlType::Boolean | SqlType::Bool => plain(TypeName::Bool),
@@ -56,14 +100,18 @@ pub fn pg_type(sql_type: &SqlType) -> Result<PgType> {
             | ArrayElemTypeDef::AngleBracket(element)
             | ArrayElemTypeDef::Parenthesis(element),
         ) => {
-            let element = pg_type(element)?;
+            let element = pg_type_with(element, own)?;
             if element.array {
                 return Err(SqlError::unsupported("multidimensional arrays are not supported", "Use jsonb for nested lists."));
             }
             Ok(element.array_of())
         }
-        SqlType::Custom(name, arguments) => custom(&name.to_string(), arguments),
-        other => Err(no_such_type(&other.to_string().to_lowercase())),
+        SqlType::Custom(name, arguments) => custom(name, arguments, own),
+        // A name that other systems have a type of.
+        other => {
+            let name = other.to_string().to_lowercase();
+            own(None, &name).ok_or_else(|| no_such_type(&name))
+        }
     }
 }
 
@@ -71,8 +119,15 @@ fn no_such_type(name: &str) -> SqlError {
     SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
 }
 
-fn custom(name: &str, arguments: &[String]) -> Result<PgType> {
-    let lower = name.replace('"', "").to_lowercase();
+fn custom(name: &ObjectName, arguments: &[String], own: Own<'_>) -> Result<PgType> {
+    let mut parts: Vec<String> = name.0.iter().filter_map(|part| part.as_ident()).map(super::expand::fold).collect();
+    let last = parts.pop().unwrap_or_default();
+    let schema = parts.pop();
+    if schema.as_deref().is_some_and(|schema| !matches!(schema, "pg_catalog" | "information_schema")) {
+        let shown = schema.as_deref().map_or_else(|| last.clone(), |schema| format!("{schema}.{last}"));
+        return own(schema.as_deref(), &last).ok_or_else(|| no_such_type(&shown));
+    }
+    let lower = name.to_string().replace('"', "").to_lowercase();
     let bare = lower.strip_prefix("pg_catalog.").unwrap_or(&lower);
     if let Some(domain) = bare.strip_prefix("information_schema.") {
         return standard_domain(domain).ok_or_else(|| no_such_type(bare));
@@ -80,7 +135,10 @@ fn custom(name: &str, arguments: &[String]) -> Result<PgType> {
     if bare == "char" {
         return Ok(PgType::new(TypeName::Char));
     }
-    let ty = type_by_name(bare).ok_or_else(|| no_such_type(bare))?;
+    let Some(ty) = type_by_name(bare) else {
+        let found = if schema.is_none() { own(None, &last) } else { None };
+        return found.ok_or_else(|| no_such_type(if schema.is_none() { &last } else { bare }));
+    };
     match (ty.name, arguments) {
         (TypeName::Bpchar | TypeName::Varchar, [length]) => {
             let length = length.parse().map_err(|_| SqlError::syntax("invalid type modifier"))?;

@@ -16,7 +16,7 @@ use super::{Reply, Session, StatementDescription};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
 use crate::plan::{DefaultScope, Prepared, PreparedInfo, ResultColumn, StatementContext};
-use crate::sql::{Parsed, Statement};
+use crate::sql::{OwnType, Parsed, Statement};
 use crate::tenancy::RolesSeen;
 use crate::types::{Oid, PgType, TypeName, decode::decode_parameter};
 
@@ -177,7 +177,7 @@ impl Session {
         if self.transaction.block == Block::Failed && !ends_block {
             return Err(aborted());
         }
-        let declared = types.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>>>()?;
+        let declared = self.declared_types(types).await?;
         let told = parsed.clone();
         let prepared = self.prepare_statement(parsed, declared).await;
         let (statement, ctx) = prepared.map_err(|error| match &told {
@@ -360,14 +360,24 @@ impl Session {
     }
 
     /// PREPARE.
-    pub(super) async fn prepare_named(&mut self, name: &str, types: &[PgType], statement: &Parsed) -> Result<Reply> {
+    pub(super) async fn prepare_named(
+        &mut self,
+        name: &str,
+        types: &[(PgType, Option<OwnType>)],
+        statement: &Parsed,
+    ) -> Result<Reply> {
         if self.statements.contains_key(name) {
             return Err(exists_already(name));
         }
         if !is_planned(&statement.statement) || matches!(statement.statement, Statement::Explain { .. }) {
             return Err(SqlError::syntax("only SELECT, INSERT, UPDATE, DELETE and VALUES can be prepared"));
         }
-        let declared = types.iter().map(|ty| Some(*ty)).collect();
+        let ctx = self.context().await?;
+        let catalog = Arc::clone(&ctx.transaction.lock().catalog);
+        let written = |(ty, own): &(PgType, Option<OwnType>)| {
+            super::ddl::user_type::written_type(&catalog, &ctx.search_path, *ty, own.as_ref()).map(|(ty, _)| Some(ty))
+        };
+        let declared = types.iter().map(written).collect::<Result<Vec<_>>>()?;
         let (kept, _) = self.prepare_statement(Some(statement.clone()), declared).await?;
         self.keep_statement(name, Arc::new(kept), true);
         Ok(Reply::Command("PREPARE".to_owned()))
@@ -419,12 +429,25 @@ fn same_columns(told: Option<&[ResultColumn]>, now: Option<&[ResultColumn]>) -> 
     }
 }
 
+impl Session {
+    /// The types that a client declared by their numbers; 42704 where there is none of a number.
+    async fn declared_types(&mut self, types: &[Oid]) -> Result<Vec<Option<PgType>>> {
+        // Only types of users need a catalogue, and with it a transaction.
+        if types.iter().all(|oid| *oid == 0 || PgType::from_oid(*oid).is_some()) {
+            return types.iter().map(|oid| declared_type(*oid, None)).collect();
+        }
+        let ctx = self.context().await?;
+        let catalog = Arc::clone(&ctx.transaction.lock().catalog);
+        types.iter().map(|oid| declared_type(*oid, catalog.user_type(*oid))).collect()
+    }
+}
+
 /// 0 and `unknown` leave the type to inference.
-fn declared_type(oid: Oid) -> Result<Option<PgType>> {
+fn declared_type(oid: Oid, own: Option<PgType>) -> Result<Option<PgType>> {
     if oid == 0 {
         return Ok(None);
     }
-    match PgType::from_oid(oid) {
+    match PgType::from_oid(oid).or(own) {
         Some(ty) if ty.name == TypeName::Unknown => Ok(None),
         Some(ty) => Ok(Some(ty)),
         None => Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type with OID {oid} does not exist"))),

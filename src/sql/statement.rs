@@ -49,7 +49,7 @@ pub enum Statement {
     Discard(Discard),
     Prepare {
         name: String,
-        types: Vec<PgType>,
+        types: Vec<(PgType, Option<OwnType>)>,
         statement: Box<Parsed>,
     },
     Execute {
@@ -270,6 +270,17 @@ pub enum Ddl {
         if_exists: bool,
         options: SequenceOptions,
     },
+    CreateEnum {
+        name: Name,
+        labels: Vec<String>,
+    },
+    CreateDomain(CreateDomain),
+    /// ALTER TYPE, or ALTER DOMAIN.
+    AlterType {
+        name: Name,
+        domain: bool,
+        action: AlterType,
+    },
     CreateRole {
         name: String,
         options: RoleOptions,
@@ -312,6 +323,59 @@ pub enum Ddl {
     },
 }
 
+#[derive(Clone, Debug)]
+pub struct CreateDomain {
+    pub name: Name,
+    pub ty: PgType,
+    pub own: Option<OwnType>,
+    /// SQL text.
+    pub default: Option<String>,
+    pub not_null: bool,
+    /// Names and conditions on VALUE, SQL text.
+    pub checks: Vec<(Option<String>, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlterType {
+    Rename(String),
+    SetSchema(String),
+    OwnerTo(String),
+    AddValue {
+        label: String,
+        if_not_exists: bool,
+        /// Whether before, and what.
+        place: Option<(bool, String)>,
+    },
+    RenameValue {
+        from: String,
+        to: String,
+    },
+    SetDefault(Option<String>),
+    SetNotNull(bool),
+    AddCheck {
+        name: Option<String>,
+        expression: String,
+        not_valid: bool,
+    },
+    DropConstraint {
+        name: String,
+        if_exists: bool,
+    },
+    RenameConstraint {
+        from: String,
+        to: String,
+    },
+    ValidateConstraint(String),
+}
+
+/// The name of a type that is none of PostgreSQL's, to be looked up in a catalogue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnType {
+    pub name: Name,
+    /// Where it stands in the statement, in characters from 1.
+    pub position: usize,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RelationAction {
     Rename(String),
@@ -325,6 +389,11 @@ pub enum Commented {
     /// A table, view, index or sequence.
     Relation(ObjectKind, Name),
     Column(Name, String),
+    /// A type, or a domain.
+    Type {
+        name: Name,
+        domain: bool,
+    },
     Constraint {
         table: Name,
         name: String,
@@ -339,7 +408,6 @@ pub enum ObjectKind {
     Index,
     Schema,
     Sequence,
-    /// There are only PostgreSQL's own types and the row types of relations, so none can be dropped.
     Type,
     Domain,
     Role,
@@ -369,7 +437,11 @@ pub struct CreateTableAs {
 #[derive(Clone, Debug)]
 pub struct ColumnSpec {
     pub name: String,
+    /// For a type of a user's only whether it is an array.
     pub ty: PgType,
+    pub own: Option<OwnType>,
+    /// The domain that `own` is found to be.
+    pub domain: Option<u32>,
     pub not_null: bool,
     /// SQL text.
     pub default: Option<String>,
@@ -469,6 +541,7 @@ pub enum AlterTable {
     SetType {
         column: String,
         ty: PgType,
+        own: Option<OwnType>,
         using: Option<String>,
     },
     AddConstraint(ConstraintSpec),

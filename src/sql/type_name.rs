@@ -1,19 +1,24 @@
 //! PostgreSQL's type names, in all their spellings, to the types there are.
 //!
-//! A name PostgreSQL knows and we do not is 0A000; any other is 42704.
+//! A name PostgreSQL knows and we do not is 0A000; any other may be that of a type that a user defined, which only
+//! those can know who have a catalogue.
 
 use datafusion::sql::sqlparser::ast::{self, ArrayElemTypeDef, DataType};
 use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 
 use super::cursor::{Cursor, fold};
+use super::statement::{Name, OwnType};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{PgType, TypeName};
 
 /// A column's type as written: serial types are an integer with a sequence of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnType {
+    /// For a type of a user's only whether it is an array.
     pub ty: PgType,
     pub serial: bool,
+    /// Not one of PostgreSQL's types: the name of one that a user may have defined.
+    pub own: Option<OwnType>,
 }
 
 /// Types of PostgreSQL and of its usual extensions that have no counterpart here.
@@ -89,17 +94,26 @@ pub fn column_type(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
 }
 
 /// Reads a type name where serial types are none.
-pub fn type_name(cursor: &mut Cursor<'_>) -> Result<PgType> {
+pub fn type_name(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
     let position = cursor.position();
     let read = column_type(cursor)?;
     match read.serial {
-        false => Ok(read.ty),
+        false => Ok(read),
         true => Err(unknown(match read.ty.name {
             TypeName::Int2 => "smallserial",
             TypeName::Int8 => "bigserial",
             _ => "serial",
         })
         .at(position)),
+    }
+}
+
+/// Reads the name of one of PostgreSQL's types; 42704 for any other.
+pub fn plain_type_name(cursor: &mut Cursor<'_>) -> Result<PgType> {
+    let read = type_name(cursor)?;
+    match read.own {
+        None => Ok(read.ty),
+        Some(own) => Err(unknown(&own.name.to_string()).at(own.position)),
     }
 }
 
@@ -144,11 +158,14 @@ fn array_dimensions(cursor: &mut Cursor<'_>) -> Result<usize> {
 
 fn scalar(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
     let position = cursor.position();
-    let (name, quoted) = qualified_word(cursor)?;
+    let (schema, name, quoted) = qualified_word(cursor)?;
+    if let Some(schema) = schema.filter(|schema| schema != "pg_catalog") {
+        return Ok(own(Name::qualified(schema, name), position));
+    }
     if quoted {
         return match PgType::from_internal_name(&name).filter(|ty| is_column_type(*ty)) {
             Some(ty) => Ok(plain(ty)),
-            None => Err(unsupported_or_unknown(&name).at(position)),
+            None => unsupported_or_own(name, position),
         };
     }
     let ty = match name.as_str() {
@@ -182,14 +199,15 @@ fn scalar(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
         "interval" => interval(cursor)?,
         other => match plain_type(other).map(PgType::new).or_else(|| array_by_name(other)) {
             Some(ty) => ty,
-            None => return Err(unsupported_or_unknown(other).at(position)),
+            None => return unsupported_or_own(name, position),
         },
     };
     Ok(plain(ty))
 }
 
-/// The last word of a type's name; `pg_catalog.` before it changes nothing but `char` and serial, as if quoted.
-fn qualified_word(cursor: &mut Cursor<'_>) -> Result<(String, bool)> {
+/// A type's schema and name, and whether it was quoted; `pg_catalog.` before it changes nothing but `char` and
+/// serial, as if quoted.
+fn qualified_word(cursor: &mut Cursor<'_>) -> Result<(Option<String>, String, bool)> {
     let Some(Token::Word(word)) = cursor.peek() else { return Err(cursor.syntax()) };
     let word: &Word = word;
     if super::cursor::is_reserved(word) {
@@ -198,23 +216,23 @@ fn qualified_word(cursor: &mut Cursor<'_>) -> Result<(String, bool)> {
     let (first, quoted) = (fold(word), word.quote_style.is_some());
     cursor.advance();
     if !cursor.accept_token(&Token::Period) {
-        return Ok((first, quoted));
+        return Ok((None, first, quoted));
     }
     let second = cursor.word()?;
-    if first != "pg_catalog" && first != "public" {
-        let message = format!("type \"{first}.{second}\" does not exist");
-        return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
-    }
     let quoted = second == "char" || second.contains("serial");
-    Ok((second, quoted))
+    Ok((Some(first), second, quoted))
+}
+
+fn own(name: Name, position: usize) -> ColumnType {
+    ColumnType { ty: PgType::new(TypeName::Unknown), serial: false, own: Some(OwnType { name, position }) }
 }
 
 fn plain(ty: PgType) -> ColumnType {
-    ColumnType { ty, serial: false }
+    ColumnType { ty, serial: false, own: None }
 }
 
 fn serial(name: TypeName) -> ColumnType {
-    ColumnType { ty: PgType::new(name), serial: true }
+    ColumnType { ty: PgType::new(name), serial: true, own: None }
 }
 
 fn plain_type(name: &str) -> Option<TypeName> {
@@ -263,11 +281,12 @@ fn unknown(name: &str) -> SqlError {
     SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
 }
 
-fn unsupported_or_unknown(name: &str) -> SqlError {
-    match KNOWN_UNSUPPORTED.contains(&name) {
-        true => SqlError::unsupported(format!("type {name} is not supported"), "Use text or jsonb for such values."),
-        false => unknown(name),
+fn unsupported_or_own(name: String, position: usize) -> Result<ColumnType> {
+    if KNOWN_UNSUPPORTED.contains(&name.as_str()) {
+        let message = format!("type {name} is not supported");
+        return Err(SqlError::unsupported(message, "Use text or jsonb for such values.").at(position));
     }
+    Ok(own(Name { schema: None, name }, position))
 }
 
 /// `(n)` or `(n, m)` after a type.

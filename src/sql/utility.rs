@@ -107,7 +107,11 @@ pub fn prepare(cursor: &mut Cursor<'_>) -> Result<Statement> {
         return Err(transaction::no_two_phase().at(cursor.position()));
     }
     let name = cursor.ident()?;
-    let types = if cursor.sees_token(&Token::LParen) { cursor.parenthesised(type_name)? } else { Vec::new() };
+    let types = if cursor.sees_token(&Token::LParen) {
+        cursor.parenthesised(|next| type_name(next).map(|read| (read.ty, read.own)))?
+    } else {
+        Vec::new()
+    };
     cursor.expect("AS")?;
     let position = cursor.position();
     let statement = Box::new(classify::parsed(nested(cursor)?)?);

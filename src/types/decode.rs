@@ -112,6 +112,7 @@ fn scalar(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
         | TypeName::Char
         | TypeName::Aclitem
         | TypeName::NodeTree
+        | TypeName::Enum(_)
         | TypeName::Unknown => scalar_from_text(ty, utf8(input.rest())?, Zone::UTC)?,
         TypeName::Uuid => {
             let mut text = String::with_capacity(36);
@@ -229,8 +230,11 @@ fn list(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
     if !matches!(flags, 0 | 1) {
         return Err(bad_binary("invalid array flags"));
     }
-    let element = PgType::from_oid(element_oid).filter(|e| !e.array).ok_or_else(|| bad_binary("wrong element type"))?;
-    let element = if element.name == ty.name { ty.element() } else { element };
+    let element = if element_oid == ty.element().oid() {
+        ty.element()
+    } else {
+        PgType::from_oid(element_oid).filter(|e| !e.array).ok_or_else(|| bad_binary("wrong element type"))?
+    };
     if element.arrow() != ty.element().arrow() {
         return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, "wrong element type"));
     }

@@ -175,6 +175,7 @@ impl Column {
             | TypeName::Json
             | TypeName::Aclitem
             | TypeName::NodeTree
+            | TypeName::Enum(_)
             | TypeName::Unknown => Self::Text(array.as_string::<i32>().clone()),
             TypeName::Uuid => Self::Uuid(array.as_string::<i32>().clone()),
             TypeName::Jsonb => Self::Jsonb(array.as_string::<i32>().clone()),

@@ -18,6 +18,7 @@ pub mod order;
 pub mod pg_type;
 pub mod plain;
 pub mod text;
+pub mod user;
 pub mod zone;
 
 pub use decode::decode_parameter;
@@ -25,4 +26,5 @@ pub use encode::RowEncoder;
 pub use name::{Identity, Qualified};
 pub use pg_type::{Oid, PgType, TypeName};
 pub use text::{scalar_from_text, write_value};
+pub use user::UserType;
 pub use zone::Zone;

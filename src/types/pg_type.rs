@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+use super::user::UserType;
+
 pub type Oid = u32;
 
 /// A base type; arrays and modifiers are added by [`PgType`].
@@ -57,6 +59,8 @@ pub enum TypeName {
     Void,
     /// A literal or parameter whose type nobody has settled; travels as text.
     Unknown,
+    /// An enumeration that a user defined; its values are labels.
+    Enum(UserType),
 }
 
 /// A type as a column or expression has it.
@@ -80,7 +84,7 @@ fn is_no_modifier(modifier: &i32) -> bool {
 }
 
 /// Field metadata that tells PostgreSQL types of one Arrow type apart: the type's internal name
-/// (`int4`, `_text`, `jsonb` …).
+/// (`int4`, `_text`, `jsonb` …), or a user type's tag.
 pub const PG_TYPE: &str = "pg.type";
 /// Field metadata: the modifier, decimal; absent for -1.
 pub const PG_TYPMOD: &str = "pg.typmod";
@@ -143,6 +147,14 @@ impl TypeName {
         self.is_reg() || matches!(self, Self::Oid | Self::Xid)
     }
 
+    /// The type that a user defined.
+    pub const fn user(self) -> Option<UserType> {
+        match self {
+            Self::Enum(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
     /// What the vectors of the catalogue consist of.
     pub const fn vector_of(self) -> Option<TypeName> {
         match self {
@@ -200,24 +212,50 @@ impl PgType {
     }
 
     pub fn oid(self) -> Oid {
+        if let Some(user) = self.name.user() {
+            return if self.array { user.array_oid() } else { user.oid() };
+        }
         let row = row(self.name);
         if self.array { row.4 } else { row.3 }
     }
 
     /// `typlen`: bytes of a fixed-size type, -1 for a varying one.
     pub fn length(self) -> i16 {
-        if self.array { -1 } else { row(self.name).5 }
+        match self.name {
+            _ if self.array => -1,
+            TypeName::Enum(_) => 4,
+            name => row(name).5,
+        }
     }
 
     /// The name in pg_type: `int4`, `_int4`.
     pub fn internal_name(self) -> String {
-        let name = row(self.name).1;
-        if self.array { format!("_{name}") } else { name.to_owned() }
+        let name = self.name.user().map_or_else(|| row(self.name).1, |user| user.name().name.as_str());
+        if self.array { format!("_{name}").chars().take(63).collect() } else { name.to_owned() }
+    }
+
+    /// What stands for the type in metadata and in calls of casts: its internal name, or for a user's type a tag
+    /// that is good for as long as the program runs.
+    pub fn tag(self) -> String {
+        match self.name.user() {
+            Some(user) if self.array => format!("_{}", user.tag()),
+            Some(user) => user.tag(),
+            None => self.internal_name(),
+        }
+    }
+
+    /// The inverse of [`Self::tag`].
+    pub fn from_tag(tag: &str) -> Option<Self> {
+        let (bare, array) = tag.strip_prefix('_').map_or((tag, false), |element| (element, true));
+        match UserType::from_tag(bare) {
+            Some(user) => Some(Self { array, ..Self::new(TypeName::Enum(user)) }),
+            None => Self::from_internal_name(tag),
+        }
     }
 
     /// As `format_type` shows it: `integer`, `numeric(10,2)`, `text[]`.
     pub fn sql_name(self) -> String {
-        let mut name = row(self.name).2.to_owned();
+        let mut name = self.name.user().map_or_else(|| row(self.name).2.to_owned(), UserType::shown_name);
         if let Some((p, s)) = self.numeric_precision() {
             name = format!("numeric({p},{s})");
         } else if let Some(n) = self.max_chars() {
@@ -229,6 +267,16 @@ impl PgType {
         name
     }
 
+    /// As SQL text that means this type whatever the search path is.
+    pub fn full_name(self) -> String {
+        match self.name.user() {
+            Some(user) if self.array => user.full_name() + "[]",
+            Some(user) => user.full_name(),
+            None => self.sql_name(),
+        }
+    }
+
+    /// One of PostgreSQL's own types; those of users are in a catalogue.
     pub fn from_oid(oid: Oid) -> Option<Self> {
         TYPES.iter().filter(|_| oid != 0).find_map(|r| match oid {
             o if o == r.3 => Some(Self::new(r.0)),
@@ -290,6 +338,7 @@ impl PgType {
             | TypeName::Jsonb
             | TypeName::Aclitem
             | TypeName::NodeTree
+            | TypeName::Enum(_)
             | TypeName::Unknown => DataType::Utf8,
             TypeName::Bytea => DataType::Binary,
             TypeName::Date => DataType::Date32,
@@ -308,7 +357,7 @@ impl PgType {
         if Self::of_arrow(&arrow) == self {
             return Field::new(name, arrow, nullable);
         }
-        let mut metadata = HashMap::from([(PG_TYPE.to_owned(), self.internal_name())]);
+        let mut metadata = HashMap::from([(PG_TYPE.to_owned(), self.tag())]);
         if self.modifier != -1 {
             metadata.insert(PG_TYPMOD.to_owned(), self.modifier.to_string());
         }
@@ -317,7 +366,7 @@ impl PgType {
 
     /// The type a field has: what its metadata says, else the plainest type of its Arrow type.
     pub fn of_field(field: &Field) -> Self {
-        let named = field.metadata().get(PG_TYPE).and_then(|name| Self::from_internal_name(name));
+        let named = field.metadata().get(PG_TYPE).and_then(|name| Self::from_tag(name));
         match named {
             // A cast or an expression may have kept the metadata while changing the type.
             Some(named) if named.with_field_modifier(field).carries(field.data_type()) => named.with_field_modifier(field),

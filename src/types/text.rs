@@ -72,6 +72,10 @@ pub fn scalar_from_text_as(ty: PgType, text: &str, zone: Zone, fit: Fit) -> Resu
         TypeName::Oidvector => vector(TypeName::Oid, text, zone)?,
         TypeName::Regtype => ScalarValue::Int64(Some(regtype(text)?)),
         TypeName::Void => ScalarValue::Null,
+        TypeName::Enum(ty) => {
+            ty.check(text)?;
+            utf8(text)
+        }
     })
 }
 

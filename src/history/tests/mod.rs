@@ -87,6 +87,7 @@ fn column(id: u16, name: &str, ty: PgType) -> ColumnDef {
         name: name.to_owned(),
         field: name.to_owned(),
         ty,
+        domain: None,
         not_null: false,
         default: None,
         identity: None,

@@ -70,8 +70,8 @@ impl<'a> Attribute<'a> {
         }
     }
 
-    fn push(self, rows: &mut Rows) {
-        let facts = types::facts(self.type_oid);
+    fn push(self, state: &Catalogue, rows: &mut Rows) {
+        let facts = types::facts(state, self.type_oid);
         let Facts { length, by_value, align, storage, collation, .. } = facts;
         rows.push(&[
             self.relation.into(),
@@ -102,32 +102,32 @@ pub fn attributes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch>
     for system in spec::all() {
         for (number, column) in (1..).zip(&system.columns) {
             let attribute = Attribute::plain(system.oid, column.name, number, column.type_oid);
-            Attribute { not_null: column.not_null, array: column.ty.array, ..attribute }.push(&mut rows);
+            Attribute { not_null: column.not_null, array: column.ty.array, ..attribute }.push(state, &mut rows);
         }
     }
     for ours in SystemTable::ALL {
         for (number, (name, ty)) in (1..).zip(ours.columns()) {
-            Attribute::of_type(ours.oid(), name, number, ty).push(&mut rows);
+            Attribute::of_type(ours.oid(), name, number, ty).push(state, &mut rows);
         }
     }
     for table in state.catalog.tables.values() {
         for column in &table.columns {
             let name = objects::attribute_name(column);
-            column_attribute(table, column, &name).push(&mut rows);
+            column_attribute(table, column, &name).push(state, &mut rows);
         }
         for index in objects::indexes(table) {
-            index_attributes(&mut rows, table, &index);
+            index_attributes(&mut rows, state, table, &index);
         }
     }
     for view in state.catalog.views.values() {
         for (number, (name, ty)) in (1..).zip(&view.columns) {
-            Attribute::of_type(view.id, name, number, *ty).push(&mut rows);
+            Attribute::of_type(view.id, name, number, *ty).push(state, &mut rows);
         }
     }
     for sequence in state.catalog.sequences.values() {
         let columns = [("last_value", PgType::INT8), ("log_cnt", PgType::INT8), ("is_called", PgType::BOOL)];
         for (number, (name, ty)) in (1..).zip(columns) {
-            Attribute { not_null: true, ..Attribute::of_type(sequence.id, name, number, ty) }.push(&mut rows);
+            Attribute { not_null: true, ..Attribute::of_type(sequence.id, name, number, ty) }.push(state, &mut rows);
         }
     }
     rows.finish()
@@ -142,6 +142,9 @@ fn column_attribute<'a>(table: &TableDef, column: &ColumnDef, name: &'a str) -> 
         None => "",
     };
     Attribute {
+        type_oid: column.domain.unwrap_or(attribute.type_oid),
+        // What a domain's base has for a modifier is the domain's own.
+        modifier: if column.domain.is_some() { -1 } else { attribute.modifier },
         not_null: column.not_null,
         default: column.default.is_some() || column.generated.is_some(),
         generated: if column.generated.is_some() && !column.dropped { "s" } else { "" },
@@ -152,14 +155,14 @@ fn column_attribute<'a>(table: &TableDef, column: &ColumnDef, name: &'a str) -> 
     }
 }
 
-fn index_attributes(rows: &mut Rows, table: &TableDef, index: &Index) {
+fn index_attributes(rows: &mut Rows, state: &Catalogue, table: &TableDef, index: &Index) {
     for (at, number) in (0..index.width()).zip(1..) {
         let Some(name) = objects::index_column_name(table, index, at) else { continue };
         let ty = match index.parts.get(at) {
             Some(IndexPart::Expression(text)) => super::deparse::type_of(table, text),
             _ => table.column(&name).map(|c| c.ty),
         };
-        Attribute::of_type(index.oid, &name, number, ty.unwrap_or(PgType::TEXT)).push(rows);
+        Attribute::of_type(index.oid, &name, number, ty.unwrap_or(PgType::TEXT)).push(state, rows);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 
-use super::depend::{PG_CLASS, PG_CONSTRAINT, PG_NAMESPACE};
+use super::depend::{PG_CLASS, PG_CONSTRAINT, PG_NAMESPACE, PG_TYPE};
 use super::objects;
 use super::rows::{Cell, Rows};
 use super::spec::Spec;
@@ -27,6 +27,9 @@ pub fn comments(catalog: &Catalog) -> Comments {
     };
     for def in catalog.schemas.values() {
         add(PG_NAMESPACE, def.id, 0, &def.comment);
+    }
+    for def in catalog.live_types() {
+        add(PG_TYPE, def.id, 0, &def.comment);
     }
     for def in catalog.sequences.values() {
         add(PG_CLASS, def.id, 0, &def.comment);

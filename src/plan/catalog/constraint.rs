@@ -13,7 +13,7 @@ use super::spec::{self, Spec};
 use super::state::Catalogue;
 use super::types;
 use crate::error::Result;
-use crate::history::{CheckDef, ColumnId, ForeignKeyDef, IndexPart, ReferentialAction, TableDef};
+use crate::history::{CheckDef, ColumnId, DomainDef, ForeignKeyDef, IndexPart, ReferentialAction, TableDef, TypeDef};
 use crate::types::{Oid, PgType};
 
 pub fn indexes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
@@ -35,13 +35,13 @@ pub fn indexes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let mut rows = Rows::new(spec, COLUMNS).always("indisvalid", true).always("indisready", true).always("indislive", true);
     for table in state.catalog.tables.values() {
         for index in objects::indexes(table) {
-            index_row(&mut rows, table, &index);
+            index_row(&mut rows, state, table, &index);
         }
     }
     rows.finish()
 }
 
-fn index_row(rows: &mut Rows, table: &TableDef, index: &Index) {
+fn index_row(rows: &mut Rows, state: &Catalogue, table: &TableDef, index: &Index) {
     let part_type = |part: &IndexPart| match part {
         IndexPart::Column(id) => table.column_by_id(*id).map(|c| c.ty),
         IndexPart::Expression(text) => super::deparse::type_of(table, text),
@@ -71,8 +71,8 @@ fn index_row(rows: &mut Rows, table: &TableDef, index: &Index) {
         index.unique.into(),
         index.primary.into(),
         keys.into(),
-        types.iter().map(|oid| i64::from(types::facts(*oid).collation)).collect::<Vec<_>>().into(),
-        types.iter().map(|oid| i64::from(operator_class(*oid))).collect::<Vec<_>>().into(),
+        types.iter().map(|oid| i64::from(types::facts(state, *oid).collation)).collect::<Vec<_>>().into(),
+        types.iter().map(|oid| i64::from(operator_class(state, *oid))).collect::<Vec<_>>().into(),
         (0..types.len()).map(option).collect::<Vec<_>>().into(),
         (!index.deferrable).into(),
         (!expressions.is_empty()).then(|| expressions.join(", ")).into(),
@@ -85,7 +85,7 @@ fn numbers(columns: &[ColumnId]) -> Vec<i64> {
 }
 
 /// The operator class that a btree over a type takes by default.
-fn operator_class(type_oid: Oid) -> Oid {
+fn operator_class(state: &Catalogue, type_oid: Oid) -> Oid {
     static DEFAULTS: LazyLock<HashMap<i64, Oid>> = LazyLock::new(|| {
         let Some(batch) = spec::find("pg_catalog", "pg_opclass").and_then(Spec::fixed_rows) else { return HashMap::new() };
         let column = |name: &str| batch.column_by_name(name).map(|c| c.as_primitive::<Int64Type>().values().to_vec());
@@ -100,7 +100,12 @@ fn operator_class(type_oid: Oid) -> Oid {
     const VARCHAR: Oid = 1043;
     const ANYARRAY: i64 = 2277;
     let own = if type_oid == VARCHAR { TEXT } else { i64::from(type_oid) };
-    let wanted = if types::facts(type_oid).category == "A" { ANYARRAY } else { own };
+    const ANYENUM: i64 = 3500;
+    let wanted = match types::facts(state, type_oid).category.as_str() {
+        "A" => ANYARRAY,
+        "E" => ANYENUM,
+        _ => own,
+    };
     DEFAULTS.get(&wanted).copied().unwrap_or_default()
 }
 
@@ -123,6 +128,7 @@ const CONSTRAINT: &[&str] = &[
     "confmatchtype",
     "confkey",
     "confdelsetcols",
+    "contypid",
 ];
 
 pub fn constraints(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
@@ -139,12 +145,18 @@ pub fn constraints(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch
             foreign_key(&mut rows, state, table, schema, key);
         }
     }
+    for def in state.catalog.live_types() {
+        let Some(domain) = def.domain() else { continue };
+        for check in &domain.checks {
+            domain_constraint(&mut rows, def, namespace(state, &def.name.schema), check, domain);
+        }
+    }
     rows.finish()
 }
 
 /// What every constraint that refers to nothing says of references.
-fn no_reference() -> [Cell<'static>; 6] {
-    [0.into(), " ".into(), " ".into(), " ".into(), Cell::Null, Cell::Null]
+fn no_reference() -> [Cell<'static>; 7] {
+    [0.into(), " ".into(), " ".into(), " ".into(), Cell::Null, Cell::Null, 0.into()]
 }
 
 fn key_constraint(rows: &mut Rows, table: &TableDef, schema: Oid, index: &Index) {
@@ -186,6 +198,27 @@ fn check_constraint(rows: &mut Rows, table: &TableDef, schema: Oid, check: &Chec
     rows.push(&row);
 }
 
+fn domain_constraint(rows: &mut Rows, def: &TypeDef, schema: Oid, check: &CheckDef, domain: &DomainDef) {
+    let mut row: Vec<Cell<'_>> = vec![
+        check.id.into(),
+        (&check.name).into(),
+        schema.into(),
+        "c".into(),
+        0.into(),
+        0.into(),
+        false.into(),
+        Cell::Null,
+        super::deparse::domain_check(domain, &check.expression).into(),
+        false.into(),
+        false.into(),
+        true.into(),
+    ];
+    row.extend(no_reference());
+    row.pop();
+    row.push(def.id.into());
+    rows.push(&row);
+}
+
 fn foreign_key(rows: &mut Rows, state: &Catalogue, table: &TableDef, schema: Oid, key: &ForeignKeyDef) {
     let index = state.catalog.table_by_id(key.table).map_or(0, |target| objects::referenced_index(key, target));
     let set = (!key.set_columns.is_empty()).then(|| numbers(&key.set_columns));
@@ -208,6 +241,7 @@ fn foreign_key(rows: &mut Rows, state: &Catalogue, table: &TableDef, schema: Oid
         if key.full { "f" } else { "s" }.into(),
         numbers(&key.referenced).into(),
         set.into(),
+        0.into(),
     ]);
 }
 

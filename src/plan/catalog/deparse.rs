@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{self, Expr};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::history::{ColumnDef, ColumnId, TableDef};
+use crate::history::{ColumnDef, ColumnId, DomainDef, TableDef};
 use crate::types::{PgType, TypeName};
 
 pub use print::Style;
@@ -25,6 +25,32 @@ fn assigned(columns: &[ColumnDef], column: &ColumnDef, text: &str) -> String {
     let Some(expr) = parse(text) else { return text.to_owned() };
     let typed = typing::assigned(expr, column.ty, columns);
     typed.and_then(|e| print::print(&e, Style::Full)).unwrap_or_else(|| text.to_owned())
+}
+
+/// A domain's default.
+pub fn domain_default(domain: &DomainDef, text: &str) -> String {
+    let typed = parse(text).and_then(|expr| typing::assigned(expr, domain.base, &[]));
+    typed.and_then(|e| print::print(&e, Style::Full)).unwrap_or_else(|| text.to_owned())
+}
+
+/// A condition of a domain, VALUE being the value.
+pub fn domain_check(domain: &DomainDef, text: &str) -> String {
+    let column = ColumnDef {
+        id: ColumnId(1),
+        name: "value".to_owned(),
+        field: String::new(),
+        ty: domain.base,
+        domain: None,
+        not_null: false,
+        default: None,
+        identity: None,
+        generated: None,
+        missing: None,
+        dropped: false,
+    };
+    let typed = parse(text).and_then(|expr| typing::condition(expr, std::slice::from_ref(&column)));
+    let shown = typed.and_then(|e| print::print(&e, Style::Full)).unwrap_or_else(|| text.to_owned());
+    crate::sql::rename::rename_column(&shown, "value", "VALUE").map_or(shown, |text| text.replace("\"VALUE\"", "VALUE"))
 }
 
 /// The condition of a CHECK as `pg_get_expr` shows it.
@@ -106,6 +132,7 @@ mod tests {
             name: name.into(),
             field: name.into(),
             ty,
+            domain: None,
             not_null: false,
             default: None,
             identity: None,

@@ -15,6 +15,7 @@ pub const PG_CLASS: Oid = 1259;
 const PG_ATTRDEF: Oid = 2604;
 pub const PG_CONSTRAINT: Oid = 2606;
 pub const PG_NAMESPACE: Oid = 2615;
+pub const PG_TYPE: Oid = 1247;
 const PG_REWRITE: Oid = 2618;
 
 /// Something that depends or is depended on: its catalogue, its OID and its column, 0 for the whole.
@@ -42,6 +43,16 @@ impl Dependencies {
 pub fn dependencies(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let columns = ["classid", "objid", "objsubid", "refclassid", "refobjid", "refobjsubid", "deptype"];
     let mut all = Dependencies { rows: Rows::new(spec, &columns) };
+    for def in state.catalog.live_types() {
+        let own = (PG_TYPE, def.id, 0);
+        all.add(own, (PG_NAMESPACE, namespace(state, &def.name.schema), 0), "n");
+        all.add((PG_TYPE, def.array_id, 0), own, "i");
+        let Some(domain) = def.domain() else { continue };
+        if let Some(base) = domain.over.or(domain.base.name.user().map(|user| user.oid())) {
+            all.add(own, (PG_TYPE, base, 0), "n");
+        }
+        domain.checks.iter().for_each(|check| all.add((PG_CONSTRAINT, check.id, 0), own, "a"));
+    }
     for table in state.catalog.tables.values() {
         of_table(&mut all, state, table);
     }
@@ -69,6 +80,9 @@ fn of_table(all: &mut Dependencies, state: &Catalogue, table: &TableDef) {
     let column = |id: crate::history::ColumnId| (PG_CLASS, table.id.0, i64::from(id.0));
     all.add((PG_CLASS, table.id.0, 0), (PG_NAMESPACE, namespace(state, &table.name.schema), 0), "n");
     for def in table.live_columns() {
+        if let Some(ty) = def.domain.or(def.ty.name.user().map(|_| def.ty.oid())) {
+            all.add(column(def.id), (PG_TYPE, ty, 0), "n");
+        }
         let Some(text) = &def.default else { continue };
         let default = (PG_ATTRDEF, objects::column_default(table.id.0, def.id), 0);
         all.add(default, column(def.id), "a");

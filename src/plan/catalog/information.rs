@@ -4,6 +4,7 @@
 
 mod columns;
 mod constraints;
+mod domains;
 mod privileges;
 mod relations;
 
@@ -21,6 +22,9 @@ pub fn source(name: &str) -> Source {
         "character_sets" => Source::Live(relations::character_sets),
         "view_table_usage" => Source::Live(relations::view_table_usage),
         "columns" => Source::Live(columns::columns),
+        "domains" => Source::Live(domains::domains),
+        "domain_constraints" => Source::Live(domains::constraints),
+        "column_domain_usage" => Source::Live(domains::column_usage),
         "table_constraints" => Source::Live(constraints::table_constraints),
         "key_column_usage" => Source::Live(constraints::key_column_usage),
         "constraint_column_usage" => Source::Live(constraints::constraint_column_usage),

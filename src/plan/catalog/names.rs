@@ -92,7 +92,9 @@ impl Names<'_> {
         }
         match super::objects::relation_of_type(oid) {
             Some((relation, false)) => Some(super::objects::row_array(relation)),
-            _ => types::fixed(oid).map(|facts| facts.array).filter(|array| *array != 0),
+            _ => types::own_array(self.catalogue, oid)
+                .or_else(|| types::fixed(oid).map(|facts| facts.array))
+                .filter(|array| *array != 0),
         }
     }
 

@@ -37,6 +37,10 @@ impl Nested {
         &self.0.ctx
     }
 
+    pub fn shared(&self) -> Arc<StatementContext> {
+        Arc::clone(&self.0.ctx)
+    }
+
     pub fn state(&self) -> Arc<SessionState> {
         let make = || {
             let mut state = statement_state(&self.0.base, &self.0.ctx);

@@ -12,6 +12,7 @@ mod calendar;
 mod date_input;
 mod datetime;
 pub mod define;
+mod enumerations;
 pub mod extremes;
 pub mod forms;
 mod jsonb;
@@ -81,7 +82,7 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
         .with_aggregate_functions(aggregates)
         .with_window_functions(SessionStateDefaults::default_window_functions())
         .with_expr_planners(planners)
-        .with_type_planner(Arc::new(PostgresTypes))
+        .with_type_planner(Arc::new(PostgresTypes::default()))
         .with_analyzer_rules(rules)
         .with_optimizer_rules(widened::optimizer_rules())
 }
@@ -101,10 +102,12 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
         jsonb::FUNCTIONS,
         strings::FUNCTIONS,
         numeric::FUNCTIONS,
+        enumerations::FUNCTIONS,
     ];
     let tables = tables.into_iter().flatten().chain(super::catalog::functions::all());
     let mut functions: Vec<Arc<ScalarUDF>> = tables.map(|f| f.clone().udf()).collect();
     functions.push(casts::function().udf());
+    functions.push(super::domains::function().udf());
     functions.push(order_key::function().udf());
     functions.push(correlated::array_function());
     functions.extend(set_returning::functions());

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Decimal128Array, StringArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, Decimal128Array, Int32Array, StringArray};
 use datafusion::arrow::datatypes::{DataType, Field, IntervalMonthDayNano, IntervalMonthDayNanoType};
 
 use super::define::{Call, Function, Returns, Want};
@@ -25,6 +25,7 @@ fn key_type(types: &[PgType]) -> DataType {
     match types.first() {
         Some(ty) if ty.array || ty.name == TypeName::Jsonb => DataType::Binary,
         Some(ty) if ty.name == TypeName::Interval => DataType::Decimal128(38, 0),
+        Some(ty) if ty.name.user().is_some() => DataType::Int32,
         _ => DataType::Utf8,
     }
 }
@@ -45,6 +46,11 @@ pub fn order_keys(values: &ArrayRef, ty: PgType) -> Result<ArrayRef> {
             let texts = values.as_string_opt::<i32>().ok_or_else(no_key)?;
             let trimmed = texts.iter().map(|t| t.map(|t| t.trim_end_matches(' ')));
             Ok(Arc::new(trimmed.collect::<StringArray>()))
+        }
+        TypeName::Enum(user) => {
+            let labels = values.as_string_opt::<i32>().ok_or_else(no_key)?;
+            let ranks = labels.iter().map(|label| label.map(|label| i32::try_from(user.rank(label)).unwrap_or(i32::MAX)));
+            Ok(Arc::new(ranks.collect::<Int32Array>()))
         }
         _ => Ok(Arc::clone(values)),
     }

@@ -61,6 +61,7 @@ fn family(name: TypeName) -> Family {
         | TypeName::Uuid
         | TypeName::Int2vector
         | TypeName::Oidvector
+        | TypeName::Enum(_)
         | TypeName::Void
         | TypeName::Unknown => Family::Alone(name),
     }

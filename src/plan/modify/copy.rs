@@ -248,7 +248,7 @@ impl HistoryLoad {
         self.ctx.cancel.check()?;
         self.bytes = 0;
         let pending = std::mem::take(&mut self.pending);
-        if !self.target.table().checks.is_empty() {
+        if self.target.has_conditions() {
             let rows: Vec<&TextRow> = pending.iter().map(|(row, ..)| row).collect();
             check_constraints(&self.target, self.run(), &rows)?;
         }
@@ -385,7 +385,7 @@ fn of_field(error: SqlError, target: &Target, position: usize, field: Option<&st
 }
 
 fn check_rows(target: &Target, run: Run<'_>, rows: &[TextRow]) -> Result<()> {
-    if target.table().checks.is_empty() {
+    if !target.has_conditions() {
         return Ok(());
     }
     check_constraints(target, run, &rows.iter().collect::<Vec<_>>())

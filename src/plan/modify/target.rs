@@ -20,6 +20,7 @@ use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{ColumnDef, SequenceDef, TableDef};
 use crate::plan::StatementContext;
+use crate::plan::domains::{self, Rule};
 use crate::plan::rows::{RowLayout, batch_of};
 use crate::types::{Identity, PgType, Qualified, Zone, text};
 
@@ -30,6 +31,8 @@ pub struct Target {
     /// What a column gets when nothing is given, by position.
     pub defaults: Vec<DefaultValue>,
     checks: Option<RowProgram>,
+    /// Conditions of the columns' domains, one expression of the program each.
+    domains: Option<(Vec<Rule>, RowProgram)>,
     /// Columns computed from the others: position, expression, its type.
     generated: Vec<(usize, RowProgram, PgType)>,
     /// For statements that may take keys away which others refer to.
@@ -100,8 +103,9 @@ impl Target {
         let defaults =
             layout.columns.iter().map(|column| default_of(ctx, queries, &layout.table, column, zone)).collect::<Result<_>>()?;
         let checks = compile_checks(queries, &layout)?;
+        let domains = compile_domains(ctx, queries, &layout)?;
         let generated = compile_generated(queries, &layout)?;
-        Ok(Self { layout, defaults, checks, generated, family: None, zone, zone_name: ctx.time_zone.clone() })
+        Ok(Self { layout, defaults, checks, domains, generated, family: None, zone, zone_name: ctx.time_zone.clone() })
     }
 
     /// Gets ready for taking away keys: all of them, or those of these columns.
@@ -217,14 +221,23 @@ impl Target {
         for (_, program, _) in &mut self.generated {
             all &= program.compile(queries, &[])?;
         }
+        if let Some((_, program)) = &mut self.domains {
+            all &= program.compile(queries, &[])?;
+        }
         if let Some(checks) = &mut self.checks {
             all &= checks.compile(queries, &[])?;
         }
         Ok(all)
     }
 
-    /// Checks NOT NULL and CHECK of every row; the first row that breaks one is the error.
+    /// Whether rows must keep to conditions beside NOT NULL.
+    pub fn has_conditions(&self) -> bool {
+        self.checks.is_some() || self.domains.is_some()
+    }
+
+    /// Checks NOT NULL, CHECK and the columns' domains of every row; the first row that breaks one is the error.
     pub fn check(&self, run: Run<'_>, values: &[ArrayRef], rows: usize) -> Result<()> {
+        self.check_domains(run, values, rows)?;
         self.check_nulls(values)?;
         let Some(program) = &self.checks else { return Ok(()) };
         let batch = self.layout.batch(values.to_vec(), rows)?;
@@ -242,6 +255,19 @@ impl Target {
             }
         }
         Ok(())
+    }
+
+    fn check_domains(&self, run: Run<'_>, values: &[ArrayRef], rows: usize) -> Result<()> {
+        let Some((rules, program)) = &self.domains else { return Ok(()) };
+        let batch = self.layout.batch(values.to_vec(), rows)?;
+        let results = program.run(run.without_parameters(), &batch)?;
+        let breaks = |result: &ArrayRef| {
+            result.as_boolean_opt().is_some_and(|holds| (0..rows).any(|row| holds.is_valid(row) && !holds.value(row)))
+        };
+        match rules.iter().zip(&results).find(|(_, result)| breaks(result)) {
+            Some((rule, _)) => Err(rule.broken()),
+            None => Ok(()),
+        }
     }
 
     fn check_nulls(&self, values: &[ArrayRef]) -> Result<()> {
@@ -283,7 +309,7 @@ pub fn repeat(value: &ScalarValue, rows: usize) -> Result<ArrayRef> {
 }
 
 /// An expression from a definition.
-fn parse_expression(text: &str) -> Result<ast::Expr> {
+pub fn parse_expression(text: &str) -> Result<ast::Expr> {
     let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut parser| parser.parse_expr());
     parsed.map_err(|_| SqlError::new(SqlState::DATA_CORRUPTED, "an expression in the catalogue cannot be read"))
 }
@@ -298,8 +324,12 @@ fn default_of(
     if column.identity.is_some() {
         return owned_sequence(ctx, table, column).map(DefaultValue::Sequence);
     }
-    let Some(text) = &column.default else { return null_of(column) };
-    let expression = parse_expression(text)?;
+    let domain = || {
+        let catalog = ctx.transaction.lock().catalog.clone();
+        domains::default_of(&catalog, column.domain?)
+    };
+    let Some(text) = column.default.clone().or_else(domain) else { return null_of(column) };
+    let expression = parse_expression(&text)?;
     if let Some(name) = nextval_argument(&expression) {
         return find_sequence(ctx, &name).map(DefaultValue::Sequence);
     }
@@ -389,6 +419,27 @@ fn compile_checks(queries: &dyn Queries, layout: &RowLayout) -> Result<Option<Ro
     let expressions = layout.table.checks.iter().map(|check| parse_expression(&check.expression)).collect::<Result<Vec<_>>>()?;
     let schema = qualified(&layout.table.name.name, &layout.schema)?;
     RowProgram::plan(queries, &expressions, schema, &Parameters::default(), "CHECK constraints").map(Some)
+}
+
+fn compile_domains(ctx: &StatementContext, queries: &dyn Queries, layout: &RowLayout) -> Result<Option<(Vec<Rule>, RowProgram)>> {
+    if layout.columns.iter().all(|column| column.domain.is_none()) {
+        return Ok(None);
+    }
+    let catalog = ctx.transaction.lock().catalog.clone();
+    let (mut rules, mut expressions) = (Vec::new(), Vec::new());
+    for column in &layout.columns {
+        for rule in column.domain.map(|domain| domains::rules(&catalog, domain)).unwrap_or_default() {
+            let name = format!("\"{}\"", column.name.replace('"', "\"\""));
+            expressions.push(parse_expression(&rule.condition(&name)?)?);
+            rules.push(rule);
+        }
+    }
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    let schema = qualified(&layout.table.name.name, &layout.schema)?;
+    let program = RowProgram::plan(queries, &expressions, schema, &Parameters::default(), "conditions of domains")?;
+    Ok(Some((rules, program)))
 }
 
 fn compile_generated(queries: &dyn Queries, layout: &RowLayout) -> Result<Vec<(usize, RowProgram, PgType)>> {

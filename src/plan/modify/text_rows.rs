@@ -267,6 +267,7 @@ fn write_field(
         | TypeName::Oidvector
         | TypeName::Aclitem
         | TypeName::NodeTree
+        | TypeName::Enum(_)
         | TypeName::Void
         | TypeName::Unknown => return write_other(ty, text, zone, out, part),
     }

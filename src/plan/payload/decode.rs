@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::members::Members;
 use super::{PayloadError, calendar};
-use crate::types::{PgType, TypeName};
+use crate::types::{PgType, TypeName, UserType};
 
 /// One column to read from payloads.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,7 +160,14 @@ enum Cells {
     Timestamp(TimestampMicrosecondBuilder),
     Interval(IntervalMonthDayNanoBuilder),
     Json(StringBuilder),
-    List { item: Box<Cells>, field: FieldRef, ends: Vec<i32>, nulls: NullBufferBuilder },
+    /// Labels, which the payload has under their stored words.
+    Labels(StringBuilder, UserType),
+    List {
+        item: Box<Cells>,
+        field: FieldRef,
+        ends: Vec<i32>,
+        nulls: NullBufferBuilder,
+    },
 }
 
 /// One statement per kind of builder, the same for all.
@@ -181,6 +188,7 @@ macro_rules! with_builder {
             Cells::Timestamp($b) => $each,
             Cells::Interval($b) => $each,
             Cells::Json($b) => $each,
+            Cells::Labels($b, _) => $each,
             $($list)*
         }
     };
@@ -228,6 +236,8 @@ impl Cells {
             | TypeName::Aclitem
             | TypeName::NodeTree
             | TypeName::Unknown => Self::Text(StringBuilder::with_capacity(rows, 16 * rows)),
+            TypeName::Enum(user) if user.has_renamed() => Self::Labels(StringBuilder::with_capacity(rows, 16 * rows), user),
+            TypeName::Enum(_) => Self::Text(StringBuilder::with_capacity(rows, 16 * rows)),
             TypeName::Json | TypeName::Jsonb => Self::Json(StringBuilder::with_capacity(rows, 16 * rows)),
             TypeName::Bytea => Self::Bytes(BinaryBuilder::with_capacity(rows, 16 * rows)),
             TypeName::Date => Self::Date(Date32Builder::with_capacity(rows)),
@@ -317,6 +327,10 @@ impl Cells {
         match self {
             Self::Text(b) => {
                 b.append_value(text);
+                true
+            }
+            Self::Labels(b, user) => {
+                b.append_value(user.label_of(text));
                 true
             }
             Self::Date(b) => calendar::read_date(text).map(|d| b.append_value(d)).is_some(),

@@ -71,6 +71,11 @@ fn is_json_null(array: &dyn Array, row: usize, ty: PgType) -> bool {
         && array.as_string_opt::<i32>().is_some_and(|texts| texts.is_valid(row) && texts.value(row).trim() == "null")
 }
 
+/// One value as JSON shows it: as the payload holds it, but that enumerations have their labels of now.
+pub fn shown_json(array: &ArrayRef, row: usize, ty: PgType) -> Result<String, PayloadError> {
+    value_json(array, row, if ty.name.user().is_some() { PgType { name: TypeName::Text, ..ty } } else { ty })
+}
+
 /// One value as the payload holds it: what `PayloadColumn::missing` takes, and so not JSON's null.
 pub fn value_json(array: &ArrayRef, row: usize, ty: PgType) -> Result<String, PayloadError> {
     if is_json_null(array, row, ty) {
@@ -183,6 +188,11 @@ fn write_decimal(out: &mut Vec<u8>, mantissa: i128, scale: i8, trim: bool) {
 }
 
 fn write_text(out: &mut Vec<u8>, text: &str, ty: PgType) -> Result<(), PayloadError> {
+    if let TypeName::Enum(user) = ty.name {
+        user.check(text).map_err(|_| PayloadError::NotALabel(format!("{}: \"{text}\"", user.shown_name())))?;
+        write_string(out, user.stored_of(text));
+        return Ok(());
+    }
     if !matches!(ty.name, TypeName::Json | TypeName::Jsonb) {
         write_string(out, text);
         return Ok(());

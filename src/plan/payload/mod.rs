@@ -14,7 +14,7 @@ mod members;
 mod tests;
 
 pub use decode::{PayloadColumn, PayloadDecoder};
-pub use encode::{PayloadEncoder, value_json};
+pub use encode::{PayloadEncoder, shown_json, value_json};
 
 use crate::error::{Diagnose, SqlError, SqlState};
 
@@ -27,6 +27,9 @@ pub enum PayloadError {
     /// A json or jsonb value that is not JSON.
     #[error("invalid input syntax for type json")]
     NotJson,
+    /// A text that is no label of its column's enumeration; the rest of the message.
+    #[error("invalid input value for enum {0}")]
+    NotALabel(String),
     /// A type that no payload holds.
     #[error("column of type {0} cannot be stored")]
     Unstorable(String),
@@ -41,6 +44,7 @@ impl Diagnose for PayloadError {
                     "When a column's type was changed, SET chronogate.schema_at = 'then' reads the past under its own types.",
                 )
             }
+            Self::NotALabel(_) => SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, self.to_string()),
             Self::NotJson => SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, self.to_string()),
             Self::Unstorable(_) => SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, self.to_string()),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array, new_null_array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray, UInt32Array, new_null_array};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::take;
 use datafusion::arrow::datatypes::{DataType, Int32Type};
@@ -11,7 +11,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
-use crate::types::{PgType, TypeName};
+use crate::types::user::{Kind, Label, Shape};
+use crate::types::{PgType, Qualified, TypeName, UserType};
 
 fn any_text(rng: &mut StdRng) -> String {
     const CHARS: [char; 9] = ['a', 'Z', '"', '\\', '\n', 'é', '漢', '\u{1}', '🙂'];
@@ -69,8 +70,20 @@ fn any_value(rng: &mut StdRng, ty: PgType) -> ScalarValue {
         }
         TypeName::Timestamptz => ScalarValue::TimestampMicrosecond(Some(rng.random_range(-9_999..9_999)), Some("UTC".into())),
         TypeName::Interval => ScalarValue::new_interval_mdn(rng.random(), rng.random(), rng.random()),
+        TypeName::Enum(user) => {
+            let labels = user.labels();
+            ScalarValue::Utf8(Some(labels[rng.random_range(0..labels.len())].label.clone()))
+        }
         TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => ScalarValue::Null,
     }
+}
+
+/// An enumeration of which one label was renamed and its former name given to another.
+fn mood() -> PgType {
+    let label = |label: &str, stored: &str| Label { label: label.into(), stored: stored.into() };
+    let labels = vec![label("blue", "sad"), label("ok", "ok"), label("sad", "sad 2")];
+    let name = Qualified::new("public", "mood");
+    PgType::new(TypeName::Enum(UserType::of(Shape { oid: 91_001, array_oid: 91_002, name, kind: Kind::Enum(labels) })))
 }
 
 /// Some values of a type, NULLs among them.
@@ -119,6 +132,7 @@ fn every_type() -> Vec<PgType> {
     ];
     let mut types: Vec<PgType> = plain.into_iter().map(PgType::new).collect();
     types.extend(plain.into_iter().map(|name| PgType::new(name).array_of()));
+    types.extend([mood(), mood().array_of()]);
     types.push(PgType::new(Numeric).with_modifier(((12 << 16) | 2) + 4));
     types
 }
@@ -184,4 +198,16 @@ fn a_value_that_does_not_fit_is_an_error_and_never_a_null() {
     }
     let broken = ScalarValue::Utf8(Some("{oops".into())).to_array().unwrap();
     assert!(matches!(value_json(&broken, 0, PgType::JSONB), Err(PayloadError::NotJson)));
+}
+
+#[test]
+fn labels_are_stored_under_words_that_do_not_change() {
+    let array: ArrayRef = Arc::new(StringArray::from(vec!["blue", "sad", "ok", "nope"]));
+    let stored = |row| value_json(&array, row, mood());
+    assert_eq!(
+        (stored(0).unwrap(), stored(1).unwrap(), stored(2).unwrap()),
+        ("\"sad\"".into(), "\"sad 2\"".into(), "\"ok\"".into())
+    );
+    assert!(matches!(stored(3), Err(PayloadError::NotALabel(_))));
+    assert_eq!(super::shown_json(&array, 0, mood()).unwrap(), "\"blue\"");
 }

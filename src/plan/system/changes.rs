@@ -18,7 +18,7 @@ use crate::history::{RowScan, StateRow, TableDef};
 use crate::plan::StatementContext;
 use crate::plan::columns::SystemColumn;
 use crate::plan::names::Planning;
-use crate::plan::payload::{PayloadColumn, PayloadDecoder, value_json};
+use crate::plan::payload::{PayloadColumn, PayloadDecoder, shown_json};
 use crate::plan::scan::BATCH_ROWS;
 use crate::store::ScanRequest;
 use crate::types::json::Json;
@@ -201,7 +201,7 @@ impl ChangedTable {
         let mut decoder = PayloadDecoder::new(&columns)?;
         decoder.append(payload)?;
         let arrays = decoder.finish();
-        let values = arrays.iter().zip(&columns).map(|(array, column)| value_json(array, 0, column.ty));
+        let values = arrays.iter().zip(&columns).map(|(array, column)| shown_json(array, 0, column.ty));
         Ok(Row { values: values.collect::<Result<_, _>>()? })
     }
 

@@ -37,7 +37,8 @@ impl Change {
     async fn alter(&mut self, mut table: TableDef, action: &AlterTable) -> Result<()> {
         match action {
             AlterTable::AddColumn { column, constraints, if_not_exists } => {
-                return Box::pin(self.add_column(table, column, constraints, *if_not_exists)).await;
+                let column = self.resolved(column)?;
+                return Box::pin(self.add_column(table, &column, constraints, *if_not_exists)).await;
             }
             AlterTable::DropColumn { name, if_exists, cascade } => {
                 return Box::pin(self.drop_column(table, name, *if_exists, *cascade)).await;
@@ -65,8 +66,9 @@ impl Change {
                 return Box::pin(self.set_default(table, column, default.as_deref())).await;
             }
             AlterTable::SetNotNull { column, not_null } => return Box::pin(self.set_not_null(table, column, *not_null)).await,
-            AlterTable::SetType { column, ty, using } => {
-                return Box::pin(self.set_type(table, column, *ty, using.as_deref())).await;
+            AlterTable::SetType { column, ty, own, using } => {
+                let (ty, domain) = self.written_type(*ty, own.as_ref())?;
+                return Box::pin(self.set_type(table, column, (ty, domain), using.as_deref())).await;
             }
             AlterTable::RenameConstraint { from, to } => rename_constraint(&mut table, from, to)?,
             AlterTable::OwnerTo { role } => {
@@ -149,11 +151,15 @@ impl Change {
             return Ok(None);
         }
         let text = text_of_scalar(ty, &value, Zone::UTC)?.unwrap_or_default();
-        Ok(Some(format!("CAST({} AS {})", literal(&text), ty.sql_name())))
+        // A label is renamed in its definitions only where it stands alone.
+        Ok(Some(match ty.name.user() {
+            Some(_) => literal(&text),
+            None => format!("CAST({} AS {})", literal(&text), ty.sql_name()),
+        }))
     }
 
     /// Views that would break are dropped with CASCADE, else 2BP01. The values stay in the past.
-    async fn drop_column(&mut self, mut table: TableDef, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
+    pub(super) async fn drop_column(&mut self, mut table: TableDef, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
         let Some(column) = table.column(name).cloned() else {
             if if_exists {
                 self.notice(format!("column \"{name}\" of relation \"{}\" does not exist, skipping", table.name.name));
@@ -396,7 +402,13 @@ impl Change {
         Ok(self.catalog.replace_table(table)?)
     }
 
-    async fn set_type(&mut self, mut table: TableDef, column: &str, ty: PgType, using: Option<&str>) -> Result<()> {
+    async fn set_type(
+        &mut self,
+        mut table: TableDef,
+        column: &str,
+        (ty, domain): (PgType, Option<u32>),
+        using: Option<&str>,
+    ) -> Result<()> {
         let found = column_mut(&mut table, column)?.clone();
         let keys = table.primary_key.iter().map(|(_, ids)| ids);
         let mut keyed = keys.chain(table.uniques.iter().map(|u| &u.columns)).chain(table.indexes.iter().map(|i| &i.columns));
@@ -407,7 +419,8 @@ impl Change {
             let hint = format!("You might need to specify \"USING {name}::{to}\".");
             return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message).hint(hint));
         }
-        let readable = types::reads_unchanged(found.ty, ty, keyed) && using.is_none_or(|using| is_plain(using, column));
+        let readable =
+            types::reads_unchanged(found.ty, ty, keyed) && domain.is_none() && using.is_none_or(|using| is_plain(using, column));
         if !self.views_on(&table.name).is_empty() && found.ty != ty {
             let message = "cannot alter type of a column used by a view or rule";
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).hint("Drop the view first."));
@@ -429,9 +442,10 @@ impl Change {
                         .detail(format!("Column \"{column}\" is used by generated column \"{}\".", other.name)));
                 }
             }
-            return Box::pin(self.retype(table, column, ty, using)).await;
+            return Box::pin(self.retype(table, column, (ty, domain), using)).await;
         }
-        column_mut(&mut table, column)?.ty = ty;
+        let changed = column_mut(&mut table, column)?;
+        (changed.ty, changed.domain) = (ty, domain);
         self.catalog.replace_table(table.clone())?;
         self.apply()?;
         self.verify_expressions(&table).await

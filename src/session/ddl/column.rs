@@ -32,6 +32,7 @@ impl Change {
             name: spec.name.clone(),
             field: table.free_field(&spec.name),
             ty: spec.ty,
+            domain: spec.domain,
             not_null: spec.not_null || sequence.is_some(),
             default: spec.default.clone(),
             identity: spec.identity.as_ref().map(|(kind, _)| *kind),

@@ -35,6 +35,7 @@ impl Change {
                 set(&mut table.comments.constraints, name.clone(), comment);
                 Ok(self.catalog.replace_table(table)?)
             }
+            Commented::Type { name, domain } => self.comment_type(name, *domain, comment),
             Commented::Schema(name) => {
                 let Some(old) = self.catalog.schemas.get(name).cloned() else {
                     return Err(CatalogError::NoSchema(name.clone()).into());

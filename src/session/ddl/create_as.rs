@@ -61,6 +61,8 @@ fn columns(found: &[ResultColumn], names: &[String]) -> Result<Vec<ColumnSpec>> 
         columns.push(ColumnSpec {
             name,
             ty: column.ty,
+            own: None,
+            domain: None,
             not_null: false,
             default: None,
             generated: None,

@@ -18,8 +18,10 @@ impl Change {
                 ObjectKind::View => self.drop_view(name, if_exists, cascade, &together)?,
                 ObjectKind::Index => self.drop_index(name, if_exists, cascade)?,
                 ObjectKind::Sequence => self.drop_sequence(name, if_exists, cascade)?,
-                ObjectKind::Schema => self.drop_schema(&name.name, if_exists, cascade)?,
-                ObjectKind::Type | ObjectKind::Domain => self.drop_type(name, if_exists)?,
+                ObjectKind::Schema => Box::pin(self.drop_schema(&name.name, if_exists, cascade)).await?,
+                ObjectKind::Type | ObjectKind::Domain => {
+                    Box::pin(self.drop_user_type(name, kind == ObjectKind::Domain, if_exists, cascade)).await?;
+                }
                 ObjectKind::Role | ObjectKind::Database => {
                     return Err(SqlError::internal("a statement about the cluster went astray"));
                 }
@@ -52,8 +54,8 @@ impl Change {
         })
     }
 
-    /// No type is anybody's own: the name is nobody's, or PostgreSQL's, or a relation's.
-    fn drop_type(&self, name: &Name, if_exists: bool) -> Result<()> {
+    /// A name that no type of a user's has: it is nobody's, or PostgreSQL's, or a relation's.
+    pub(super) fn drop_other_type(&self, name: &Name, if_exists: bool) -> Result<()> {
         let needed = |message: String| SqlError::new(SqlState::DEPENDENT_OBJECTS_STILL_EXIST, message);
         let plain = name.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
         if let Some(ty) = PgType::from_internal_name(&name.name).filter(|_| plain) {
@@ -182,7 +184,7 @@ impl Change {
         found
     }
 
-    fn drop_schema(&mut self, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
+    async fn drop_schema(&mut self, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
         let Some(schema) = self.catalog.schemas.get(name).cloned() else {
             if if_exists {
                 self.notice(format!("schema \"{name}\" does not exist, skipping"));
@@ -193,6 +195,7 @@ impl Change {
         self.require_owner("schema", name, &schema.owner)?;
         if cascade {
             self.drop_inside(name)?;
+            self.drop_types_inside(name).await?;
         }
         Ok(self.catalog.drop_schema(name, cascade)?)
     }
@@ -203,8 +206,9 @@ impl Change {
         let tables = self.catalog.tables.keys().filter(inside).map(|name| ("table", name.clone()));
         let views = self.catalog.views.keys().filter(inside).map(|name| ("view", name.clone()));
         let sequences = self.catalog.sequences.values().filter(|s| s.name.schema == schema && s.owned_by.is_none());
+        let types = self.catalog.live_types().filter(|def| inside(&&def.name)).map(|def| ("type", def.name.clone()));
         let objects: Vec<(&str, Qualified)> =
-            tables.chain(views).chain(sequences.map(|s| ("sequence", s.name.clone()))).collect();
+            types.chain(tables).chain(views).chain(sequences.map(|s| ("sequence", s.name.clone()))).collect();
         let mut outside: Vec<Arc<ViewDef>> = Vec::new();
         for (_, name) in &objects {
             for view in self.dependents_of(name) {

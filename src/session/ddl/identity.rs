@@ -34,6 +34,8 @@ impl Change {
         let spec = ColumnSpec {
             name: def.name.clone(),
             ty: def.ty,
+            own: None,
+            domain: None,
             not_null: true,
             default: None,
             generated: None,

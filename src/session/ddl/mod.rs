@@ -8,6 +8,7 @@ mod column;
 mod comment;
 mod create_as;
 mod database;
+mod domain;
 mod drop;
 mod foreign_key;
 mod grant;
@@ -23,6 +24,7 @@ mod sequence;
 mod table;
 mod truncate;
 mod types;
+pub(super) mod user_type;
 mod verify;
 mod view;
 
@@ -83,6 +85,9 @@ impl Session {
             Ddl::CreateView { name, or_replace, columns, query_text, query } => {
                 change.create_view(name, *or_replace, columns, query_text, query).await?;
             }
+            Ddl::CreateEnum { name, labels } => change.create_enum(name, labels)?,
+            Ddl::CreateDomain(create) => Box::pin(change.create_domain(create)).await?,
+            Ddl::AlterType { name, domain, action } => Box::pin(change.alter_type(name, *domain, action)).await?,
             Ddl::CreateSequence { name, if_not_exists, options } => change.create_sequence(name, *if_not_exists, options)?,
             Ddl::AlterSequence { name, if_exists, options } => change.alter_sequence(name, *if_exists, options).await?,
             Ddl::Grant(grant) | Ddl::Revoke(grant) => {

@@ -15,11 +15,19 @@ const DRAFT: &str = "__retyped";
 impl Change {
     /// `using` is the value's expression; without one the column is cast. The column must not be in the primary key
     /// nor in a foreign key.
-    pub(super) async fn retype(&mut self, mut table: TableDef, column: &str, ty: PgType, using: Option<&str>) -> Result<()> {
+    pub(super) async fn retype(
+        &mut self,
+        mut table: TableDef,
+        column: &str,
+        (ty, domain): (PgType, Option<u32>),
+        using: Option<&str>,
+    ) -> Result<()> {
         let old = table.column(column).cloned().ok_or_else(|| super::alter::no_column(&table, column))?;
         let spec = ColumnSpec {
             name: DRAFT.to_owned(),
             ty,
+            own: None,
+            domain,
             not_null: false,
             default: None,
             generated: None,
@@ -31,7 +39,7 @@ impl Change {
         self.apply()?;
         let value = match using {
             Some(using) => format!("({using})"),
-            None => format!("CAST({} AS {})", quoted(column), ty.sql_name()),
+            None => format!("CAST({} AS {})", quoted(column), ty.full_name()),
         };
         self.write(&format!("UPDATE {} SET {} = {value}", quoted_name(&table.name), quoted(DRAFT))).await?;
         let mut after = TableDef::clone(&*self.table_now(table.id)?);
@@ -50,6 +58,7 @@ impl Change {
         }
         let column = column_mut(&mut after, column)?;
         column.ty = ty;
+        column.domain = domain;
         column.field = field;
         column.missing = None;
         let id = column.id;

@@ -21,7 +21,8 @@ impl Change {
         }
         let mut table = self.empty_table(name);
         for column in &create.columns {
-            self.add_column_def(&mut table, column)?;
+            let column = self.resolved(column)?;
+            self.add_column_def(&mut table, &column)?;
         }
         // References come last: they may be to the table's own keys.
         let is_reference = |spec: &&ConstraintSpec| matches!(spec.kind, ConstraintKind::ForeignKey(_));

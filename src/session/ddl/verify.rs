@@ -57,7 +57,7 @@ impl Change {
         Ok(Some(batch.columns().iter().map(value).collect()))
     }
 
-    async fn any_row(&self, text: &str) -> Result<bool> {
+    pub(super) async fn any_row(&self, text: &str) -> Result<bool> {
         Ok(self.rows(text).await?.iter().any(|batch| batch.num_rows() > 0))
     }
 
@@ -139,7 +139,7 @@ impl Change {
             if let Some(default) = &column.default
                 && !self.catalog.sequences.values().any(owns)
             {
-                self.analyse(&format!("SELECT CAST(({default}) AS {})", column.ty.sql_name())).await?;
+                self.analyse(&format!("SELECT CAST(({default}) AS {})", column.ty.full_name())).await?;
             }
         }
         Ok(())
@@ -160,7 +160,7 @@ impl Change {
         if unsteady(&parse_expression(expression)?) {
             return refuse("generation expression is not immutable".to_owned());
         }
-        let (of, ty) = (quoted_name(&table.name), column.ty.sql_name());
+        let (of, ty) = (quoted_name(&table.name), column.ty.full_name());
         self.analyse(&format!("SELECT CAST(({expression}) AS {ty}) FROM {of} LIMIT 0")).await?;
         Ok(())
     }

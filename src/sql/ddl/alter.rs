@@ -8,7 +8,7 @@ use super::{cascade, if_exists, if_not_exists};
 use crate::error::{Result, SqlError};
 use crate::sql::cursor::{Cursor, expression};
 use crate::sql::statement::{AlterTable, Ddl, Name, ObjectKind, RelationAction, SequenceOptions};
-use crate::sql::type_name::type_name;
+use crate::sql::type_name::{ColumnType, type_name};
 use crate::types::Identity;
 
 /// Reads what follows ALTER TABLE.
@@ -203,7 +203,7 @@ fn set_identity(cursor: &mut Cursor<'_>, column: String) -> Result<AlterTable> {
 }
 
 fn set_type(cursor: &mut Cursor<'_>, column: String) -> Result<AlterTable> {
-    let ty = type_name(cursor)?;
+    let ColumnType { ty, own, .. } = type_name(cursor)?;
     if cursor.accept("COLLATE") {
         column::collation(cursor)?;
     }
@@ -217,7 +217,7 @@ fn set_type(cursor: &mut Cursor<'_>, column: String) -> Result<AlterTable> {
     } else {
         None
     };
-    Ok(AlterTable::SetType { column, ty, using })
+    Ok(AlterTable::SetType { column, ty, own, using })
 }
 
 /// `RENAME TO`, `SET SCHEMA` or `OWNER TO`.

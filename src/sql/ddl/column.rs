@@ -23,8 +23,17 @@ struct Column<'t> {
 pub fn definition(cursor: &mut Cursor<'_>, table: &str) -> Result<(ColumnSpec, Vec<ConstraintSpec>)> {
     let name = cursor.ident()?;
     let ty = column_type(cursor)?;
-    let spec =
-        ColumnSpec { name, ty: ty.ty, not_null: ty.serial, default: None, generated: None, identity: None, serial: ty.serial };
+    let spec = ColumnSpec {
+        name,
+        ty: ty.ty,
+        own: ty.own,
+        domain: None,
+        not_null: ty.serial,
+        default: None,
+        generated: None,
+        identity: None,
+        serial: ty.serial,
+    };
     let mut column = Column { table, spec, null: ty.serial.then_some(false), constraints: Vec::new() };
     while !ends_definition(cursor) {
         column.constraint(cursor)?;

@@ -36,6 +36,9 @@ fn object(cursor: &mut Cursor<'_>) -> Result<Commented> {
         }
         return Ok(Commented::Constraint { table: cursor.name()?, name });
     }
+    if let Some(kind) = cursor.accept_any(&["TYPE", "DOMAIN"]) {
+        return Ok(Commented::Type { name: cursor.name()?, domain: kind == "DOMAIN" });
+    }
     if cursor.accept("SCHEMA") {
         return Ok(Commented::Schema(cursor.ident()?));
     }

@@ -8,6 +8,7 @@ mod index;
 mod objects;
 mod sequence;
 pub mod table;
+mod user_type;
 
 use super::access;
 use super::cursor::Cursor;
@@ -24,7 +25,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("CAST", "Cast in the query."),
     ("COLLATION", "Text is ordered by its bytes."),
     ("CONVERSION", "Text is UTF-8."),
-    ("DOMAIN", "Use the base type with a CHECK constraint."),
     ("EVENT TRIGGER", "Follow chronogate.changes from the client."),
     ("EXTENSION", "What is built in needs no extension: leave the statement out."),
     ("FOREIGN", "Copy the data in with COPY."),
@@ -45,7 +45,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("TEXT", "Use LIKE or regular expressions."),
     ("TRANSFORM", "Compute in the query or in the client."),
     ("TRIGGER", "Follow the table's __changes view from the client."),
-    ("TYPE", "Use text with a CHECK constraint in place of an enumeration."),
     ("USER MAPPING", "Copy the data in with COPY."),
 ];
 
@@ -72,6 +71,10 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         sequence::create(cursor)
     } else if cursor.accept("SCHEMA") {
         objects::create_schema(cursor)
+    } else if cursor.accept("TYPE") {
+        user_type::create(cursor)
+    } else if cursor.accept("DOMAIN") {
+        user_type::create_domain(cursor)
     } else if cursor.accept("DATABASE") {
         objects::create_database(cursor)
     } else if cursor.accept_any(&["ROLE", "GROUP"]).is_some() {
@@ -94,6 +97,10 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         alter::index(cursor)
     } else if cursor.accept("SEQUENCE") {
         sequence::alter(cursor)
+    } else if cursor.accept("TYPE") {
+        user_type::alter(cursor)
+    } else if cursor.accept("DOMAIN") {
+        user_type::alter_domain(cursor)
     } else if cursor.accept("SCHEMA") {
         alter::schema(cursor)
     } else if cursor.sees_all(&["USER", "MAPPING"]) {

@@ -7,7 +7,7 @@ use super::{if_exists, if_not_exists};
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::cursor::Cursor;
 use crate::sql::statement::{Ddl, Name, ObjectKind, SequenceOptions};
-use crate::sql::type_name::type_name;
+use crate::sql::type_name::plain_type_name;
 use crate::types::TypeName;
 
 pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
@@ -110,7 +110,7 @@ fn once<T>(slot: &mut Option<T>, value: T, position: usize) -> Result<()> {
 /// The bounds of a type narrower than bigint.
 fn as_type(cursor: &mut Cursor<'_>) -> Result<Option<(i64, i64)>> {
     let position = cursor.position();
-    let ty = type_name(cursor)?;
+    let ty = plain_type_name(cursor)?;
     match (ty.name, ty.array) {
         (TypeName::Int2, false) => Ok(Some((i16::MIN.into(), i16::MAX.into()))),
         (TypeName::Int4, false) => Ok(Some((i32::MIN.into(), i32::MAX.into()))),

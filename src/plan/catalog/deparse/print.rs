@@ -1,7 +1,8 @@
 //! A tree whose casts are written out, as text: with every parenthesis, or with those that help the eye.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
+    ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator,
+    Value,
 };
 
 use crate::plan::expand::fold;
@@ -174,8 +175,20 @@ fn is_simple(expr: &Expr, place: Place<'_>) -> bool {
 }
 
 fn type_name(data_type: &DataType) -> Option<String> {
-    let ty = pg_type(data_type).ok()?;
+    let Ok(ty) = pg_type(data_type) else { return own_name(data_type) };
     let name = ty.sql_name();
     // char(n) without a length is bpchar; "character" would be of length 1.
     Some(if name == "character" { "bpchar".to_owned() } else { name })
+}
+
+/// A type that is none of PostgreSQL's, by the name that is written.
+fn own_name(data_type: &DataType) -> Option<String> {
+    match data_type {
+        DataType::Array(ArrayElemTypeDef::SquareBracket(element, _)) => type_name(element).map(|name| name + "[]"),
+        DataType::Custom(name, _) => {
+            let parts = name.0.iter().map(|part| part.as_ident().map(|ident| quote_ident(&fold(ident))));
+            parts.collect::<Option<Vec<_>>>().map(|parts| parts.join("."))
+        }
+        _ => None,
+    }
 }

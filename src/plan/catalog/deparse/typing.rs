@@ -9,8 +9,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::history::ColumnDef;
 use crate::plan::expand::fold;
-use crate::plan::type_planner::pg_type;
-use crate::types::{PgType, TypeName};
+use crate::plan::type_planner::pg_type_with;
+use crate::types::{PgType, Qualified, TypeName};
 
 /// An expression with the type it has; `None` for a literal that takes whichever it is wanted as.
 struct Typed {
@@ -62,7 +62,7 @@ fn walk(expr: Expr, columns: &[ColumnDef]) -> Option<Typed> {
             binary(walk(*expr, columns)?, op, walk(*pattern, columns)?)?
         }
         Expr::Cast { expr, data_type, .. } => {
-            let ty = pg_type(&data_type).ok()?;
+            let ty = written(&data_type, columns)?;
             let inner = walk(*expr, columns)?;
             match inner.ty {
                 None => of(labelled(inner.expr, ty), ty),
@@ -71,7 +71,7 @@ fn walk(expr: Expr, columns: &[ColumnDef]) -> Option<Typed> {
             }
         }
         Expr::TypedString(typed) => {
-            let ty = pg_type(&typed.data_type).ok()?;
+            let ty = written(&typed.data_type, columns)?;
             of(labelled(Expr::Value(typed.value), ty), ty)
         }
         Expr::Array(array) => {
@@ -83,6 +83,16 @@ fn walk(expr: Expr, columns: &[ColumnDef]) -> Option<Typed> {
         Expr::Function(function) => call(function, columns)?,
         _ => return None,
     })
+}
+
+/// The type that is written: one of PostgreSQL's, or that of one of the columns.
+fn written(ty: &DataType, columns: &[ColumnDef]) -> Option<PgType> {
+    let own = |schema: Option<&str>, name: &str| {
+        let users = columns.iter().filter_map(|c| Some((c.ty, c.ty.name.user()?.name())));
+        let mut named = users.filter(|(_, full)| full.name == name && schema.is_none_or(|schema| schema == full.schema));
+        named.next().map(|(ty, _)| ty.element())
+    };
+    pg_type_with(ty, &mut { own }).ok()
 }
 
 fn of(expr: Expr, ty: PgType) -> Typed {
@@ -143,6 +153,12 @@ fn data_type(ty: PgType) -> DataType {
     let name = match ty.name {
         TypeName::Regclass => return DataType::Regclass,
         TypeName::Bpchar if ty.modifier == -1 => "bpchar".to_owned(),
+        _ if ty.name.user().is_some() => {
+            let user = ty.name.user().map(|user| user.name().clone()).unwrap_or_else(|| Qualified::new("", ""));
+            let schema = (user.schema != "public").then(|| Ident::with_quote('"', user.schema));
+            let parts = schema.into_iter().chain([Ident::with_quote('"', user.name)]).collect::<Vec<_>>();
+            return DataType::Custom(ObjectName::from(parts), vec![]);
+        }
         _ => ty.sql_name(),
     };
     DataType::Custom(ObjectName::from(vec![Ident::new(name)]), vec![])

@@ -70,7 +70,14 @@ fn constraint_text(view: &View<'_>, oid: Oid, style: Style) -> Option<String> {
             return Some(definition::check(table, check, style));
         }
     }
-    None
+    view.catalogue.catalog.live_types().find_map(|def| {
+        let domain = def.domain()?;
+        let check = domain.checks.iter().find(|check| check.id == oid)?;
+        let shown = deparse::restyled(&deparse::domain_check(domain, &check.expression), style, |_| None);
+        // VALUE is a word of the language, not a name.
+        let shown = shown.replace("\"VALUE\"", "VALUE").replace("\"value\"", "VALUE");
+        Some(format!("CHECK ({})", crate::sql::rename::with_value(&shown, "VALUE").unwrap_or(shown)))
+    })
 }
 
 fn index(call: &Call<'_>) -> Result<ArrayRef> {

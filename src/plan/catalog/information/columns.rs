@@ -10,7 +10,7 @@ use crate::plan::catalog::deparse;
 use crate::plan::catalog::rows::{Cell, Rows};
 use crate::plan::catalog::spec::{self, Spec};
 use crate::plan::catalog::state::{Catalogue, shown_name};
-use crate::types::{Identity, PgType, TypeName};
+use crate::types::{Identity, PgType, Qualified, TypeName};
 
 const COLUMNS: &[&str] = &[
     "table_schema",
@@ -26,7 +26,11 @@ const COLUMNS: &[&str] = &[
     "numeric_precision_radix",
     "numeric_scale",
     "datetime_precision",
+    "udt_schema",
     "udt_name",
+    "domain_catalog",
+    "domain_schema",
+    "domain_name",
     "dtd_identifier",
     "is_identity",
     "identity_generation",
@@ -45,16 +49,16 @@ const COLUMNS: &[&str] = &[
 
 /// What the standard wants to know of a type: lengths, digits, the base of the digits.
 #[derive(Debug, Default)]
-struct Measures {
-    characters: Option<i32>,
-    octets: Option<i32>,
-    precision: Option<i32>,
-    radix: Option<i32>,
-    scale: Option<i32>,
-    datetime: Option<i32>,
+pub struct Measures {
+    pub characters: Option<i32>,
+    pub octets: Option<i32>,
+    pub precision: Option<i32>,
+    pub radix: Option<i32>,
+    pub scale: Option<i32>,
+    pub datetime: Option<i32>,
 }
 
-fn measures(ty: PgType) -> Measures {
+pub fn measures(ty: PgType) -> Measures {
     if ty.array {
         return Measures::default();
     }
@@ -92,16 +96,22 @@ struct Column<'a> {
     default: Option<String>,
     nullable: bool,
     ty: PgType,
+    domain: Option<&'a Qualified>,
     identity: Option<(Identity, Option<&'a SequenceDef>)>,
     updatable: bool,
     generation: Option<String>,
 }
 
 impl Column<'_> {
-    fn push(self, rows: &mut Rows) {
+    fn push(self, rows: &mut Rows, database: &str) {
         let m = measures(self.ty);
         let sequence = self.identity.and_then(|(_, sequence)| sequence);
-        let data_type = if self.ty.array { "ARRAY".to_owned() } else { self.ty.with_modifier(-1).sql_name() };
+        let user = self.ty.name.user();
+        let data_type = match user {
+            _ if self.ty.array => "ARRAY".to_owned(),
+            Some(_) => "USER-DEFINED".to_owned(),
+            None => self.ty.with_modifier(-1).sql_name(),
+        };
         let generation = self.identity.map(|(kind, _)| match kind {
             Identity::Always => "ALWAYS",
             Identity::ByDefault => "BY DEFAULT",
@@ -123,7 +133,11 @@ impl Column<'_> {
             m.radix.into(),
             m.scale.into(),
             m.datetime.into(),
+            user.map_or("pg_catalog", |user| user.name().schema.as_str()).into(),
             self.ty.internal_name().into(),
+            self.domain.map(|_| database).into(),
+            self.domain.map(|domain| domain.schema.as_str()).into(),
+            self.domain.map(|domain| domain.name.as_str()).into(),
             self.number.to_string().into(),
             yes_or_no(self.identity.is_some()).into(),
             generation.into(),
@@ -146,7 +160,6 @@ pub fn columns(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -
     let mut rows = Rows::new(spec, COLUMNS)
         .always("table_catalog", state.database.clone())
         .always("udt_catalog", state.database.clone())
-        .always("udt_schema", "pg_catalog")
         .always("is_self_referencing", "NO");
     let authority = ctx.authority();
     for system in spec::all() {
@@ -156,21 +169,23 @@ pub fn columns(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -
             let updatable = system.kind == "r";
             let (name, ty) = (column.name, column.ty);
             let (default, identity, generation) = (None, None, None);
-            Column { schema, table, name, number, default, nullable, ty, identity, updatable, generation }.push(&mut rows);
+            Column { schema, table, name, number, default, nullable, ty, domain: None, identity, updatable, generation }
+                .push(&mut rows, &state.database);
         }
     }
     let path = ctx.effective_path();
     for table in state.catalog.tables.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
         for column in table.live_columns() {
             let default = authority.owns(&table.owner).then(|| default_text(state, &path, table, column)).flatten();
-            of_table(state, table, column, default).push(&mut rows);
+            of_table(state, table, column, default).push(&mut rows, &state.database);
         }
     }
     for view in state.catalog.views.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
         for (number, (name, ty)) in (1..).zip(&view.columns) {
             let (schema, table) = (view.name.schema.as_str(), view.name.name.as_str());
             let (default, nullable, ty, identity, updatable) = (None, true, *ty, None, false);
-            Column { schema, table, name, number, default, nullable, ty, identity, updatable, generation: None }.push(&mut rows);
+            Column { schema, table, name, number, default, nullable, ty, domain: None, identity, updatable, generation: None }
+                .push(&mut rows, &state.database);
         }
     }
     rows.finish()
@@ -189,14 +204,16 @@ fn default_text(state: &Catalogue, path: &[String], table: &TableDef, column: &C
 
 fn of_table<'a>(state: &'a Catalogue, table: &'a TableDef, column: &'a ColumnDef, default: Option<String>) -> Column<'a> {
     let sequence = || state.catalog.sequences.values().find(|s| s.owned_by == Some((table.id, column.id))).map(AsRef::as_ref);
+    let domain = column.domain.and_then(|id| state.catalog.type_by_id(id));
     Column {
         schema: &table.name.schema,
         table: &table.name.name,
         name: &column.name,
         number: i64::from(column.id.0),
         default,
-        nullable: !column.not_null,
+        nullable: !column.not_null && !domain.is_some_and(|def| def.domain().is_some_and(|domain| domain.not_null)),
         ty: column.ty,
+        domain: domain.map(|def| &def.name),
         identity: column.identity.map(|kind| (kind, sequence())),
         updatable: true,
         generation: column.generated.as_ref().map(|text| deparse::default(table, column, text)),
