@@ -22,7 +22,7 @@ use super::late_keys::LateKeys;
 use super::marker::Clause;
 use super::payload::PayloadColumn;
 use super::scan::{ReadColumn, ScanSpec, VersionScanExec, external};
-use super::{DefaultScope, StatementContext, constant, pushdown, scope};
+use super::{DefaultScope, StatementContext, catalog, constant, pushdown, scope};
 use crate::error::SqlError;
 use crate::history::{ColumnDef, ColumnId, TableDef};
 use crate::versions::{CommitNo, CommitStamp, KeyFilter, Scope, Snapshot, Timestamp};
@@ -179,13 +179,16 @@ pub fn statement_of(state: &dyn Session) -> Result<Arc<StatementContext>> {
 const FEW: usize = 64;
 
 /// Whether every table that an optimised plan reads is narrowed to some named items, or to those that an index
-/// names for an equality.
+/// names for an equality, or is one of the catalogue's, which are in memory.
 pub fn looks_at_few(plan: &LogicalPlan) -> bool {
     let mut few = true;
     let walked = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             let provider = source_as_provider(&scan.source)?;
-            few &= provider.downcast_ref::<ScopedTable>().is_some_and(|table| table.names_few(&scan.filters));
+            few &= match provider.downcast_ref::<ScopedTable>() {
+                Some(table) => table.names_few(&scan.filters),
+                None => catalog::relation_oid(provider.as_ref()).is_some(),
+            };
         }
         Ok(if few { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });

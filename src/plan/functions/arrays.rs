@@ -70,13 +70,16 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("array_to_string", &[ARRAY, TEXT, TEXT], TEXT_RESULT, to_string).optional(1).stable(),
     Function::new("string_to_array", &[TEXT, TEXT, TEXT], TEXTS, split).optional(1),
     Function::new("array_length", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |len| len)),
-    Function::new("array_upper", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |len| len)),
-    Function::new("array_lower", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |_| 1)),
+    Function::new("array_upper", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |len| first_subscript(c) + len - 1)),
+    Function::new("array_lower", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |_| first_subscript(c))),
     Function::new("array_ndims", &[ARRAY], INT4_RESULT, |c| {
         c.map::<i32, Int32Array>(|row| Ok(range(c, 0, row).filter(|r| !r.is_empty()).map(|_| 1)))
     }),
     Function::new("array_dims", &[ARRAY], TEXT_RESULT, |c| {
-        c.map_text(|row| Ok(range(c, 0, row).filter(|r| !r.is_empty()).map(|r| format!("[1:{}]", r.len()))))
+        let first = first_subscript(c);
+        c.map_text(|row| {
+            Ok(range(c, 0, row).filter(|r| !r.is_empty()).map(|r| format!("[{first}:{}]", first + r.len() as i32 - 1)))
+        })
     }),
     Function::new("cardinality", &[ARRAY], INT4_RESULT, |c| {
         c.map::<i32, Int32Array>(|row| Ok(range(c, 0, row).map(|r| r.len() as i32)))
@@ -197,23 +200,24 @@ impl Keys {
 }
 
 fn position(call: &Call<'_>) -> Result<ArrayRef> {
-    let (items, wanted) = (Keys::items(call, 0)?, Keys::values(call, 1)?);
+    let (items, wanted, first) = (Keys::items(call, 0)?, Keys::values(call, 1)?, first_subscript(call));
     call.map::<i32, Int32Array>(|row| {
         let Some(places) = range(call, 0, row) else { return Ok(None) };
         let from = match call.args.len() {
             3 => match call.int4(2, row) {
-                Some(from) => usize::try_from(from - 1).unwrap_or(0),
+                Some(from) => usize::try_from(from - first).unwrap_or(0),
                 None => return Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "initial position must not be null")),
             },
             _ => 0,
         };
         let found = places.iter().skip(from).position(|i| items.key(*i) == wanted.key(row));
-        Ok(found.map(|at| (at + from + 1) as i32))
+        Ok(found.map(|at| (at + from) as i32 + first))
     })
 }
 
 fn positions(call: &Call<'_>) -> Result<ArrayRef> {
     let (items, wanted) = (Keys::items(call, 0)?, Keys::values(call, 1)?);
+    let first = first_subscript(call);
     let mut out = ListBuilder::new(Int32Builder::new()).with_field(PgType::INT4.field("item", true));
     for row in 0..call.rows {
         let Some(places) = range(call, 0, row) else {
@@ -222,7 +226,7 @@ fn positions(call: &Call<'_>) -> Result<ArrayRef> {
         };
         for (at, item) in places.into_iter().enumerate() {
             if items.key(item) == wanted.key(row) {
-                out.values().append_value(at as i32 + 1);
+                out.values().append_value(at as i32 + first);
             }
         }
         out.append(true);
@@ -290,7 +294,13 @@ fn split(call: &Call<'_>) -> Result<ArrayRef> {
     }))
 }
 
-fn dimension(call: &Call<'_>, of: fn(i32) -> i32) -> Result<ArrayRef> {
+/// The subscript of an array's first element: PostgreSQL counts the catalogue's vectors from 0.
+pub fn first_subscript(call: &Call<'_>) -> i32 {
+    let vector = call.types.first().is_some_and(|ty| !ty.array && ty.name.vector_of().is_some());
+    if vector { 0 } else { 1 }
+}
+
+fn dimension(call: &Call<'_>, of: impl Fn(i32) -> i32) -> Result<ArrayRef> {
     call.map::<i32, Int32Array>(|row| {
         let places = range(call, 0, row).filter(|places| !places.is_empty());
         Ok(places.filter(|_| call.int8(1, row) == Some(1)).map(|places| of(places.len() as i32)))
@@ -366,9 +376,10 @@ fn quantified(call: &Call<'_>, any: bool, of: fn(&str) -> Result<Holds>) -> Resu
 
 fn element(call: &Call<'_>) -> Result<ArrayRef> {
     let lists = lists(call, 0).ok_or_else(|| SqlError::internal("an array was expected"))?;
+    let first = i64::from(first_subscript(call));
     let place = |row: usize| {
         let places = range(call, 0, row)?;
-        let at = usize::try_from(call.int8(1, row)?.checked_sub(1)?).ok()?;
+        let at = usize::try_from(call.int8(1, row)?.checked_sub(first)?).ok()?;
         places.get(at).map(|at| *at as u64)
     };
     let places: datafusion::arrow::array::UInt64Array = (0..call.rows).map(place).collect();
@@ -377,10 +388,11 @@ fn element(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// Both bounds are inside; what is beyond the array is left out. A NULL bound gives NULL.
 fn slice(call: &Call<'_>) -> Result<ArrayRef> {
+    let first = i64::from(first_subscript(call));
     picked(call, |row| {
         let (places, from, to) = (range(call, 0, row)?, call.int8(1, row)?, call.int8(2, row)?);
-        let from = usize::try_from(from.max(1) - 1).ok()?;
-        let to = usize::try_from(to.max(0)).ok()?.min(places.len());
+        let from = usize::try_from(from.max(first) - first).ok()?;
+        let to = usize::try_from(to.saturating_add(1 - first).max(0)).ok()?.min(places.len());
         Some(places.get(from..to).unwrap_or_default().iter().map(|i| (0, *i)).collect())
     })
 }

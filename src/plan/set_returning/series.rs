@@ -13,6 +13,7 @@ use datafusion::common::ScalarValue;
 use super::MOST;
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::casts::cast_array;
+use crate::plan::functions::arrays::first_subscript;
 use crate::plan::functions::define::{Call, Function, Returns, Want};
 use crate::plan::functions::plus_interval;
 use crate::types::{PgType, TypeName, Zone};
@@ -169,10 +170,11 @@ fn list<T>(item: Arc<Field>, lists: Lists<T>, array: impl FnOnce(Vec<T>) -> Resu
 fn subscripts(call: &Call<'_>) -> Result<ArrayRef> {
     let DataType::List(item) = call.returns.data_type() else { return Err(SqlError::internal("a list that is none")) };
     let arrays = call.args[0].as_list_opt::<i32>();
+    let first = first_subscript(call);
     let one = |row: usize| -> Option<Vec<i32>> {
         let arrays = arrays.filter(|a| a.is_valid(row))?;
         let length = if call.int4(1, row)? == 1 { arrays.value_length(row) } else { 0 };
-        Some((1..=length).collect())
+        Some((first..first + length).collect())
     };
     let lists = (0..call.rows).map(one).collect();
     list(item.clone(), lists, |values| Ok(Arc::new(datafusion::arrow::array::Int32Array::from(values))))

@@ -5,9 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::sequence;
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::cursor::{Cursor, expression, is_keyword};
-use crate::sql::statement::{
-    ColumnSpec, ConstraintKind, ConstraintSpec, ConstraintTiming, ForeignKeySpec, KeyAction, SequenceOptions,
-};
+use crate::sql::statement::{ColumnSpec, ConstraintKind, ConstraintSpec, ConstraintTiming, ForeignKeySpec, KeyAction};
 use crate::sql::type_name::column_type;
 use crate::types::Identity;
 
