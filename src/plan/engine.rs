@@ -24,6 +24,7 @@ use parking_lot::Mutex;
 
 use super::correlated::SubqueryPlanner;
 use super::diagnose::diagnose;
+use super::in_order::KeepOrder;
 use super::modify::{self, Modify, Queries};
 use super::point::{PointRead, Template};
 use super::query::{self, PlannedQuery};
@@ -264,6 +265,7 @@ impl Engine {
             .with_config(functions::configure(session))
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(KeepOrder))
             .with_query_planner(Arc::new(SubqueryPlanner));
         let builder = functions::install(builder, Arc::new(SystemEntropy));
         let worker = Worker::new(config.partitions)?;

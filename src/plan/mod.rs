@@ -14,6 +14,7 @@ pub mod engine;
 mod expand;
 mod explain;
 pub mod functions;
+mod in_order;
 pub mod keys;
 mod late_keys;
 mod literals;

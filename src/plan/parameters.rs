@@ -10,6 +10,7 @@ use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
 use super::functions::arrays::{ALL, ANY};
+use super::set_returning::SERIES;
 use crate::types::{PgType, TypeName};
 
 /// Parameter fields as the planner takes them.
@@ -96,6 +97,7 @@ impl Found {
                     }
                 }
                 "coalesce" | "nullif" | "greatest" | "least" | "nvl" | "make_array" => self.alike(call.args.iter(), schema),
+                SERIES => self.of_series(&call.args, schema),
                 _ => {}
             },
             Expr::BinaryExpr(binary) => self.pair(&binary.left, &binary.right, schema),
@@ -138,6 +140,17 @@ impl Found {
     fn alike<'e>(&mut self, values: impl Iterator<Item = &'e Expr> + Clone, schema: &DFSchema) {
         if let Some(ty) = values.clone().find_map(|value| type_of(value, schema)) {
             values.for_each(|value| self.wants(value, ty));
+        }
+    }
+
+    /// `generate_series` of numbers: bounds and step are of one type. A series of times has a step of its own kind.
+    fn of_series(&mut self, args: &[Expr], schema: &DFSchema) {
+        let bounds = args.get(..2).unwrap_or_default();
+        let Some(ty) = bounds.iter().find_map(|bound| type_of(bound, schema)) else { return };
+        let times = matches!(ty.name, TypeName::Date | TypeName::Timestamp | TypeName::Timestamptz);
+        bounds.iter().for_each(|bound| self.wants(bound, ty));
+        if let Some(step) = args.get(2) {
+            self.wants(step, if times { PgType::new(TypeName::Interval) } else { ty });
         }
     }
 

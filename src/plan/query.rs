@@ -13,7 +13,10 @@ use super::diagnose::diagnose;
 use super::functions::{Ambient, forms};
 use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
-use super::{ResultColumn, StatementContext, expand, literals, output, parameters, resolution, select_forms, using, wildcards};
+use super::{
+    ResultColumn, StatementContext, expand, literals, output, parameters, resolution, select_forms, set_returning, using,
+    wildcards,
+};
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::columns::output_names;
 use crate::types::PgType;
@@ -123,6 +126,7 @@ impl<'a> Planner<'a> {
     /// Expands the query in place and makes a planner that knows what it names.
     fn new(ctx: &Arc<StatementContext>, state: &'a SessionState, query: &mut ast::Query) -> Result<Self> {
         let mut planning = planning(ctx, state, vec![]);
+        set_returning::records::rewrite(query)?;
         let expanded = expand::expand(&planning, query)?;
         super::catalog::tableoid::resolve(&planning, query);
         wildcards::qualify(query);
@@ -140,7 +144,8 @@ impl<'a> Planner<'a> {
     fn plan(&self, query: ast::Query, declared: &[Option<PgType>]) -> Result<LogicalPlan> {
         let planner = SqlToRel::new_with_options(&self.catalogue, options(self.state));
         let mut context = PlannerContext::new().with_prepare_param_data_types(parameters::fields(declared));
-        planner.sql_statement_to_plan_with_context(ast::Statement::Query(Box::new(query)), &mut context).map_err(diagnose)
+        let plan = planner.sql_statement_to_plan_with_context(ast::Statement::Query(Box::new(query)), &mut context);
+        plan.and_then(set_returning::typed).map_err(diagnose)
     }
 }
 

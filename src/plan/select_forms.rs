@@ -348,6 +348,16 @@ impl VisitorMut for Laterals<'_> {
 impl Laterals<'_> {
     /// Also notes the aliases that mean the one value of their function.
     fn lateral(&self, factor: &mut TableFactor, scalars: &mut Vec<(String, &'static str)>) {
+        if let TableFactor::UNNEST { array_exprs, with_ordinality, alias, .. } = factor {
+            *factor = TableFactor::Function {
+                lateral: true,
+                name: ObjectName::from(vec![Ident::new("unnest")]),
+                args: unnamed(std::mem::take(array_exprs)),
+                with_ordinality: *with_ordinality,
+                alias: alias.take(),
+            };
+            return;
+        }
         let TableFactor::Table { name, alias, args: Some(args), version: None, with_ordinality, .. } = factor else { return };
         let Some((schema, function)) = split(name) else { return };
         let known = set_returning::columns_of(&function);

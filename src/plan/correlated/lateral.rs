@@ -22,6 +22,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{TryStreamExt, stream};
 
+use super::alone;
 use super::nested::Nested;
 use super::run::{Correlated, Runner};
 use crate::plan::functions::define::scalar_at;
@@ -33,7 +34,7 @@ pub fn applied(join: Join) -> Result<Transformed<LogicalPlan>> {
     if !matches!(join.join_type, JoinType::Inner | JoinType::Left) {
         return not_impl_err!("LATERAL on the nullable side of a join");
     }
-    let mut right = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone());
+    let mut right = LogicalPlanBuilder::from(alone(subquery.subquery.as_ref().clone())?);
     if let Some(alias) = alias {
         right = right.alias(alias)?;
     }

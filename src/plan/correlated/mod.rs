@@ -65,8 +65,11 @@ impl AnalyzerRule for CorrelatedSubqueries {
 }
 
 fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = plan.transform_up(rewrite_node)?.data;
-    // A LATERAL with nothing on its left depends on the query around, as any subquery does.
+    alone(plan.transform_up(rewrite_node)?.data)
+}
+
+/// A LATERAL with nothing on its left depends on the query around, as any subquery does.
+fn alone(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up(|node| match node {
         LogicalPlan::Subquery(lateral) => Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery))),
         other => Ok(Transformed::no(other)),

@@ -25,6 +25,8 @@ pub const BYTES_CONCAT: &str = "pg_bytea_concat";
 
 pub const FUNCTIONS: &[Function] = &[
     Function::new("format", &[TEXT, Want::Any], TEXT_RESULT, format).optional(1).variadic().stable(),
+    Function::new("upper", &[TEXT], TEXT_RESULT, |c| cased(c, char::to_uppercase)),
+    Function::new("lower", &[TEXT], TEXT_RESULT, |c| cased(c, char::to_lowercase)),
     Function::new("quote_literal", &[Want::Any], TEXT_RESULT, |c| quoted(c, false)).stable(),
     Function::new("quote_nullable", &[Want::Any], TEXT_RESULT, |c| quoted(c, true)).stable(),
     Function::new("substr", &[Want::Any, Want::Any, INT8], Returns::Arrow(same_or_text), substring)
@@ -172,6 +174,18 @@ fn same_or_text(types: &[DataType]) -> Result<DataType> {
 }
 
 /// From a place for a length, or what a pattern matches.
+/// Letter by letter, as PostgreSQL: one that has no single counterpart (`ß`) stays.
+fn cased<I: Iterator<Item = char>>(call: &Call<'_>, to: fn(char) -> I) -> Result<ArrayRef> {
+    let one = |from: char| {
+        let mut mapped = to(from);
+        match (mapped.next(), mapped.next()) {
+            (Some(letter), None) => letter,
+            _ => from,
+        }
+    };
+    call.map_text(|row| Ok(call.text(0, row).map(|text| text.chars().map(one).collect::<String>())))
+}
+
 fn substring(call: &Call<'_>) -> Result<ArrayRef> {
     if *call.args[1].data_type() == DataType::Utf8 {
         return regular::substring(call);

@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast;
 
 use super::series::ORDINALS;
-use super::{Columns, IDENTITY, columns_of};
+use super::{Columns, IDENTITY, columns_of, typed};
 use crate::plan::expand::split;
 use crate::plan::select_forms::call;
 use crate::plan::wildcards::REPEAT;
@@ -65,7 +65,7 @@ pub fn plan_from(
     let options = UnnestOptions::new().with_preserve_nulls(false);
     let columns = names.iter().map(Column::from_name).collect();
     let plan = LogicalPlanBuilder::empty(true).project(exprs)?.unnest_columns_with_options(columns, options)?.build()?;
-    Ok(Some(FromFunction { plan, name: function, takes_alias }))
+    Ok(Some(FromFunction { plan: typed(plan)?, name: function, takes_alias }))
 }
 
 /// The numbers of the rows: as many as the longest list has values.

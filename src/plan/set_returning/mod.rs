@@ -5,7 +5,9 @@
 
 mod from;
 mod json;
+pub mod records;
 mod series;
+mod typed;
 
 use std::sync::Arc;
 
@@ -14,6 +16,8 @@ use datafusion::logical_expr::ScalarUDF;
 use super::functions::define::Function;
 
 pub use from::plan_from;
+pub use series::SERIES;
+pub use typed::typed;
 
 /// Values that one call may give.
 pub const MOST: usize = 10_000_000;

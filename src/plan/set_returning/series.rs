@@ -32,13 +32,15 @@ pub const FUNCTIONS: &[Function] = &[
 fn series_type(types: &[PgType], _: &[DataType], _: &[Option<&ScalarValue>]) -> Result<Field> {
     use TypeName::{Date, Int2, Int4, Int8, Numeric, Text, Timestamp, Timestamptz};
     let any = |names: &[TypeName]| types.iter().any(|t| !t.array && names.contains(&t.name));
+    let all = |names: &[TypeName]| types.iter().all(|t| !t.array && names.contains(&t.name));
     let bounds = types.get(..2).unwrap_or_default();
     let both = |names: &[TypeName]| bounds.iter().all(|t| !t.array && names.contains(&t.name));
-    let element = if both(&[Int2, Int4]) && !any(&[Int8, Numeric]) {
+    // Text stands for quoted literals and for parameters that nobody typed yet: they take the numbers' type.
+    let element = if all(&[Int2, Int4, Text]) && any(&[Int2, Int4]) {
         PgType::INT4
-    } else if both(&[Int2, Int4, Int8]) && !any(&[Numeric]) {
+    } else if all(&[Int2, Int4, Int8, Text]) && any(&[Int8]) {
         PgType::INT8
-    } else if both(&[Int2, Int4, Int8, Numeric]) {
+    } else if all(&[Int2, Int4, Int8, Numeric, Text]) && any(&[Numeric]) {
         PgType::new(Numeric)
     } else if both(&[Timestamp, Text]) && types.len() == 3 {
         PgType::new(Timestamp)
