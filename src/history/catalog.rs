@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::TypeDef;
 use super::definition::Definition;
-use crate::types::{Identity, PgType, Qualified};
+use crate::types::{Identity, OnCommit, PgType, Qualified};
 use crate::versions::{CommitNo, IndexId, TableId};
 
 /// A column's number within its table, never reused: PostgreSQL's attnum, from 1.
@@ -233,12 +233,23 @@ pub struct TableDef {
     pub computed_indexes: Vec<ComputedIndexDef>,
     #[serde(default, skip_serializing_if = "TableComments::is_empty")]
     pub comments: TableComments,
+    #[serde(default, skip_serializing_if = "preserves_rows")]
+    pub on_commit: OnCommit,
     /// role → privileges granted, in upper case: SELECT, INSERT, UPDATE, DELETE, TRUNCATE …
     #[serde(default)]
     pub grants: BTreeMap<String, Vec<String>>,
 }
 
+fn preserves_rows(on_commit: &OnCommit) -> bool {
+    *on_commit == OnCommit::PreserveRows
+}
+
 impl TableDef {
+    /// Whether it is one session's only, and has no past.
+    pub fn is_temporary(&self) -> bool {
+        super::is_temporary_schema(&self.name.schema)
+    }
+
     /// Columns of the present, in order.
     pub fn live_columns(&self) -> impl Iterator<Item = &ColumnDef> {
         self.columns.iter().filter(|c| !c.dropped)

@@ -259,7 +259,15 @@ impl Database {
 
     /// `count` hidden row numbers of a table without primary key; returns the first.
     pub async fn row_numbers(&self, table: &TableDef, count: u64) -> Result<u64, HistoryError> {
+        if table.is_temporary() {
+            return Ok(self.inner.sequences.temporary_row_numbers(table, count));
+        }
         self.inner.sequences.row_numbers(self.inner.index.as_ref(), table, count).await
+    }
+
+    /// Forgets the counters of temporary tables and sequences that are gone.
+    pub fn forget_counters(&self, gone: impl IntoIterator<Item = u32>) {
+        gone.into_iter().for_each(|id| self.inner.sequences.forget(id));
     }
 
     /// Finishes what was accepted and refuses what comes after.

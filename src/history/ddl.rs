@@ -101,6 +101,14 @@ impl From<CatalogError> for SqlError {
     }
 }
 
+/// How a session calls the schema of its temporary relations, whatever that is called in the catalogue.
+pub const TEMPORARY: &str = "pg_temp";
+
+/// Whether the schema is one of temporary relations, which one session has and no database keeps.
+pub fn is_temporary_schema(name: &str) -> bool {
+    name.strip_prefix(TEMPORARY).is_some_and(|rest| rest.starts_with('_'))
+}
+
 /// Whether the schema is the system's own: always there, never changed, no place for definitions.
 pub fn is_system_schema(name: &str) -> bool {
     name.starts_with("pg_") || name == "information_schema" || name == "chronogate"
@@ -110,6 +118,18 @@ impl Catalog {
     pub fn create_schema(&mut self, def: SchemaDef) -> Result<(), CatalogError> {
         if is_system_schema(&def.name) {
             return Err(CatalogError::ReservedSchema(def.name));
+        }
+        if self.schemas.contains_key(&def.name) {
+            return Err(CatalogError::SchemaExists(def.name));
+        }
+        self.put(Definition::Schema(Arc::new(def)));
+        Ok(())
+    }
+
+    /// The schema of one session's temporary relations.
+    pub fn create_temporary_schema(&mut self, def: SchemaDef) -> Result<(), CatalogError> {
+        if !is_temporary_schema(&def.name) {
+            return Err(CatalogError::NoSchema(def.name));
         }
         if self.schemas.contains_key(&def.name) {
             return Err(CatalogError::SchemaExists(def.name));
@@ -312,7 +332,7 @@ impl Catalog {
     }
 
     fn check_new_name(&self, name: &Qualified) -> Result<(), CatalogError> {
-        if is_system_schema(&name.schema) {
+        if is_system_schema(&name.schema) && !is_temporary_schema(&name.schema) {
             return Err(CatalogError::SystemSchema(name.clone()));
         }
         if !self.schemas.contains_key(&name.schema) {

@@ -110,6 +110,17 @@ impl Definition {
         indexes.chain(uniques).chain(checks).chain([def.id.0, def.row_counter]).max().unwrap_or(def.id.0)
     }
 
+    /// Whether it belongs to one session and is never stored.
+    pub(super) fn is_temporary(&self) -> bool {
+        super::is_temporary_schema(match self {
+            Self::Schema(def) => &def.name,
+            Self::Type(def) => &def.name.schema,
+            Self::Table(def) => &def.name.schema,
+            Self::View(def) => &def.name.schema,
+            Self::Sequence(def) => &def.name.schema,
+        })
+    }
+
     fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Schema(a), Self::Schema(b)) => Arc::ptr_eq(a, b) || a == b,
@@ -122,10 +133,11 @@ impl Definition {
     }
 }
 
-/// The changes that lead from one catalogue to another: one per definition that differs, drops first.
+/// The changes that lead from one catalogue to another: one per definition that differs, drops first. Temporary
+/// definitions are none of the database's and make no change.
 pub(super) fn changes(from: &Catalog, to: &Catalog) -> Result<Vec<CatalogChange>, HistoryError> {
     let by_number = |catalog: &Catalog| -> std::collections::BTreeMap<(Kind, u32), Definition> {
-        catalog.definitions().map(|d| ((d.kind(), d.id()), d)).collect()
+        catalog.definitions().filter(|d| !d.is_temporary()).map(|d| ((d.kind(), d.id()), d)).collect()
     };
     let (before, after) = (by_number(from), by_number(to));
     let change = |(kind, id): &(Kind, u32), definition| CatalogChange { kind: kind.name().to_owned(), id: *id, definition };

@@ -13,10 +13,12 @@ mod commit_log;
 mod ddl;
 mod definition;
 mod printed_key;
+mod reads;
 mod references;
 mod request;
 mod savepoint;
 mod sequences;
+mod temporary;
 mod timeline;
 mod user_type;
 
@@ -25,11 +27,13 @@ pub use catalog::{
     ReferentialAction, RoleDef, SchemaDef, SequenceDef, TableComments, TableDef, UniqueDef, ViewDef,
 };
 pub use database::{Database, RowBatch, RowScan, StateRow};
-pub use ddl::{CatalogError, SYSTEM_COLUMNS, is_system_schema};
+pub use ddl::{CatalogError, SYSTEM_COLUMNS, TEMPORARY, is_system_schema, is_temporary_schema};
 pub use error::HistoryError;
 pub use printed_key::print_reference;
 pub use privilege::{Authority, Grants, PUBLIC};
+pub use reads::{ReadMark, Reads};
 pub use savepoint::Savepoint;
+pub use temporary::Temporary;
 pub use transaction::{Base, PendingRow, TableWrites, Timing, Transaction};
 pub use user_type::{DomainDef, EnumValue, NamedType, TypeDef, TypeKind};
 

@@ -3,12 +3,13 @@
 //! Keeps what each write replaced, not copies of everything written: a savepoint costs nothing, and each change
 //! after it costs one row. Knows no names; who names savepoints keeps the order.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Catalog;
 use super::transaction::{PendingRow, TableWrites, Timing, Transaction};
 use crate::store::{CatalogChange, IndexBackfill};
-use crate::versions::{ItemKey, TableId};
+use crate::versions::{ItemKey, TableId, VersionNo};
 
 /// A place in one transaction. Going back to one ends those made after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +90,25 @@ impl Transaction {
         }
     }
 
+    /// Stored items that were changed since the place, each with the version it had at the snapshot; `None` where they
+    /// are more than `most`, or a table was emptied.
+    pub fn changed_since(&self, place: Savepoint, most: usize) -> Option<Vec<(TableId, ItemKey, VersionNo)>> {
+        let mark = self.undo.marks.get(place.0)?;
+        let log = self.undo.log.get(mark.log..)?;
+        if log.len() > most {
+            return None;
+        }
+        let mut changed = BTreeMap::new();
+        for replaced in log {
+            let Replaced::Row { table, key, .. } = replaced else { return None };
+            let row = self.writes.get(table).and_then(|writes| writes.rows.get(key));
+            if let Some(base) = row.and_then(|row| row.base).filter(|_| !self.is_temporary(*table)) {
+                changed.insert((*table, key.clone()), base);
+            }
+        }
+        Some(changed.into_iter().map(|((table, key), base)| (table, key, base)).collect())
+    }
+
     fn put_back(&mut self, replaced: Replaced) {
         match replaced {
             Replaced::Table { table, before: Some(writes) } => drop(self.writes.insert(table, writes)),
@@ -102,8 +122,6 @@ impl Transaction {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use bytes::Bytes;
 
     use super::*;

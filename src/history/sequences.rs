@@ -111,6 +111,21 @@ impl Sequences {
         Ok(first)
     }
 
+    /// The same for a temporary table: from memory alone, gone with it.
+    pub(super) fn temporary_row_numbers(&self, table: &TableDef, count: u64) -> u64 {
+        let mut blocks = self.row_numbers.lock();
+        let block = blocks.entry(table.row_counter).or_insert(0..u64::MAX);
+        let first = block.start;
+        block.start = first.saturating_add(count);
+        first
+    }
+
+    /// Drops what is in memory under this number: of a sequence or table that no store has.
+    pub(super) fn forget(&self, id: u32) {
+        self.values.lock().remove(&id);
+        self.row_numbers.lock().remove(&id);
+    }
+
     fn row_numbers_at_hand(&self, counter: u32, count: u64) -> Option<u64> {
         let mut blocks = self.row_numbers.lock();
         let block = blocks.get_mut(&counter).filter(|block| block.end - block.start >= count)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::savepoint::Undo;
-use super::{Catalog, ForeignKeyDef, HistoryError, UniqueDef, definition};
+use super::{Catalog, ForeignKeyDef, HistoryError, Reads, UniqueDef, definition};
 use crate::store::{CatalogChange, IndexBackfill, IndexEntry};
 use crate::versions::{CommitNo, Context, IndexId, ItemKey, Snapshot, TableId, Timestamp, VersionNo};
 
@@ -91,8 +91,12 @@ pub struct Transaction {
     pub time: Option<Timestamp>,
     /// When deferrable constraints are checked.
     pub timing: Timing,
+    /// What it has read, where that is remembered.
+    pub reads: Option<Reads>,
     /// Definitions at the snapshot.
     pub(super) base_catalog: Arc<Catalog>,
+    /// The same without temporary ones, where the transaction began with some.
+    pub(super) permanent: Option<Arc<Catalog>>,
     pub(super) undo: Undo,
 }
 
@@ -102,6 +106,7 @@ impl Transaction {
             snapshot,
             catalog_seen: catalog.commit,
             base_catalog: Arc::clone(&catalog),
+            permanent: None,
             catalog,
             catalog_changes: Vec::new(),
             backfill: Vec::new(),
@@ -109,6 +114,7 @@ impl Transaction {
             context,
             time: None,
             timing: Timing::default(),
+            reads: None,
             undo: Undo::default(),
         }
     }
@@ -191,15 +197,28 @@ impl Transaction {
         })
     }
 
-    /// Whether there is nothing to commit.
+    /// Whether there is nothing to commit to the database.
     pub fn is_empty(&self) -> bool {
-        self.catalog_changes.is_empty() && self.backfill.is_empty() && self.writes.values().all(|writes| writes.is_empty())
+        let nothing = |(id, writes): (&TableId, &Arc<TableWrites>)| writes.is_empty() || self.is_temporary(*id);
+        self.catalog_changes.is_empty() && self.backfill.is_empty() && self.writes.iter().all(nothing)
     }
 }
 
 impl TableWrites {
     pub fn is_empty(&self) -> bool {
         !self.truncated && self.rows.is_empty()
+    }
+
+    /// About how many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        /// Nodes, pointers and lengths around the bytes themselves.
+        const AROUND: usize = 160;
+        let entry = |entry: &IndexEntry| entry.key.as_bytes().len() + AROUND / 2;
+        let of_row = |(key, row): (&ItemKey, &PendingRow)| {
+            let state = row.state.as_ref().map_or(0, |(payload, new)| payload.len() + new.iter().map(entry).sum::<usize>());
+            AROUND + key.as_bytes().len() + state
+        };
+        self.rows.iter().map(of_row).sum()
     }
 
     /// The item whose new state has this entry of a unique index.

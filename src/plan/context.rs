@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 
 use super::catalog::CatalogueCache;
 use super::memory::Held;
+use super::returned::Returned;
 use crate::error::{Result, SqlError};
 use crate::history::privilege::denied;
-use crate::history::{Authority, Database, Grants, RoleDef, Transaction};
+use crate::history::{Authority, Database, Grants, RoleDef, TEMPORARY, TableWrites, Transaction, is_temporary_schema};
 use crate::runtime::Cancel;
 use crate::types::{Oid, PgType, Qualified};
-use crate::versions::{CommitNo, Timestamp};
+use crate::versions::{CommitNo, ItemKey, TableId, Timestamp};
 
 /// How far ahead of our clock a pinned time may lie, for clients whose clock runs fast. Microseconds.
 pub const GRACE: i64 = 2_000_000;
@@ -319,12 +320,44 @@ pub struct StatementContext {
     pub cancel: Cancel,
     /// Backend process number, for pg_backend_pid().
     pub backend_pid: i32,
+    /// Own writes as they were before the statement, where a part of it may have written already.
+    pub seen: Option<Arc<Writes>>,
+    /// What WITH queries of the statement have returned that write.
+    pub returned: Returned,
 }
 
+/// Own writes of a transaction by table.
+pub type Writes = BTreeMap<TableId, Arc<TableWrites>>;
+
 impl StatementContext {
+    /// The transaction's own writes that a read of this table lies under; `None` for none.
+    pub fn overlay(&self, table: TableId) -> Option<Arc<TableWrites>> {
+        match &self.seen {
+            Some(seen) => seen.get(&table).filter(|writes| !writes.is_empty()).cloned(),
+            None => self.transaction.lock().overlay(table),
+        }
+    }
+
+    /// Whether another part of the statement has changed the item already.
+    pub fn has_changed(&self, table: TableId, item: &ItemKey) -> bool {
+        let Some(seen) = &self.seen else { return false };
+        let transaction = self.transaction.lock();
+        let (before, now) = (seen.get(&table), transaction.writes.get(&table));
+        let row = |writes: Option<&Arc<TableWrites>>| writes.and_then(|writes| writes.rows.get(item)).cloned();
+        row(before) != row(now)
+    }
+
     /// What the current role may do.
     pub fn authority(&self) -> Authority {
         self.authorities.of(&self.current_user)
+    }
+
+    /// The schema that a name was written with: the session's own where that is called `pg_temp`.
+    pub fn schema_named<'a>(&'a self, schema: &'a str) -> &'a str {
+        if schema != TEMPORARY {
+            return schema;
+        }
+        self.search_path.iter().map(String::as_str).find(|s| is_temporary_schema(s)).unwrap_or(schema)
     }
 
     /// 42501 unless `authority` may use this privilege on a relation of `kind`, and its schema at all.

@@ -22,6 +22,7 @@ use datafusion::sql::sqlparser::ast;
 use futures::{FutureExt, TryStreamExt};
 use parking_lot::Mutex;
 
+use super::compound::Compound;
 use super::correlated::SubqueryPlanner;
 use super::diagnose::diagnose;
 use super::in_order::KeepOrder;
@@ -138,7 +139,7 @@ impl Prepared {
         match &self.current.lock().work {
             Work::Point(_) => true,
             Work::Modify(modify) => modify.is_compiled(),
-            Work::Query(_) | Work::Constant(_) | Work::Explain { .. } => false,
+            Work::Query(_) | Work::Constant(_) | Work::Explain { .. } | Work::Compound(_) => false,
         }
     }
 }
@@ -177,6 +178,7 @@ enum Work {
     Constant(Constant),
     Point(PointRead),
     Modify(Modify),
+    Compound(Compound),
     Explain {
         options: ExplainOptions,
         of: Explained,
@@ -277,7 +279,7 @@ impl Engine {
         self.catalogues.clone()
     }
 
-    /// Analyses a Query, Insert, Update, Delete or Explain. `declared` are the parameter types that the client gave.
+    /// Analyses a Query, Insert, Update, Delete, Merge, With or Explain. `declared` are the parameter types that the client gave.
     pub async fn prepare(
         self: &Arc<Self>,
         ctx: &StatementContext,
@@ -368,6 +370,7 @@ impl Engine {
                         let ctx = Arc::clone(&run.ctx);
                         modify.execute(modify::Run::planned(&ctx, &run, &parameters)).await
                     }
+                    Work::Compound(compound) => compound.execute(&run, &parameters).await,
                     Work::Explain { options, of } => run.explain(*options, of, parameters).await.map(Execution::Rows),
                 }
             })
@@ -457,6 +460,7 @@ impl Analysed {
             Work::Constant(_) => &[],
             Work::Modify(modify) | Work::Explain { of: Explained::Modify(modify), .. } => modify.parameters(),
             Work::Point(read) => &read.parameters,
+            Work::Compound(compound) => &compound.parameters,
         }
     }
 
@@ -467,6 +471,7 @@ impl Analysed {
             Work::Modify(modify) => modify.columns(),
             Work::Point(read) => Some(Arc::clone(&read.columns)),
             Work::Explain { options, .. } => Some(explain::columns(*options)),
+            Work::Compound(compound) => compound.columns(),
         }
     }
 }
@@ -477,9 +482,9 @@ fn not_planned() -> SqlError {
 
 /// One statement on its way: its surroundings and the configuration made for it.
 #[derive(Debug)]
-struct Run {
-    ctx: Arc<StatementContext>,
-    state: SessionState,
+pub(super) struct Run {
+    pub(super) ctx: Arc<StatementContext>,
+    pub(super) state: SessionState,
 }
 
 impl Run {
@@ -493,9 +498,10 @@ impl Run {
                     None => Work::Query(query),
                 }
             }
-            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_) => {
                 Work::Modify(self.modify(statement, declared).await?)
             }
+            Statement::With { writes, main } => Work::Compound(Compound::analyse(self, writes, main, declared).await?),
             Statement::Explain { options, inner } => {
                 let of = match inner.as_ref() {
                     Statement::Query(query) => Explained::Query(self.query(query, declared)?),
@@ -508,11 +514,19 @@ impl Run {
         Ok(Analysed { under, work })
     }
 
-    async fn modify(&self, statement: &Statement, declared: &[Option<PgType>]) -> Result<Modify> {
+    /// The same configuration in other surroundings.
+    pub(super) fn under(&self, ctx: StatementContext) -> Self {
+        let ctx = Arc::new(ctx);
+        let state = query::statement_state(&Arc::new(self.state.clone()), &ctx);
+        Self { ctx, state }
+    }
+
+    pub(super) async fn modify(&self, statement: &Statement, declared: &[Option<PgType>]) -> Result<Modify> {
         match statement {
             Statement::Insert(insert) => modify::plan_insert(&self.ctx, self, insert, declared).await,
             Statement::Update(update) => modify::plan_update(&self.ctx, self, update, declared).await,
             Statement::Delete(delete) => modify::plan_delete(&self.ctx, self, delete, declared).await,
+            Statement::Merge(merge) => modify::plan_merge(&self.ctx, self, merge, declared).await,
             _ => Err(not_planned()),
         }
     }
@@ -546,7 +560,7 @@ impl Run {
         }
     }
 
-    fn query(&self, query: &ast::Query, declared: &[Option<PgType>]) -> Result<PlannedQuery> {
+    pub(super) fn query(&self, query: &ast::Query, declared: &[Option<PgType>]) -> Result<PlannedQuery> {
         query::plan(&self.ctx, &self.state, query, declared)
     }
 
@@ -563,7 +577,7 @@ impl Run {
         Some(Constant { columns: Arc::clone(&query.columns), schema, batches })
     }
 
-    async fn physical(&self, plan: &LogicalPlan, parameters: Vec<ScalarValue>) -> Result<Arc<dyn ExecutionPlan>> {
+    pub(super) async fn physical(&self, plan: &LogicalPlan, parameters: Vec<ScalarValue>) -> Result<Arc<dyn ExecutionPlan>> {
         let bound;
         let plan = if parameters.is_empty() {
             plan

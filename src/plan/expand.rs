@@ -14,7 +14,7 @@ use super::names::{Planning, Relation};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::privilege::{Authority, Grants};
 use crate::history::{TableDef, ViewDef};
-use crate::sql::Statement;
+use crate::sql::{RETURNED, Statement};
 use crate::types::Qualified;
 use crate::versions::Scope;
 
@@ -117,6 +117,9 @@ impl Expander<'_> {
                     "Give the clause to the tables inside the WITH query.",
                 )),
             };
+        }
+        if schema.as_deref() == Some(RETURNED) {
+            return Ok(false);
         }
         let relation = self.lookup(schema.as_deref(), &table, version.is_some())?;
         if let (None, Some(Inside { clause: Some(clause), .. })) = (&version, &self.view)

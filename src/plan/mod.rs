@@ -5,6 +5,7 @@
 pub mod casts;
 pub mod catalog;
 mod columns;
+mod compound;
 mod constant;
 pub mod context;
 mod correlated;
@@ -32,6 +33,7 @@ mod pushdown;
 mod query;
 mod relations;
 mod resolution;
+mod returned;
 pub mod rows;
 mod scan;
 mod scope;
@@ -56,6 +58,7 @@ pub use diagnose::diagnose;
 pub use engine::{Engine, EngineConfig, Execution, Pattern, Prepared, ResultColumn, RowStream};
 pub use locate::located;
 pub use memory::Held;
+pub use returned::Returned;
 
 #[cfg(test)]
 mod tests;

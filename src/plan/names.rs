@@ -28,6 +28,7 @@ use super::table::{Reads, ScopedTable};
 use super::{SchemaAt, StatementContext, constant, payload, scope, system};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{ColumnDef, ColumnId, TableDef, ViewDef};
+use crate::sql::RETURNED;
 use crate::types::Qualified;
 use crate::versions::Scope;
 
@@ -78,7 +79,7 @@ impl Planning {
     /// Schemas in which an unqualified name is looked for, in order.
     fn schemas<'a>(&'a self, schema: Option<&'a str>) -> Vec<&'a str> {
         match schema {
-            Some(schema) => vec![schema],
+            Some(schema) => vec![self.ctx.schema_named(schema)],
             None => {
                 let path = self.ctx.search_path.iter().map(String::as_str);
                 std::iter::once("pg_catalog").chain(path.filter(|s| *s != "pg_catalog")).collect()
@@ -196,6 +197,9 @@ impl Planning {
     fn scoped(&self, table: &Arc<TableDef>, shown: Shown, reads: Reads) -> Result<ScopedTable> {
         let missing = self.missing_of(&table.columns)?;
         let past = reads != Reads::Statement || scope::default_scope(&self.ctx) != Scope::Current;
+        if past && table.is_temporary() {
+            return Err(without_past(&table.name.name));
+        }
         let table = match past {
             true => Arc::new(self.as_always_keyed(self.with_filled_indexes(table, &shown))),
             false if self.ctx.transaction.lock().catalog_changes.is_empty() => Arc::clone(table),
@@ -267,6 +271,14 @@ fn wide(arg: Expr) -> Expr {
     }
 }
 
+/// 0A000: only the present of a temporary table is there.
+pub fn without_past(table: &str) -> SqlError {
+    SqlError::unsupported(
+        format!("temporary table \"{table}\" has no past"),
+        "Only its present can be read; keep rows whose past matters in a table of the database.",
+    )
+}
+
 pub fn no_relation(schema: Option<&str>, name: &str) -> SqlError {
     let name = schema.map_or_else(|| name.to_owned(), |schema| format!("{schema}.{name}"));
     SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"))
@@ -300,6 +312,11 @@ impl ContextProvider for Catalogue {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
         let planning = &self.planning;
         let (schema, table) = split(planning, &name).map_err(external)?;
+        if schema == Some(RETURNED)
+            && let Some(returned) = planning.ctx.returned.provider(table)
+        {
+            return Ok(provider_as_source(returned));
+        }
         let source = match planning.relation(schema, table).map_err(external)? {
             Relation::Table(table) => provider_as_source(Arc::new(planning.statement_table(&table).map_err(external)?)),
             Relation::History(table) => provider_as_source(Arc::new(planning.history_table(&table).map_err(external)?)),

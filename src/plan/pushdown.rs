@@ -237,6 +237,7 @@ mod tests {
             foreign_keys: vec![],
             computed_indexes: vec![],
             comments: Default::default(),
+            on_commit: Default::default(),
             grants: BTreeMap::new(),
         }
     }

@@ -276,7 +276,7 @@ impl Reader {
         let place = |(field, came): &(String, CommitStamp)| Some((payload.iter().position(|c| c.field == *field)?, *came));
         let came = spec.came.iter().filter_map(place).collect();
         let decoder = PayloadDecoder::new(&payload).map_err(|e| external(e.into()))?;
-        let own = if spec.own_writes { ctx.transaction.lock().overlay(spec.table) } else { None };
+        let own = if spec.own_writes { ctx.overlay(spec.table) } else { None };
         let stored = Self::open(&ctx, &spec, own.as_deref());
         counts.store_calls.add(usize::from(stored.is_some()));
         Ok(Self {

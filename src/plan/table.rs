@@ -175,6 +175,15 @@ pub fn statement_of(state: &dyn Session) -> Result<Arc<StatementContext>> {
     }
 }
 
+/// Tells the transaction what is going to be read.
+fn note_read(ctx: &StatementContext, spec: &ScanSpec) {
+    let mut transaction = ctx.transaction.lock();
+    match &spec.keys {
+        KeyFilter::Points(keys) if spec.scope == Scope::Current => transaction.has_read_items(spec.table, keys),
+        KeyFilter::Points(_) | KeyFilter::All | KeyFilter::Range { .. } => transaction.has_read_table(spec.table),
+    }
+}
+
 /// At most so many items, each found by its key or through an index, are few.
 const FEW: usize = 64;
 
@@ -261,7 +270,8 @@ impl TableProvider for ScopedTable {
             rows: None,
             late: LateKeys::of(&self.table, &self.shown, &others),
         };
-        if counts && others.is_empty() && ctx.transaction.lock().overlay(self.table.id).is_none() {
+        note_read(&ctx, &spec);
+        if counts && others.is_empty() && ctx.overlay(self.table.id).is_none() {
             spec.rows = ctx.database.live_count(self.table.id, snapshot).await.map_err(|e| external(e.into()))?;
         }
         let parts = match self.is_worth_parting(&spec) {

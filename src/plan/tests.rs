@@ -96,6 +96,7 @@ fn orders(id: u32) -> TableDef {
         foreign_keys: vec![],
         computed_indexes: vec![],
         comments: Default::default(),
+        on_commit: Default::default(),
         grants: BTreeMap::new(),
     }
 }
@@ -133,6 +134,8 @@ impl World {
             held: Default::default(),
             cancel: Cancel::new(),
             backend_pid: 1,
+            seen: None,
+            returned: Default::default(),
         };
         Self { engine, clock, ctx, autocommit: true }
     }

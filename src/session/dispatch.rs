@@ -10,8 +10,10 @@ use datafusion::common::ScalarValue;
 use super::prepared::PreparedStatement;
 use super::server_view::Seen;
 use super::transaction::{Block, aborted};
+use super::writing::changes_rows;
 use super::{Reply, Session, roles::Roles};
 use crate::error::{Result, SqlError, SqlState};
+use crate::history::TEMPORARY;
 use crate::plan::{DefaultScope, Execution, Prepared, RowStream, StatementContext};
 use crate::sql::{CopyDirection, Ddl, ObjectKind, Parsed, Statement, TransactionStatement};
 use crate::types::PgType;
@@ -111,7 +113,7 @@ impl Session {
         self.note_comment(parsed.context.as_deref());
         match (&parsed.statement, work) {
             (Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_), _)
-            | (Statement::Explain { .. }, _) => self.perform_planned(work).await,
+            | (Statement::Merge(_) | Statement::With { .. } | Statement::Explain { .. }, _) => self.perform_planned(work).await,
             // Boxed, as everything rare is: the future of a common statement is moved about.
             (Statement::Copy(copy), _) => Box::pin(self.copy(copy)).await,
             (Statement::Ddl(ddl), _) => {
@@ -129,7 +131,10 @@ impl Session {
     async fn perform_planned(&mut self, work: Work<'_>) -> Result<Reply> {
         let locks = work.parsed().is_some_and(|parsed| Self::mentions_locks(&parsed.text));
         if !locks {
-            return self.perform_once(work).await;
+            return match work.statement().is_some_and(changes_rows) && self.may_run_again() {
+                true => Box::pin(self.perform_write(work)).await,
+                false => self.perform_once(work).await,
+            };
         }
         loop {
             let done = match self.perform_once(work).await {
@@ -150,7 +155,7 @@ impl Session {
         }
     }
 
-    async fn perform_once(&mut self, work: Work<'_>) -> Result<Reply> {
+    pub(super) async fn perform_once(&mut self, work: Work<'_>) -> Result<Reply> {
         let Some(statement) = work.statement() else { return Ok(Reply::Empty) };
         self.refuse_write(statement)?;
         match (statement, work) {
@@ -204,9 +209,14 @@ impl Session {
                 rows_reply(ctx, rows, tag.to_owned(), count_rows, formats)
             }
             Execution::Modified { count, returning } => {
-                let tag = match statement {
+                let main = match statement {
+                    Statement::With { main, .. } => main.as_ref(),
+                    other => other,
+                };
+                let tag = match main {
                     Statement::Insert(_) => format!("INSERT 0 {count}"),
                     Statement::Delete(_) => format!("DELETE {count}"),
+                    Statement::Merge(_) => format!("MERGE {count}"),
                     _ => format!("UPDATE {count}"),
                 };
                 match returning {
@@ -261,6 +271,8 @@ impl Session {
             held: self.held(),
             cancel: self.cancel.clone(),
             backend_pid: self.backend_pid,
+            seen: None,
+            returned: Default::default(),
         })
     }
 
@@ -312,13 +324,18 @@ fn rows_reply(ctx: &StatementContext, rows: RowStream, tag: String, count_rows: 
 /// The schemas of a search path that exist; `$user` is the role's own, never a schema of the system: the superuser is
 /// called `chronogate`, and so is one of those.
 fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> Vec<String> {
+    let temporary = catalog.temporary_schema().map(|schema| schema.name.as_str());
     let exists =
         |name: &str| catalog.schemas.contains_key(name) || matches!(name, "pg_catalog" | "information_schema" | "chronogate");
     let resolved = path.iter().filter_map(|name| match name.as_str() {
         "$user" => catalog.schemas.contains_key(user).then_some(user),
+        TEMPORARY => temporary,
         name => exists(name).then_some(name),
     });
-    resolved.map(str::to_owned).collect()
+    let resolved: Vec<&str> = resolved.collect();
+    // Temporary relations come first, unless the path gives them another place.
+    let implicit = temporary.filter(|name| !resolved.contains(name));
+    implicit.into_iter().chain(resolved).map(str::to_owned).collect()
 }
 
 fn locks_rows(statement: &Statement) -> bool {
@@ -331,6 +348,8 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         Statement::Insert(_) => Some("INSERT"),
         Statement::Update(_) => Some("UPDATE"),
         Statement::Delete(_) => Some("DELETE"),
+        Statement::Merge(_) => Some("MERGE"),
+        Statement::With { main, .. } => change_made_by(main).or(Some("SELECT")),
         Statement::Query(query) if !query.locks.is_empty() => Some("SELECT FOR UPDATE"),
         Statement::Explain { options, inner } if options.analyze => change_made_by(inner),
         Statement::Copy(copy) if copy.direction == CopyDirection::FromStdin => Some("COPY FROM"),

@@ -1,7 +1,7 @@
 //! SELECT … FOR UPDATE and its kin, and advisory locks: what a session has locked, and for how long.
 //!
-//! The rows of a locking SELECT are read, locked, and then looked at again: where one has changed meanwhile, a
-//! transaction that has done nothing else yet reads again on a newer snapshot; any other gets 40001.
+//! The rows of a locking SELECT are read, locked, and then looked at again: where one has changed meanwhile, they are
+//! read again on a newer snapshot if the transaction may take one (see `writing`); else it gets 40001.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) struct TransactionLocks {
 }
 
 impl TransactionLocks {
-    fn push(&mut self, owner: &Arc<Owner>, key: LockKey, strength: Strength) {
+    pub fn push(&mut self, owner: &Arc<Owner>, key: LockKey, strength: Strength) {
         self.owner.get_or_insert_with(|| Arc::clone(owner));
         self.taken.push((key, strength));
     }
@@ -86,9 +86,8 @@ impl Session {
         formats: &[i16],
     ) -> Result<Reply> {
         let locked = locked_tables(query)?;
-        // Nothing has been read or written yet: the snapshot may still be chosen.
-        let fresh = self.transaction.current.is_none();
         loop {
+            let before = self.before();
             let ctx = self.context().await?;
             let targets = self.targets(&ctx, &locked)?;
             let statement = Statement::Query(Box::new(with_keys(query, &locked)));
@@ -108,11 +107,13 @@ impl Session {
                 batches.push(batch);
             }
             let found = rows_of(&batches, width, targets.len())?;
-            let Some(kept) = self.lock_rows(&ctx, &targets, &found, fresh).await? else {
-                self.transaction.current = None;
-                self.settings.snapshot_is(0);
-                continue;
+            let Some(kept) = self.lock_rows(&ctx, &targets, &found).await? else {
+                match self.renew(before).await? {
+                    true => continue,
+                    false => return Err(super::writing::lost_race()),
+                }
             };
+            self.current().lock().release(before.place());
             let positions: Vec<usize> = (0..width).collect();
             let shown = schema.project(&positions).map(Arc::new).map_err(|e| diagnose(e.into()))?;
             let mut answer = Vec::with_capacity(batches.len());
@@ -157,7 +158,6 @@ impl Session {
         ctx: &StatementContext,
         targets: &[Target],
         rows: &[Row],
-        fresh: bool,
     ) -> Result<Option<HashSet<(usize, usize)>>> {
         let mut kept = HashSet::with_capacity(rows.len());
         let mut locked: Vec<Vec<(ItemKey, VersionNo)>> = targets.iter().map(|_| Vec::new()).collect();
@@ -185,12 +185,7 @@ impl Session {
         self.locks.settled().await;
         for (target, items) in targets.iter().zip(&locked) {
             if !self.are_unchanged(ctx, &target.table, items).await? {
-                if fresh {
-                    return Ok(None);
-                }
-                let message = "could not serialize access due to concurrent update";
-                return Err(SqlError::new(SqlState::SERIALIZATION_FAILURE, message)
-                    .hint("The row has changed since the transaction's first statement; retry the transaction."));
+                return Ok(None);
             }
         }
         Ok(Some(kept))

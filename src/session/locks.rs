@@ -1,5 +1,7 @@
 //! Locks between the sessions of one database: rows that a SELECT … FOR UPDATE asked for, and advisory ones.
 //!
+//! Rows that a transaction has changed are locked too, until it ends or those who wait lose patience.
+//!
 //! Nothing is stored: one process owns a database, and a lock ends with its transaction or its session. Reads
 //! never wait. A commit waits for the locks of others on the rows that it changes, so that what is locked stays as
 //! it was seen; see [`Locks::pass`].
@@ -7,7 +9,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
@@ -25,17 +27,32 @@ pub(super) enum LockKey {
     Advisory(AdvisoryKey),
 }
 
-/// Shared locks go together; an exclusive one goes with none of another session.
+/// Shared locks go together; any other goes with none of another session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strength {
     Shared,
+    /// Of a row that a transaction has changed and not committed. Who waits for it loses patience when it does not
+    /// change hands: then the first of them to commit wins.
+    Written,
     Exclusive,
 }
 
 impl Strength {
     fn excludes(self, other: Self) -> bool {
-        self == Self::Exclusive || other == Self::Exclusive
+        self != Self::Shared || other != Self::Shared
     }
+}
+
+/// How long a lock of a written row is waited for while nobody gives it back.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How waiting for a lock ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waited {
+    Free,
+    Busy,
+    /// Patience was lost.
+    Overlong,
 }
 
 /// The locks of every database of a server.
@@ -89,8 +106,12 @@ pub(super) enum Wait {
 
 impl State {
     fn opponents<'a>(&'a self, owner: u64, key: &LockKey, strength: Strength) -> impl Iterator<Item = u64> + 'a {
+        self.holders_against(owner, key, strength).map(|h| h.owner)
+    }
+
+    fn holders_against<'a>(&'a self, owner: u64, key: &LockKey, strength: Strength) -> impl Iterator<Item = &'a Holder> + 'a {
         let holders = self.held.get(key).map_or(&[][..], Vec::as_slice);
-        holders.iter().filter(move |h| h.owner != owner && h.strength.excludes(strength)).map(|h| h.owner)
+        holders.iter().filter(move |h| h.owner != owner && h.strength.excludes(strength))
     }
 
     fn add(&mut self, owner: u64, key: &LockKey, strength: Strength) {
@@ -147,10 +168,14 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// Takes a lock; `false` when it cannot be had and `wait` says not to wait. 40P01 where waiting would never
-    /// end, 55P03 when it took too long.
+    /// Takes a lock; `false` when it cannot be had and `wait` says not to wait, or, of a written row, when patience was
+    /// lost. 40P01 where waiting would never end, 55P03 when it took too long.
     pub async fn take(&self, key: &LockKey, strength: Strength, wait: Wait, cancel: &Cancel) -> Result<bool> {
-        self.wait_until_free(key, strength, wait, cancel, true).await
+        Ok(match self.wait_until_free(key, strength, wait, cancel, true).await? {
+            Waited::Free => true,
+            Waited::Overlong => strength != Strength::Written,
+            Waited::Busy => false,
+        })
     }
 
     /// The same without waiting.
@@ -176,7 +201,14 @@ impl Owner {
         state.held.get(key).is_some_and(|all| all.iter().any(|h| h.owner == self.id && h.strength >= strength))
     }
 
-    async fn wait_until_free(&self, key: &LockKey, strength: Strength, wait: Wait, cancel: &Cancel, take: bool) -> Result<bool> {
+    async fn wait_until_free(
+        &self,
+        key: &LockKey,
+        strength: Strength,
+        wait: Wait,
+        cancel: &Cancel,
+        take: bool,
+    ) -> Result<Waited> {
         let waiting = Waiting { locks: &self.locks, owner: self.id };
         let limit = async {
             match wait {
@@ -185,28 +217,54 @@ impl Owner {
             }
         };
         tokio::pin!(limit);
+        let mut in_the_way: Vec<u64> = Vec::new();
+        let mut since = Instant::now();
         loop {
             let changed = self.locks.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            {
+            let patience = {
                 let mut state = self.locks.state.lock();
-                if state.opponents(self.id, key, strength).next().is_none() {
+                let mut opponents: Vec<u64> = state.opponents(self.id, key, strength).collect();
+                opponents.sort_unstable();
+                if opponents.is_empty() {
                     state.waiting.remove(&self.id);
                     if take {
                         state.add(self.id, key, strength);
                     }
-                    return Ok(true);
+                    return Ok(Waited::Free);
                 }
                 if wait == Wait::Not {
-                    return Ok(false);
+                    return Ok(Waited::Busy);
+                }
+                if opponents != in_the_way {
+                    (in_the_way, since) = (opponents, Instant::now());
+                }
+                let soft = state.holders_against(self.id, key, strength).all(|h| h.strength == Strength::Written);
+                if soft && since.elapsed() >= PATIENCE {
+                    state.waiting.remove(&self.id);
+                    if take && strength != Strength::Written {
+                        state.add(self.id, key, strength);
+                    }
+                    return Ok(Waited::Overlong);
                 }
                 state.waiting.insert(self.id, (key.clone(), strength));
                 if state.is_circle(self.id) {
+                    // A commit need not wait for somebody who waits for it.
+                    if soft && !take {
+                        return Ok(Waited::Overlong);
+                    }
                     return Err(SqlError::new(SqlState::DEADLOCK_DETECTED, "deadlock detected")
                         .detail("Sessions wait for each other's locks in a circle."));
                 }
-            }
+                soft.then(|| PATIENCE.saturating_sub(since.elapsed()))
+            };
+            let impatient = async {
+                match patience {
+                    Some(left) => tokio::time::sleep(left).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Err(cancel.error()),
@@ -214,6 +272,7 @@ impl Owner {
                     return Err(SqlError::new(SqlState::LOCK_NOT_AVAILABLE, "canceling statement due to lock timeout"));
                 }
                 () = changed => {}
+                () = impatient => {}
             }
             let _ = &waiting;
         }
@@ -222,20 +281,26 @@ impl Owner {
     /// Waits until no other session has a lock on what the transaction changes. While the answer is kept, nobody
     /// who gets such a lock believes that the rows are as they were; to be dropped when the commit is done.
     pub async fn pass(&self, transaction: &Transaction, wait: Wait, cancel: &Cancel) -> Result<OwnedRwLockReadGuard<()>> {
+        let mut patient = true;
         loop {
             let pass = Arc::clone(&self.locks.commits).read_owned().await;
-            let Some(locked) = self.locked_by_others(transaction) else { return Ok(pass) };
+            let Some(locked) = self.locked_by_others(transaction, patient) else { return Ok(pass) };
             drop(pass);
             self.wait_until_free(&locked, Strength::Exclusive, wait, cancel, false).await?;
+            // Who has changed the row has ended by now, or will not: the commit finds out.
+            patient = false;
         }
     }
 
-    fn locked_by_others(&self, transaction: &Transaction) -> Option<LockKey> {
+    /// Rows that are only written count where there is `patience` for them.
+    fn locked_by_others(&self, transaction: &Transaction, patience: bool) -> Option<LockKey> {
         let state = self.locks.state.lock();
         if state.rows == 0 {
             return None;
         }
-        let foreign = |key: &LockKey| state.opponents(self.id, key, Strength::Exclusive).next().is_some();
+        let foreign = |key: &LockKey| {
+            state.holders_against(self.id, key, Strength::Exclusive).any(|h| patience || h.strength != Strength::Written)
+        };
         let truncated = |table: &TableId| transaction.writes.get(table).is_some_and(|writes| writes.truncated);
         let of_truncated =
             state.held.keys().find(|key| matches!(key, LockKey::Row(table, _) if truncated(table)) && foreign(key));
@@ -303,6 +368,22 @@ mod tests {
         assert!(got.unwrap() && given);
         assert!(a.try_take(&advisory(1), Strength::Shared));
         assert!(!a.give_back(&advisory(2), Strength::Shared));
+    }
+
+    /// Who waits for a written row does so as long as it changes hands, and not for ever.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_written_row_is_waited_for_with_patience() {
+        let tables = LockTables::default();
+        let (a, b) = (tables.owner("d"), tables.owner("d"));
+        let row = LockKey::Row(TableId(1), ItemKey::from_bytes([1]));
+        let cancel = Cancel::new();
+        assert!(a.take(&row, Strength::Written, Wait::Up(None), &cancel).await.unwrap());
+        assert!(!b.take(&row, Strength::Exclusive, Wait::Not, &cancel).await.unwrap());
+        let (got, given) = tokio::join!(b.take(&row, Strength::Written, Wait::Up(None), &cancel), async {
+            tokio::task::yield_now().await;
+            a.give_back(&row, Strength::Written)
+        });
+        assert!(got.unwrap() && given);
     }
 
     #[tokio::test]

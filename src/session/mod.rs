@@ -21,8 +21,10 @@ mod savepoints;
 mod server_view;
 pub mod settings;
 mod start;
+mod temporary;
 mod transaction;
 mod utility;
+mod writing;
 
 #[cfg(test)]
 mod tests;
@@ -113,6 +115,7 @@ pub struct Session {
     mailbox: Mailbox,
     locks: Arc<Owner>,
     advisory: Arc<Advisory>,
+    temporary: Arc<temporary::Kept>,
     /// What the catalogue shows of this session.
     objects: Arc<Mutex<SessionObjects>>,
 }

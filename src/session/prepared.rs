@@ -241,7 +241,7 @@ impl Session {
     pub(super) fn planned_under(&mut self) -> PlannedUnder {
         let catalog = match &self.transaction.current {
             Some(current) => Arc::clone(&current.lock().catalog),
-            None => self.database.catalog(),
+            None => self.temporary.beside(self.database.catalog()),
         };
         let scope = self.default_scope();
         let effective = self.settings.effective();
@@ -417,7 +417,13 @@ impl Session {
 pub(super) fn is_planned(statement: &Statement) -> bool {
     matches!(
         statement,
-        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Explain { .. }
+        Statement::Query(_)
+            | Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::Merge(_)
+            | Statement::With { .. }
+            | Statement::Explain { .. }
     )
 }
 

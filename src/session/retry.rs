@@ -54,6 +54,7 @@ impl Session {
                 () = self.cancel.cancelled() => return Err(self.cancel.error()),
             };
             self.transaction.alone = true;
+            self.transaction.insists = attempt > 0;
             let done = match self.perform(work).await {
                 Ok(reply) => self.commit().await.map(|_| reply).map_err(|error| (error, true)),
                 Err(error) => Err((error, false)),
@@ -75,9 +76,13 @@ impl Session {
 
 fn writes(statement: &Statement) -> bool {
     match statement {
-        Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Ddl(_) | Statement::Execute { .. } => {
-            true
-        }
+        Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_)
+        | Statement::Merge(_)
+        | Statement::With { .. }
+        | Statement::Ddl(_)
+        | Statement::Execute { .. } => true,
         Statement::Explain { options, inner } => options.analyze && writes(inner),
         Statement::Query(_)
         | Statement::Copy(_)

@@ -9,6 +9,7 @@ use super::as_of::AsOf;
 use super::locking::Advisory;
 use super::notify::Mailbox;
 use super::settings::{Checks, Settings, Source};
+use super::temporary::Kept;
 use super::{Session, SessionStart, Shared, Timer};
 use crate::error::{Result, Severity, SqlError, SqlState};
 use crate::history::{Database, RoleDef};
@@ -43,6 +44,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
     };
     let place = Place::new(&shared.activity, facts);
     let locks = Arc::new(shared.locks.owner(database.name()));
+    let temporary = Arc::new(Kept::new(&database, shared.engine.hold("temporary tables")));
     let session = Session {
         place,
         shared,
@@ -66,6 +68,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         mailbox,
         advisory: Arc::new(Advisory::new(Arc::clone(&locks))),
         locks,
+        temporary,
         objects: Default::default(),
     };
     session.apply(&role, pinned.as_deref(), &startup_settings(&start.parameters)?)?;

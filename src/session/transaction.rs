@@ -43,6 +43,8 @@ pub(super) struct State {
     pub modes: Modes,
     /// It is that of one statement, whose success is told when it has been committed.
     pub alone: bool,
+    /// It has lost a race before and locks what it changes.
+    pub insists: bool,
     /// A statement's own context comments, merged over `chronogate.context`.
     pub comment: Option<String>,
     /// Places to go back to, the innermost last.
@@ -75,7 +77,11 @@ impl Session {
         if let Some(current) = &self.transaction.current {
             return Arc::clone(current);
         }
-        let transaction = self.database.begin(Context::default());
+        let mut transaction = self.database.begin(Context::default());
+        self.temporary.enter(&mut transaction);
+        if self.transaction.block == Block::Explicit {
+            transaction.watch_reads();
+        }
         self.settings.snapshot_is(transaction.snapshot.commit.0);
         let current = Arc::new(Mutex::new(transaction));
         self.transaction.current = Some(Arc::clone(&current));
@@ -326,9 +332,20 @@ impl Session {
             self.forget(false);
             return Err(error);
         }
-        let Some(transaction) = self.take_transaction() else {
+        if let Err(error) = self.drop_on_commit().await {
+            self.forget(false);
+            return Err(error);
+        }
+        let Some(mut transaction) = self.take_transaction() else {
             self.forget(true);
             return Ok(None);
+        };
+        let left = match self.temporary.leave(&mut transaction) {
+            Ok(left) => left,
+            Err(error) => {
+                self.forget(false);
+                return Err(error);
+            }
         };
         let wait = Wait::Up(self.settings.effective().lock_timeout);
         let pass = match transaction.is_empty() {
@@ -336,6 +353,7 @@ impl Session {
             false => match self.locks.pass(&transaction, wait, &self.cancel).await {
                 Ok(pass) => Some(pass),
                 Err(error) => {
+                    self.temporary.give_up(left);
                     self.forget(false);
                     return Err(error);
                 }
@@ -345,10 +363,12 @@ impl Session {
         drop(pass);
         match committed {
             Ok(stamp) => {
+                self.temporary.keep(left);
                 self.forget(true);
                 Ok(stamp)
             }
             Err(error) => {
+                self.temporary.give_up(left);
                 self.forget(false);
                 Err(self.diagnose(error))
             }

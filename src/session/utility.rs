@@ -35,6 +35,8 @@ impl Session {
             | Statement::Insert(_)
             | Statement::Update(_)
             | Statement::Delete(_)
+            | Statement::Merge(_)
+            | Statement::With { .. }
             | Statement::Explain { .. }
             | Statement::Copy(_)
             | Statement::Ddl(_)
@@ -165,6 +167,7 @@ impl Session {
                 self.forget_statements();
                 self.advisory.give_back_all();
                 self.messages.push(Message::Unlisten(None));
+                self.discard_temporary();
                 self.settings.reset("role")?;
                 self.settings.reset_all();
                 self.show_role();
@@ -176,12 +179,15 @@ impl Session {
                 self.sequences.clear();
                 "DISCARD SEQUENCES"
             }
-            // Plans follow definitions by themselves, temporary tables do not exist.
+            // Plans follow definitions by themselves.
             Discard::Plans => {
                 self.recall.clear();
                 "DISCARD PLANS"
             }
-            Discard::Temp => "DISCARD TEMP",
+            Discard::Temp => {
+                self.discard_temporary();
+                "DISCARD TEMP"
+            }
         };
         Ok(Reply::Command(tag.to_owned()))
     }

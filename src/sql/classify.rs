@@ -27,7 +27,7 @@ pub fn statement(slice: Slice<'_>) -> Result<Statement> {
             let hint = "History is kept whole: DELETE ends a row, its past stays.";
             return Err(cursor.unsupported("DELETE HISTORY is not supported", hint));
         }
-        "SELECT" | "WITH" | "VALUES" | "TABLE" | "INSERT" | "UPDATE" | "DELETE" => return query::parse(slice),
+        "SELECT" | "WITH" | "VALUES" | "TABLE" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" => return query::parse(slice),
         "EXPLAIN" => utility::explain(&mut cursor)?,
         "PREPARE" => utility::prepare(&mut cursor)?,
         "EXECUTE" => utility::execute(&mut cursor)?,
@@ -71,7 +71,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("IMPORT", "Load data with COPY."),
     ("LOAD", "Extensions cannot be loaded."),
     ("LOCK", "A transaction that changes a row which another has changed meanwhile fails with 40001: retry it."),
-    ("MERGE", "Use INSERT … ON CONFLICT, or UPDATE … FROM and DELETE … USING."),
     ("REASSIGN", "Change owners one by one with ALTER … OWNER TO."),
     ("REFRESH", "Use a plain view."),
     ("RESTORE", "INSERT … SELECT … FOR SYSTEM_TIME AS OF brings rows of the past back."),

@@ -19,6 +19,7 @@ mod hoist;
 mod lex;
 mod locate;
 mod locking;
+mod merge;
 mod query;
 pub mod rename;
 mod scan;
@@ -26,6 +27,7 @@ mod settings;
 mod transaction;
 mod upkeep;
 mod utility;
+mod writes;
 
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,7 @@ pub use locate::{Sought, place_of};
 pub use locking::{LockedTable, locked_tables};
 pub use query::insert_from;
 pub use statement::*;
+pub use writes::RETURNED;
 
 use crate::error::Result;
 use context_comment::Cut;

@@ -8,16 +8,16 @@ use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::cursor::{is_keyword, is_reserved_name};
-use super::ddl::table;
 use super::lex::{self, Slice};
-use super::statement::{CreateTableAs, Ddl, Name, Statement};
-use super::{compat, hoist, locking, temporal};
-use crate::error::{Result, SqlError};
-use crate::types::Qualified;
+use super::statement::{CreateTableAs, Ddl, Name, Statement, WithWrite};
+use super::{compat, hoist, locking, merge, temporal, writes};
+use crate::error::{Result, SqlError, SqlState};
+use crate::types::{OnCommit, Qualified};
 
 /// Parses one query or data-modifying statement.
 pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     let mut canonical = temporal::canonicalise(slice)?;
+    merge::spell(&mut canonical.tokens);
     let overriding = take_overriding(&mut canonical.tokens, slice)?;
     locking::without_keys(&mut canonical.tokens);
     let tokens = plain_quantified_operators(std::mem::take(&mut canonical.tokens));
@@ -31,17 +31,27 @@ pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     temporal::place(&canonical, &mut statement, slice)?;
     temporal::name_pseudocolumns(&mut statement, slice)?;
     let into = take_into(&mut statement)?;
-    if let ControlFlow::Break(error) =
-        statement.visit(&mut Refusals { slice, depth: 0, locks: matches!(statement, Ast::Query(_)) })
-    {
-        return Err(error.at(slice.position(0)));
+    let written = writes::take(&mut statement, slice)?;
+    if !written.is_empty() {
+        if overriding || into.is_some() {
+            let hint = "Run the statements one after the other in one transaction.";
+            let what = if overriding { "OVERRIDING SYSTEM VALUE" } else { "SELECT INTO" };
+            let message = format!("{what} beside data-modifying statements in WITH is not supported");
+            return Err(SqlError::unsupported(message, hint).at(slice.position(0)));
+        }
+        return with_writes(written, statement, slice);
     }
-    compat::rewrite(&mut statement);
-    let mut statement = classify(statement, slice)?;
+    let mut statement = checked(statement, slice)?;
     if let (Some(name), Statement::Query(query)) = (&into, &statement) {
-        table::refuse_own_name(name, query.as_ref()).map_err(|e| e.at(slice.position(0)))?;
         let (name, query) = (name.clone(), query.clone());
-        let create = CreateTableAs { name, if_not_exists: false, columns: Vec::new(), query, with_data: true };
+        let create = CreateTableAs {
+            name,
+            if_not_exists: false,
+            columns: Vec::new(),
+            query,
+            with_data: true,
+            on_commit: OnCommit::default(),
+        };
         return Ok(Statement::Ddl(Box::new(Ddl::CreateTableAs(create))));
     }
     if let Statement::Insert(insert) = &mut statement {
@@ -51,6 +61,29 @@ pub fn parse(slice: Slice<'_>) -> Result<Statement> {
         return Err(slice.syntax(0));
     }
     Ok(statement)
+}
+
+/// A statement whose form is settled.
+fn checked(mut statement: Ast, slice: Slice<'_>) -> Result<Statement> {
+    let locks = matches!(statement, Ast::Query(_));
+    if let ControlFlow::Break(error) = statement.visit(&mut Refusals { slice, depth: 0, locks }) {
+        return Err(error.at(slice.position(0)));
+    }
+    compat::rewrite(&mut statement);
+    classify(statement, slice)
+}
+
+fn with_writes(written: Vec<writes::Taken>, main: Ast, slice: Slice<'_>) -> Result<Statement> {
+    let writes = written.into_iter().map(|taken| {
+        let statement = checked(Ast::Query(Box::new(taken.query)), slice)?;
+        Ok(WithWrite { name: taken.name, statement })
+    });
+    let writes = writes.collect::<Result<Vec<_>>>()?;
+    let main = checked(main, slice)?;
+    if matches!(&main, Statement::Query(query) if !query.locks.is_empty()) {
+        return Err(locks_refused().at(slice.position(0)));
+    }
+    Ok(Statement::With { writes, main: Box::new(main) })
 }
 
 /// `OPERATOR(pg_catalog.=) ANY` as `= ANY`: the parser takes only an operator's sign before a quantifier.
@@ -125,13 +158,16 @@ fn take_into(statement: &mut Ast) -> Result<Option<Name>> {
     let SetExpr::Select(select) = query.body.as_mut() else { return Ok(None) };
     let Some(into) = &select.into else { return Ok(None) };
     let parts: Option<Vec<String>> = into.name.0.iter().map(|part| part.as_ident().map(folded)).collect();
-    let name = match parts.as_deref() {
+    let mut name = match parts.as_deref() {
         Some([name]) => Name { schema: None, name: name.clone() },
         Some([schema, name]) => Name::qualified(schema.clone(), name.clone()),
         _ => return Ok(None),
     };
-    if into.temporary || !query.locks.is_empty() {
+    if !query.locks.is_empty() {
         return Ok(None);
+    }
+    if into.temporary {
+        name.temporary()?;
     }
     select.into = None;
     Ok(Some(name))
@@ -162,6 +198,11 @@ pub fn parse_query(slice: Slice<'_>) -> Result<Box<ast::Query>> {
     match parse(slice)? {
         Statement::Query(query) if query.locks.is_empty() => Ok(query),
         Statement::Query(_) => Err(locks_refused().at(slice.position(0))),
+        Statement::With { .. } => Err(SqlError::unsupported(
+            "a query within another statement must not contain data-modifying statements in WITH",
+            "Run it as a statement of its own.",
+        )
+        .at(slice.position(0))),
         _ => Err(slice.syntax(0)),
     }
 }
@@ -179,6 +220,7 @@ fn classify(statement: Ast, slice: Slice<'_>) -> Result<Statement> {
         Ast::Insert(insert) => insert_statement(insert, None, slice),
         Ast::Update(update) => update_statement(update, slice),
         Ast::Delete(delete) => delete_statement(delete, slice),
+        Ast::Merge(merge) => merge::statement(merge, slice),
         _ => Err(slice.syntax(0)),
     }
 }
@@ -203,12 +245,18 @@ fn query_or_write(mut query: ast::Query, slice: Slice<'_>) -> Result<Statement> 
             }
             delete_statement(delete, slice)
         }
-        _ => Err(merge_refused()),
+        SetExpr::Merge(Ast::Merge(mut merge)) => {
+            if let Some(with) = with {
+                if with.recursive {
+                    let message = "WITH RECURSIVE is not supported for MERGE statement";
+                    return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).at(slice.position(0)));
+                }
+                hoist::into_references(&with, &mut merge).map_err(|e| e.at(slice.position(0)))?;
+            }
+            merge::statement(merge, slice)
+        }
+        _ => Err(slice.syntax(0)),
     }
-}
-
-fn merge_refused() -> SqlError {
-    SqlError::unsupported("MERGE is not supported", "Use INSERT … ON CONFLICT, or UPDATE … FROM and DELETE … USING.")
 }
 
 fn insert_statement(mut insert: ast::Insert, with: Option<ast::With>, slice: Slice<'_>) -> Result<Statement> {
@@ -353,14 +401,11 @@ fn refused_query(query: &ast::Query, depth: usize, locks: bool) -> Option<SqlErr
     if query.fetch.as_ref().is_some_and(|fetch| fetch.with_ties || fetch.percent) {
         return Some(SqlError::unsupported("FETCH … WITH TIES is not supported", "Use rank() OVER (…) in a subquery."));
     }
-    let writes = matches!(*query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_));
-    if writes && depth > 1 {
-        return Some(SqlError::unsupported(
-            "data-modifying statements in WITH are not supported",
-            "Run the statements one after the other in one transaction.",
-        ));
-    }
-    matches!(*query.body, SetExpr::Merge(_)).then(merge_refused)
+    let writes = matches!(*query.body, SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_));
+    (writes && depth > 1).then(|| {
+        let message = "WITH clause containing a data-modifying statement must be at the top level";
+        SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message)
+    })
 }
 
 fn refused_factor(factor: &TableFactor) -> Option<SqlError> {

@@ -3,7 +3,11 @@
 
 use datafusion::sql::sqlparser::ast;
 
-use crate::types::{Identity, PgType, Qualified};
+use crate::error::{Result, SqlError, SqlState};
+use crate::types::{Identity, OnCommit, PgType, Qualified};
+
+/// How a session calls the schema of its temporary relations.
+const TEMPORARY: &str = "pg_temp";
 
 /// One statement of a query text.
 #[derive(Clone, Debug)]
@@ -19,7 +23,8 @@ pub struct Parsed {
     pub notices: Vec<String>,
 }
 
-/// A possibly schema-qualified name as written, identifiers folded.
+/// A possibly schema-qualified name as written, identifiers folded. The schema `pg_temp` is the session's own, also where
+/// TEMPORARY was written in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name {
     pub schema: Option<String>,
@@ -34,6 +39,12 @@ pub enum Statement {
     Insert(Box<ast::Insert>),
     Update(Box<ast::Update>),
     Delete(Box<ast::Delete>),
+    Merge(Box<Merge>),
+    /// A query or write behind WITH queries that write.
+    With {
+        writes: Vec<WithWrite>,
+        main: Box<Statement>,
+    },
     Explain {
         options: ExplainOptions,
         inner: Box<Statement>,
@@ -70,6 +81,46 @@ pub enum Statement {
         payload: String,
     },
     Upkeep(Upkeep),
+}
+
+/// A WITH query that writes: an Insert, Update or Delete. What it returns is called by its name in the schema
+/// [`super::RETURNED`].
+#[derive(Clone, Debug)]
+pub struct WithWrite {
+    pub name: String,
+    pub statement: Statement,
+}
+
+/// `MERGE INTO table USING source ON condition WHEN …`.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    /// A table by its name, with at most an alias.
+    pub table: ast::TableFactor,
+    pub source: ast::TableFactor,
+    pub on: ast::Expr,
+    pub clauses: Vec<MergeClause>,
+}
+
+/// What becomes of rows of which `condition` holds and none before it did.
+#[derive(Clone, Debug)]
+pub struct MergeClause {
+    /// Whether the source row has a target row.
+    pub matched: bool,
+    pub condition: Option<ast::Expr>,
+    pub action: MergeAction,
+}
+
+#[derive(Clone, Debug)]
+pub enum MergeAction {
+    Nothing,
+    Update(Vec<ast::Assignment>),
+    Delete,
+    /// `columns` empty for all; `values` is `None` for DEFAULT VALUES.
+    Insert {
+        columns: Vec<ast::ObjectName>,
+        values: Option<Vec<ast::Expr>>,
+        overriding: bool,
+    },
 }
 
 /// VACUUM and its like: there is nothing to do for them.
@@ -421,6 +472,28 @@ pub struct CreateTable {
     pub columns: Vec<ColumnSpec>,
     /// Table constraints and those written at columns, in order.
     pub constraints: Vec<ConstraintSpec>,
+    pub on_commit: OnCommit,
+    pub likes: Vec<LikeSpec>,
+}
+
+/// `LIKE table [INCLUDING …]` among the elements of a table.
+#[derive(Clone, Debug)]
+pub struct LikeSpec {
+    /// How many columns were written before it.
+    pub at: usize,
+    pub table: Name,
+    pub including: Including,
+}
+
+/// What LIKE takes beside names, types and NOT NULL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Including {
+    pub comments: bool,
+    pub constraints: bool,
+    pub defaults: bool,
+    pub generated: bool,
+    pub identity: bool,
+    pub indexes: bool,
 }
 
 /// CREATE TABLE … AS, and SELECT … INTO.
@@ -432,6 +505,7 @@ pub struct CreateTableAs {
     pub columns: Vec<String>,
     pub query: Box<ast::Query>,
     pub with_data: bool,
+    pub on_commit: OnCommit,
 }
 
 #[derive(Clone, Debug)]
@@ -666,6 +740,19 @@ pub enum GrantObjects {
 impl Name {
     pub fn qualified(schema: impl Into<String>, name: impl Into<String>) -> Self {
         Self { schema: Some(schema.into()), name: name.into() }
+    }
+
+    /// Makes it a name in the session's own schema. 42P16 when another one was written.
+    pub fn temporary(&mut self) -> Result<()> {
+        match &self.schema {
+            None => self.schema = Some(TEMPORARY.to_owned()),
+            Some(schema) if schema == TEMPORARY => {}
+            Some(_) => {
+                let message = "cannot create temporary relation in non-temporary schema";
+                return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));
+            }
+        }
+        Ok(())
     }
 
     /// The name with `schema` where none was written.

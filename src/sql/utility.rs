@@ -21,7 +21,7 @@ pub fn explain(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let position = cursor.position();
     let inner = classify::statement(nested(cursor)?)?;
     match inner {
-        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_) => {
             Ok(Statement::Explain { options, inner: Box::new(inner) })
         }
         _ => {
@@ -116,10 +116,13 @@ pub fn prepare(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let position = cursor.position();
     let statement = Box::new(classify::parsed(nested(cursor)?)?);
     match statement.statement {
-        Statement::Query(_) | Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
-            Ok(Statement::Prepare { name, types, statement })
-        }
-        _ => Err(SqlError::syntax("only SELECT, INSERT, UPDATE, DELETE and VALUES can be prepared").at(position)),
+        Statement::Query(_)
+        | Statement::Insert(_)
+        | Statement::Update(_)
+        | Statement::Delete(_)
+        | Statement::Merge(_)
+        | Statement::With { .. } => Ok(Statement::Prepare { name, types, statement }),
+        _ => Err(SqlError::syntax("only SELECT, INSERT, UPDATE, DELETE, MERGE and VALUES can be prepared").at(position)),
     }
 }
 

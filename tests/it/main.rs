@@ -9,6 +9,7 @@ mod crash;
 mod demo;
 mod examples;
 mod harness;
+mod histories;
 mod layers;
 mod lifecycle;
 mod protocol;

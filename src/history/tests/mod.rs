@@ -120,6 +120,7 @@ fn table(catalog: &Catalog, name: &str) -> TableDef {
         foreign_keys: vec![],
         computed_indexes: vec![],
         comments: Default::default(),
+        on_commit: Default::default(),
         grants: Grants::new(),
     }
 }

@@ -12,6 +12,7 @@ use super::spec::{self, PG_CATALOG, Spec};
 use super::state::{Catalogue, parse_name, shown_name};
 use super::types;
 use crate::error::{Result, SqlError, SqlState};
+use crate::history::TEMPORARY;
 use crate::plan::StatementContext;
 use crate::plan::functions::session::quote_ident;
 use crate::types::text::type_by_name;
@@ -67,6 +68,10 @@ impl Names<'_> {
 
     fn relation(&self, schema: Option<&str>, name: &str) -> Option<Oid> {
         let found = match schema {
+            Some(TEMPORARY) => {
+                let schema = self.catalogue.catalog.temporary_schema()?;
+                self.catalogue.objects().relation_named(&schema.name, name)
+            }
             Some(schema) => self.catalogue.objects().relation_named(schema, name),
             None => self.catalogue.relation_named(self.path, name),
         };

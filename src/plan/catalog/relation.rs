@@ -8,7 +8,7 @@ use super::rows::{Cell, Rows};
 use super::spec::{self, BOOTSTRAP_ROLE, Spec};
 use super::state::{Catalogue, SYSTEM_NAMESPACES};
 use crate::error::Result;
-use crate::history::{SequenceDef, TableDef, ViewDef};
+use crate::history::{SequenceDef, TableDef, ViewDef, is_temporary_schema};
 use crate::plan::system::SystemTable;
 use crate::types::Oid;
 
@@ -48,6 +48,7 @@ const CLASS: &[&str] = &[
     "relhastriggers",
     "reltuples",
     "relpages",
+    "relpersistence",
 ];
 
 /// What differs between relations in pg_class.
@@ -70,6 +71,7 @@ struct Class<'a> {
     /// -1: nobody has counted.
     tuples: f64,
     pages: i32,
+    temporary: bool,
 }
 
 impl Class<'_> {
@@ -93,12 +95,13 @@ impl Class<'_> {
             self.triggers.into(),
             self.tuples.into(),
             self.pages.into(),
+            if self.temporary { "t" } else { "p" }.into(),
         ]);
     }
 }
 
 pub fn classes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
-    let mut rows = Rows::new(spec, CLASS).always("relpersistence", "p").always("relispopulated", true);
+    let mut rows = Rows::new(spec, CLASS).always("relispopulated", true);
     for system in spec::all() {
         let view = system.kind == "v";
         let acl = vec![format!("{0}=arwdDxt/{0}", state.bootstrap_role()), format!("=r/{}", state.bootstrap_role())];
@@ -123,7 +126,9 @@ pub fn classes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
         for index in objects::indexes(table) {
             let (namespace, owner) = (namespace(state, &table.name.schema), state.role_oid(&table.owner));
             let class = class(index.oid, &index.name, namespace, owner, "i", index.width());
-            Class { row_type: 0, method: BTREE, stored: true, identity: 'n', tuples: 0.0, pages: 1, ..class }.push(&mut rows);
+            let temporary = table.is_temporary();
+            Class { row_type: 0, method: BTREE, stored: true, identity: 'n', tuples: 0.0, pages: 1, temporary, ..class }
+                .push(&mut rows);
         }
     }
     for view in state.catalog.views.values() {
@@ -154,6 +159,7 @@ fn class<'a>(oid: Oid, name: &'a str, namespace: Oid, owner: Oid, kind: &'static
         triggers: false,
         tuples: -1.0,
         pages: 0,
+        temporary: false,
     }
 }
 
@@ -172,6 +178,7 @@ fn table_class<'a>(state: &Catalogue, table: &'a TableDef) -> Class<'a> {
         checks: table.checks.len(),
         triggers: !table.foreign_keys.is_empty() || state.catalog.is_referenced(table.id),
         acl: acl::items(&table.owner, &table.grants, acl::TABLE),
+        temporary: table.is_temporary(),
         ..class
     }
 }
@@ -179,7 +186,8 @@ fn table_class<'a>(state: &Catalogue, table: &'a TableDef) -> Class<'a> {
 fn view_class<'a>(state: &Catalogue, view: &'a ViewDef) -> Class<'a> {
     let owner = state.role_oid(&view.owner);
     let class = class(view.id, &view.name.name, namespace(state, &view.name.schema), owner, "v", view.columns.len());
-    Class { rules: true, identity: 'n', acl: acl::items(&view.owner, &view.grants, acl::TABLE), ..class }
+    let temporary = is_temporary_schema(&view.name.schema);
+    Class { rules: true, identity: 'n', acl: acl::items(&view.owner, &view.grants, acl::TABLE), temporary, ..class }
 }
 
 fn sequence_class<'a>(state: &Catalogue, sequence: &'a SequenceDef) -> Class<'a> {
@@ -187,5 +195,6 @@ fn sequence_class<'a>(state: &Catalogue, sequence: &'a SequenceDef) -> Class<'a>
     let namespace = namespace(state, &sequence.name.schema);
     let class = class(sequence.id, &sequence.name.name, namespace, owner, "S", 3);
     let acl = acl::items(&sequence.owner, &sequence.grants, acl::SEQUENCE);
-    Class { row_type: 0, stored: true, identity: 'n', acl, tuples: 1.0, pages: 1, ..class }
+    let temporary = is_temporary_schema(&sequence.name.schema);
+    Class { row_type: 0, stored: true, identity: 'n', acl, tuples: 1.0, pages: 1, temporary, ..class }
 }

@@ -10,7 +10,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use super::ambient::statement;
 use super::define::{Call, Function, INT8, Returns, TEXT, Want};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::SequenceDef;
+use crate::history::{SequenceDef, is_temporary_schema};
 use crate::plan::{Message, StatementContext};
 use crate::types::{PgType, Qualified, TypeName};
 
@@ -28,7 +28,10 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     Function::new("current_setting", &[TEXT, Want::Type(TypeName::Bool)], TEXT_RESULT, current_setting).optional(1).stable(),
     Function::new("set_config", &[TEXT, TEXT, Want::Type(TypeName::Bool)], TEXT_RESULT, set_config).volatile(),
-    Function::new("current_schema", &[], NAME, |c| constant(c, |s| Ok(s.search_path.first().cloned()))).stable(),
+    Function::new("current_schema", &[], NAME, |c| {
+        constant(c, |s| Ok(s.search_path.iter().find(|schema| !is_temporary_schema(schema)).cloned()))
+    })
+    .stable(),
     Function::new(
         "current_schemas",
         &[Want::Type(TypeName::Bool)],
@@ -136,9 +139,12 @@ fn schemas(call: &Call<'_>) -> Result<ArrayRef> {
         return Err(SqlError::internal("schemas without an array form"));
     };
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(Arc::clone(item));
+    let (temporary, path): (Vec<&str>, Vec<&str>) = path.iter().map(String::as_str).partition(|s| is_temporary_schema(s));
     for row in 0..call.rows {
-        let implicit = (call.bool(0, row) == Some(true) && !path.iter().any(|s| s == "pg_catalog")).then_some("pg_catalog");
-        lists.append_value(implicit.into_iter().chain(path.iter().map(String::as_str)).map(Some));
+        let implicit = call.bool(0, row) == Some(true);
+        let system = (implicit && !path.contains(&"pg_catalog")).then_some("pg_catalog");
+        let first = temporary.iter().copied().filter(|_| implicit).chain(system);
+        lists.append_value(first.chain(path.iter().copied()).map(Some));
     }
     Ok(Arc::new(lists.finish()))
 }
@@ -147,7 +153,7 @@ fn schemas(call: &Call<'_>) -> Result<ArrayRef> {
 fn sequence(statement: &StatementContext, name: &str) -> Result<Arc<SequenceDef>> {
     let (schema, bare) = split_name(name);
     let catalog = Arc::clone(&statement.transaction.lock().catalog);
-    let schemas = schema.map_or_else(|| statement.search_path.clone(), |s| vec![s]);
+    let schemas = schema.map_or_else(|| statement.search_path.clone(), |s| vec![statement.schema_named(&s).to_owned()]);
     let found = schemas.iter().find_map(|schema| catalog.sequences.get(&Qualified::new(schema.as_str(), bare.as_str())));
     found.cloned().ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))
 }

@@ -8,11 +8,11 @@ use datafusion::arrow::compute::{concat, take};
 use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
 use datafusion::sql::sqlparser::ast;
 
+use super::assigned::Assigned;
 use super::existing::{Existing, Old, read_items};
 use super::parameters::Parameters;
-use super::program::{RowProgram, rows_where, type_placeholder};
+use super::program::{RowProgram, rows_where};
 use super::select::fold;
-use super::set::{self, AssignedValue, Assignment, Incoming};
 use super::target::Target;
 use super::write::Edit;
 use super::{Queries, Run};
@@ -39,13 +39,11 @@ enum Arbiter {
 }
 
 /// DO UPDATE. Its expressions see the item (under the target's alias) and the row that was not inserted
-/// (`excluded`); `program` is evaluated only where `filter`, the WHERE clause, holds.
+/// (`excluded`); the values are evaluated only where `filter`, the WHERE clause, holds.
 #[derive(Clone, Debug)]
 struct Update {
-    assignments: Vec<Assignment>,
-    incoming: Vec<Incoming>,
+    assigned: Assigned,
     filter: Option<RowProgram>,
-    program: RowProgram,
     schema: DFSchemaRef,
 }
 
@@ -86,7 +84,7 @@ impl Conflict {
     pub fn compile(&mut self, queries: &dyn Queries, parameters: &[PgType]) -> Result<bool> {
         let Some(update) = &mut self.update else { return Ok(true) };
         let filter = update.filter.as_mut().map_or(Ok(true), |filter| filter.compile(queries, parameters))?;
-        Ok(update.program.compile(queries, parameters)? && filter)
+        Ok(update.assigned.compile(queries, parameters)? && filter)
     }
 
     /// Sorts the rows out. `values` are the layout's columns, checked.
@@ -148,6 +146,7 @@ impl Conflict {
             match (existing, &self.update) {
                 (Some(_), None) => {}
                 (_, None) if twice => {}
+                (Some(item), Some(_)) if ctx.has_changed(target.table().id, &item.key) => return Err(twice_affected()),
                 (Some(item), Some(_)) if updated.insert(item.key.clone()) => met.push((row as u32, item)),
                 (existing, Some(_)) if existing.is_some() || twice => return Err(twice_affected()),
                 _ => {
@@ -203,40 +202,19 @@ impl Update {
         update: &ast::DoUpdate,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let (assignments, expressions) = set::take_apart(target, &update.assignments)?;
-        let assigned = expressions.len();
         let schema = both_rows(target, alias)?;
-        let planned = RowProgram::plan(queries, &expressions, schema.clone(), parameters, "ON CONFLICT DO UPDATE")?;
-        let mut typed = Vec::with_capacity(expressions.len());
-        for n in 0..expressions.len() {
-            let expr = planned.expression(n).cloned().ok_or_else(|| SqlError::internal("an assignment was lost"))?;
-            let to = assignments.iter().find(|a| matches!(a.value, AssignedValue::Expression(at) if at == n));
-            typed.push(match to {
-                Some(assignment) => type_placeholder(expr, target.column(assignment.position)?.ty, parameters),
-                None => expr,
-            });
-        }
-        let program = RowProgram::of(queries, typed, schema.clone())?;
-        let types = program.types();
-        let mut incoming = vec![Incoming::Typed(PgType::TEXT); assigned];
-        for assignment in &assignments {
-            let AssignedValue::Expression(n) = assignment.value else { continue };
-            let ty = types.get(n).copied().unwrap_or(PgType::TEXT);
-            if let Some(place) = incoming.get_mut(n) {
-                *place = set::incoming(target, assignment.position, program.expression(n), ty)?;
-            }
-        }
-        parameters.of_plan(queries, program.logical_plan())?;
+        let place = "ON CONFLICT DO UPDATE";
+        let assigned = Assigned::plan(queries, target, &update.assignments, &schema, parameters, place)?;
         let filter = match &update.selection {
             None => None,
             Some(condition) => {
                 let items = std::slice::from_ref(condition);
-                let filter = RowProgram::plan(queries, items, schema.clone(), parameters, "ON CONFLICT DO UPDATE")?;
+                let filter = RowProgram::plan(queries, items, schema.clone(), parameters, place)?;
                 parameters.of_plan(queries, filter.logical_plan())?;
                 Some(filter)
             }
         };
-        Ok(Self { assignments, incoming, filter, program, schema })
+        Ok(Self { assigned, filter, schema })
     }
 
     /// The rows that are updated (as numbered in the rows given), what they replace, and their new values.
@@ -257,9 +235,8 @@ impl Update {
             Some(filter) => rows_where(filter, run, &batch)?,
         };
         let batch = batch_of(batch.schema(), pick(batch.columns(), &kept)?, kept.len())?;
-        let results = self.program.run(run, &batch)?;
         let old = pick(&old, &kept)?;
-        let new = set::apply(run, target, &self.assignments, &self.incoming, &old, &results, kept.len()).await?;
+        let new = self.assigned.apply(run, target, &batch, &old).await?;
         let mut olds = Vec::with_capacity(kept.len());
         let mut updated = Vec::with_capacity(kept.len());
         for (n, at) in kept.iter().enumerate() {

@@ -169,6 +169,9 @@ impl HistoryLoad {
         refuse_read_only(ctx, "COPY FROM")?;
         let target = Target::new(ctx, queries.as_ref(), find_relation(ctx, schema, table, "copy to")?)?;
         allow(ctx, target.table(), "INSERT")?;
+        if target.table().is_temporary() {
+            return Err(crate::plan::names::without_past(table));
+        }
         if !target.layout.keys.has_key() {
             return Err(SqlError::unsupported(
                 format!("history cannot be loaded into table \"{table}\", which has no primary key"),

@@ -1,11 +1,13 @@
 //! Items as the transaction sees them: its snapshot, and its own writes over that.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::target::Target;
 use crate::error::Result;
-use crate::history::PendingRow;
 use crate::history::transaction::Base;
+use crate::history::{PendingRow, TableWrites};
 use crate::plan::StatementContext;
 use crate::store::IndexEntry;
 use crate::versions::{ItemKey, Scope, VersionNo};
@@ -39,13 +41,25 @@ impl Old {
     }
 }
 
-/// The live state of each item, in order.
+/// The live state of each item, in order, after what the statement itself has written so far.
 pub async fn read_items(ctx: &StatementContext, target: &Target, keys: &[ItemKey]) -> Result<Vec<Option<Existing>>> {
+    let overlay = ctx.transaction.lock().overlay(target.table().id);
+    read_under(ctx, target, keys, overlay).await
+}
+
+/// The live state of each item, in order, as the statement sees it.
+pub async fn see_items(ctx: &StatementContext, target: &Target, keys: &[ItemKey]) -> Result<Vec<Option<Existing>>> {
+    read_under(ctx, target, keys, ctx.overlay(target.table().id)).await
+}
+
+async fn read_under(
+    ctx: &StatementContext,
+    target: &Target,
+    keys: &[ItemKey],
+    overlay: Option<Arc<TableWrites>>,
+) -> Result<Vec<Option<Existing>>> {
     let id = target.table().id;
-    let (snapshot, overlay) = {
-        let transaction = ctx.transaction.lock();
-        (transaction.snapshot, transaction.overlay(id))
-    };
+    let snapshot = ctx.transaction.lock().snapshot;
     let own = |key: &ItemKey| overlay.as_ref().and_then(|o| o.rows.get(key));
     let truncated = overlay.as_ref().is_some_and(|o| o.truncated);
     if truncated {
@@ -54,6 +68,7 @@ pub async fn read_items(ctx: &StatementContext, target: &Target, keys: &[ItemKey
     if keys.iter().all(|key| own(key).is_some()) {
         return Ok(keys.iter().map(|key| own(key).and_then(|row| of_pending(key, row))).collect());
     }
+    ctx.transaction.lock().has_read_items(id, keys);
     let stored = ctx.database.get(id, keys, Scope::Current, snapshot).await?;
     let items = keys.iter().zip(stored).map(|(key, stored)| match own(key) {
         Some(row) => of_pending(key, row),

@@ -371,6 +371,7 @@ async fn children(ctx: &StatementContext, child: &Target, key: &ForeignKeyDef, g
         }
     }
     if !overlay.as_ref().is_some_and(|o| o.truncated) {
+        ctx.transaction.lock().has_read_table(table);
         let points = KeyFilter::points(gone.iter().map(|key| (*key).clone()).collect());
         let mut scan = ctx.database.scan(ScanRequest {
             table,

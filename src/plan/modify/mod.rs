@@ -1,10 +1,11 @@
-//! INSERT, UPDATE and DELETE: planned as SELECTs by DataFusion, materialised, checked and then written into
+//! INSERT, UPDATE, DELETE and MERGE: planned as SELECTs by DataFusion, materialised, checked and then written into
 //! the transaction, whole or not at all.
 //!
 //! Owns assignment (defaults, casts, lengths), constraints, ON CONFLICT, RETURNING, and the same for COPY.
 //! Never prints a statement to parse it again, never commits.
 
 mod assign;
+mod assigned;
 mod cells;
 mod compiled;
 mod conflict;
@@ -12,6 +13,8 @@ mod copy;
 mod existing;
 mod foreign;
 mod insert;
+mod later;
+mod merge;
 mod parameters;
 mod program;
 mod returning;
@@ -42,6 +45,8 @@ pub use self::assign::assignable;
 pub use self::copy::{CopyInsert, HistoryLoad};
 pub use self::foreign::check_deferred;
 use self::insert::Insert;
+pub use self::later::Later;
+use self::merge::Merge;
 use self::parameters::Parameters;
 pub use self::program::simplifier;
 pub use self::run::Run;
@@ -79,10 +84,12 @@ pub trait Queries: Send + Sync + Debug {
 /// Hidden column of every scan of a current table: the item's key, as bytes.
 pub const ITEM_KEY: &str = "_key";
 
-/// An INSERT, UPDATE or DELETE that has been analysed: bound to definitions, not to data or parameters.
+/// An INSERT, UPDATE, DELETE or MERGE that has been analysed: bound to definitions, not to data or parameters.
 #[derive(Debug)]
 pub struct Modify {
     parameters: Vec<PgType>,
+    /// The same as far as the statement tells.
+    known: Vec<Option<PgType>>,
     kind: Kind,
     compiled: bool,
 }
@@ -91,6 +98,7 @@ pub struct Modify {
 enum Kind {
     Insert(Box<Insert>),
     Change(Box<Change>),
+    Merge(Box<Merge>),
 }
 
 /// Analyses an INSERT; `declared` are the parameter types that the client gave.
@@ -129,14 +137,28 @@ pub async fn plan_delete(
     Modify::new(queries, parameters, kind)
 }
 
+/// Analyses a MERGE.
+pub async fn plan_merge(
+    ctx: &StatementContext,
+    queries: &dyn Queries,
+    merge: &crate::sql::Merge,
+    declared: &[Option<PgType>],
+) -> Result<Modify> {
+    let mut parameters = Parameters::new(declared);
+    let kind = Kind::Merge(Box::new(Merge::plan(ctx, queries, merge, &mut parameters).await?));
+    Modify::new(queries, parameters, kind)
+}
+
 impl Modify {
     fn new(queries: &dyn Queries, parameters: Parameters, mut kind: Kind) -> Result<Self> {
+        let known = parameters.known();
         let parameters = parameters.finish();
         let compiled = match &mut kind {
             Kind::Insert(insert) => insert.compile(queries, &parameters)?,
             Kind::Change(change) => change.compile(queries, &parameters)?,
+            Kind::Merge(_) => false,
         };
-        Ok(Self { parameters, kind, compiled })
+        Ok(Self { parameters, known, kind, compiled })
     }
 
     /// Whether it runs without a planner: with [`Run::compiled`].
@@ -149,11 +171,17 @@ impl Modify {
         &self.parameters
     }
 
+    /// The same; `None` for those that nothing in the statement tells.
+    pub fn known(&self) -> &[Option<PgType>] {
+        &self.known
+    }
+
     /// What RETURNING gives; `None` without one.
     pub fn columns(&self) -> Option<Arc<[ResultColumn]>> {
         let returning = match &self.kind {
             Kind::Insert(insert) => &insert.returning,
             Kind::Change(change) => &change.returning,
+            Kind::Merge(_) => &None,
         };
         returning.as_ref().map(|r| r.columns.clone())
     }
@@ -163,15 +191,17 @@ impl Modify {
         match &self.kind {
             Kind::Insert(insert) => insert.target().table(),
             Kind::Change(change) => change.target().table(),
+            Kind::Merge(merge) => merge.target().table(),
         }
     }
 
-    /// `INSERT`, `UPDATE` or `DELETE`: the privilege it takes, and its name in messages.
+    /// `INSERT`, `UPDATE`, `DELETE` or `MERGE`: its name in messages, and but for the last the privilege it takes.
     pub fn verb(&self) -> &'static str {
         match &self.kind {
             Kind::Insert(_) => "INSERT",
             Kind::Change(change) if change.is_update() => "UPDATE",
             Kind::Change(_) => "DELETE",
+            Kind::Merge(_) => "MERGE",
         }
     }
 
@@ -180,17 +210,19 @@ impl Modify {
         match &self.kind {
             Kind::Insert(insert) => insert.source(),
             Kind::Change(change) => change.source(),
+            Kind::Merge(merge) => Some(merge.source()),
         }
     }
 
-    /// Privileges beside the verb's: UPDATE for ON CONFLICT DO UPDATE, and SELECT where values of rows decide
+    /// The privileges that its actions take. And UPDATE for ON CONFLICT DO UPDATE, and SELECT where values of rows decide
     /// something or are shown. A query that finds rows asks for its own.
-    fn further_privileges(&self) -> &'static [&'static str] {
+    fn privileges(&self) -> Vec<&'static str> {
         match &self.kind {
-            Kind::Insert(insert) if insert.updates_on_conflict() => &["SELECT", "UPDATE"],
-            Kind::Insert(insert) if insert.returning.is_some() || insert.has_conflict() => &["SELECT"],
-            Kind::Change(change) if change.returning.is_some() || change.is_lookup() => &["SELECT"],
-            Kind::Insert(_) | Kind::Change(_) => &[],
+            Kind::Insert(insert) if insert.updates_on_conflict() => vec!["INSERT", "SELECT", "UPDATE"],
+            Kind::Insert(insert) if insert.returning.is_some() || insert.has_conflict() => vec!["INSERT", "SELECT"],
+            Kind::Change(change) if change.returning.is_some() || change.is_lookup() => vec![self.verb(), "SELECT"],
+            Kind::Insert(_) | Kind::Change(_) => vec![self.verb()],
+            Kind::Merge(merge) => merge.privileges(),
         }
     }
 
@@ -198,13 +230,13 @@ impl Modify {
     /// 25006 where nothing may be written, 42501 without the privilege.
     pub async fn execute(&self, run: Run<'_>) -> Result<Execution> {
         refuse_read_only(run.ctx, self.verb())?;
-        allow(run.ctx, self.table(), self.verb())?;
-        for privilege in self.further_privileges() {
-            allow(run.ctx, self.table(), privilege)?;
+        if !run.ctx.superuser {
+            self.privileges().into_iter().try_for_each(|privilege| allow(run.ctx, self.table(), privilege))?;
         }
         match &self.kind {
             Kind::Insert(insert) => insert.execute(run).await,
             Kind::Change(change) => change.execute(run).await,
+            Kind::Merge(merge) => merge.execute(run).await,
         }
     }
 }

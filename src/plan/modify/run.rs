@@ -5,7 +5,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 
-use super::Queries;
+use super::{Later, Queries};
 use crate::error::{Result, SqlError};
 use crate::plan::StatementContext;
 
@@ -17,16 +17,23 @@ pub struct Run<'a> {
     pub queries: Option<&'a dyn Queries>,
     pub parameters: &'a [ScalarValue],
     diagnose: Option<fn(DataFusionError) -> SqlError>,
+    /// Who sees to foreign keys when the statement has more parts than this one.
+    pub(super) later: Option<&'a Later>,
 }
 
 impl<'a> Run<'a> {
     pub fn planned(ctx: &'a StatementContext, queries: &'a dyn Queries, parameters: &'a [ScalarValue]) -> Self {
-        Self { ctx, queries: Some(queries), parameters, diagnose: None }
+        Self { ctx, queries: Some(queries), parameters, diagnose: None, later: None }
     }
 
     /// Without a planner; `diagnose` says what a client is told about an error of DataFusion.
     pub fn compiled(ctx: &'a StatementContext, parameters: &'a [ScalarValue], diagnose: fn(DataFusionError) -> SqlError) -> Self {
-        Self { ctx, queries: None, parameters, diagnose: Some(diagnose) }
+        Self { ctx, queries: None, parameters, diagnose: Some(diagnose), later: None }
+    }
+
+    /// Leaves foreign keys to `later`.
+    pub fn leaving(self, later: &'a Later) -> Self {
+        Self { later: Some(later), ..self }
     }
 
     /// For expressions of definitions, which have none.

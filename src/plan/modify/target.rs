@@ -68,7 +68,7 @@ pub fn find_table(ctx: &StatementContext, name: &ast::ObjectName, verb: &str) ->
 pub fn find_relation(ctx: &StatementContext, schema: Option<&str>, relation: &str, verb: &str) -> Result<Arc<TableDef>> {
     let catalog = ctx.transaction.lock().catalog.clone();
     let schemas: Vec<&str> = match schema {
-        Some(schema) => vec![schema],
+        Some(schema) => vec![ctx.schema_named(schema)],
         None => ctx.search_path.iter().map(String::as_str).collect(),
     };
     for schema in &schemas {
@@ -405,7 +405,7 @@ pub fn find_sequence(ctx: &StatementContext, name: &str) -> Result<Arc<SequenceD
     let parts: Vec<String> = parsed.map_err(|_| missing())?.0.iter().filter_map(|part| part.as_ident()).map(fold).collect();
     let catalog = ctx.transaction.lock().catalog.clone();
     let found = match parts.as_slice() {
-        [schema, name] => catalog.sequences.get(&Qualified::new(schema, name)),
+        [schema, name] => catalog.sequences.get(&Qualified::new(ctx.schema_named(schema), name)),
         [name] => ctx.search_path.iter().find_map(|schema| catalog.sequences.get(&Qualified::new(schema, name))),
         _ => None,
     };

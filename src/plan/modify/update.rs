@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
 use super::conflict::old_of;
-use super::existing::{Old, read_items};
+use super::existing::{Old, see_items};
 use super::parameters::Parameters;
 use super::program::{RowProgram, rows_where, type_placeholder};
 use super::returning::{Clause, Returning};
@@ -299,7 +299,7 @@ fn relations(table: &ast::TableWithJoins) -> Vec<ast::ObjectName> {
     factors.flat_map(relation_names).collect()
 }
 
-fn relation_names(factor: &ast::TableFactor) -> Vec<ast::ObjectName> {
+pub(super) fn relation_names(factor: &ast::TableFactor) -> Vec<ast::ObjectName> {
     let aliased = |alias: &Option<ast::TableAlias>| alias.as_ref().map(|a| ast::ObjectName::from(vec![a.name.clone()]));
     match factor {
         ast::TableFactor::Table { name, alias, .. } => vec![aliased(alias).unwrap_or_else(|| name.clone())],
@@ -312,13 +312,13 @@ fn relation_names(factor: &ast::TableFactor) -> Vec<ast::ObjectName> {
     }
 }
 
-fn wildcard_of(relation: &ast::ObjectName) -> ast::SelectItem {
+pub(super) fn wildcard_of(relation: &ast::ObjectName) -> ast::SelectItem {
     let kind = ast::SelectItemQualifiedWildcardKind::ObjectName(relation.clone());
     ast::SelectItem::QualifiedWildcard(kind, ast::WildcardAdditionalOptions::default())
 }
 
 /// The target's columns under its alias, then what FROM's relations give.
-fn returning_schema(target: &Target, alias: &str, plan: &LogicalPlan, first: usize) -> Result<DFSchemaRef> {
+pub(super) fn returning_schema(target: &Target, alias: &str, plan: &LogicalPlan, first: usize) -> Result<DFSchemaRef> {
     let own = target.layout.schema.fields().iter();
     let mut fields: Vec<(Option<TableReference>, _)> =
         own.map(|field| (Some(TableReference::bare(alias.to_owned())), field.clone())).collect();
@@ -404,6 +404,7 @@ impl Change {
     async fn find(&self, run: Run<'_>, target: &Target, plan: &LogicalPlan) -> Result<Option<Found>> {
         let own = target.layout.columns.len();
         let Some(rows) = one_of_each(run.collect(plan).await?, own + 1)? else { return Ok(None) };
+        let Some(rows) = unchanged(run.ctx, target, rows, own + 1)? else { return Ok(None) };
         let old = layout_columns(target, &rows)?;
         let olds = old_items(target, &rows, &old)?;
         let beside = own + 2 + self.assignments.as_ref().map_or(0, |(_, incoming)| incoming.len());
@@ -413,7 +414,23 @@ impl Change {
     }
 }
 
-fn old_items(target: &Target, rows: &RecordBatch, old: &[ArrayRef]) -> Result<Vec<Old>> {
+/// The rows whose items no other part of the statement has changed already: the first change counts.
+fn unchanged(ctx: &StatementContext, target: &Target, rows: RecordBatch, key_at: usize) -> Result<Option<RecordBatch>> {
+    if ctx.seen.is_none() {
+        return Ok(Some(rows));
+    }
+    let keys = rows.columns().get(key_at).and_then(|c| c.as_binary_opt::<i32>());
+    let keys = keys.ok_or_else(|| SqlError::internal("a scan gave no keys of its rows"))?;
+    let changed = |row: &u32| ctx.has_changed(target.table().id, &ItemKey::from_bytes(keys.value(*row as usize)));
+    let left: Vec<u32> = (0..rows.num_rows() as u32).filter(|row| !changed(row)).collect();
+    if left.is_empty() {
+        return Ok(None);
+    }
+    let left = take_record_batch(&rows, &UInt32Array::from(left));
+    left.map(Some).map_err(|e| SqlError::internal(format!("rows cannot be sorted out: {e}")))
+}
+
+pub(super) fn old_items(target: &Target, rows: &RecordBatch, old: &[ArrayRef]) -> Result<Vec<Old>> {
     let own = target.layout.columns.len();
     let broken = || SqlError::internal("a scan gave no version or key of its rows");
     let versions = rows.columns().get(own).and_then(|c| c.as_primitive_opt::<Int64Type>()).ok_or_else(broken)?;
@@ -432,7 +449,10 @@ async fn find_item(run: Run<'_>, target: &Target, of: &Item) -> Result<Option<Fo
     let key =
         of.key.key(run.parameters).map_err(|_| SqlError::internal("a parameter is not of the type it was prepared with"))?;
     let Some(key) = key else { return Ok(None) };
-    let items = read_items(run.ctx, target, &[key]).await?;
+    if run.ctx.has_changed(target.table().id, &key) {
+        return Ok(None);
+    }
+    let items = see_items(run.ctx, target, &[key]).await?;
     let Some(item) = items.into_iter().next().flatten() else { return Ok(None) };
     let old = target.layout.decode([item.payload.as_ref()])?;
     let row = target.layout.batch(old.clone(), 1)?;
@@ -447,7 +467,7 @@ async fn find_item(run: Run<'_>, target: &Target, of: &Item) -> Result<Option<Fo
 }
 
 /// The target's columns of the rows read, in exactly the layout's types.
-fn layout_columns(target: &Target, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
+pub(super) fn layout_columns(target: &Target, rows: &RecordBatch) -> Result<Vec<ArrayRef>> {
     let columns = target.layout.columns.iter().zip(rows.columns());
     columns
         .map(|(column, array)| match array.data_type() == &column.ty.arrow() {

@@ -16,7 +16,7 @@ use super::foreign::{self, Touched, settle};
 use super::target::Target;
 use super::values::row_text;
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{Catalog, ColumnId, TableDef};
+use crate::history::{Catalog, ColumnId, TableDef, UniqueDef};
 use crate::plan::StatementContext;
 use crate::plan::keys::hidden_key;
 use crate::store::{IndexEntry, ScanRequest};
@@ -64,7 +64,17 @@ struct NewState {
 pub async fn write(run: Run<'_>, target: &Target, edits: Vec<Edit>, values: &[ArrayRef]) -> Result<()> {
     match write_edits(run.ctx, target, edits, values).await? {
         None => Ok(()),
-        Some(touched) => Box::pin(settle(run, target, touched)).await,
+        Some(touched) => see_to(run, target, touched).await,
+    }
+}
+
+async fn see_to(run: Run<'_>, target: &Target, touched: Touched) -> Result<()> {
+    match run.later {
+        Some(later) => {
+            later.push(target, touched);
+            Ok(())
+        }
+        None => Box::pin(settle(run, target, touched)).await,
     }
 }
 
@@ -103,7 +113,7 @@ pub async fn write_new(run: Run<'_>, target: &Target, rows: Vec<NewRow>) -> Resu
     }
     match write_rows(ctx, target, numbered).await? {
         None => Ok(()),
-        Some(touched) => Box::pin(settle(run, target, touched)).await,
+        Some(touched) => see_to(run, target, touched).await,
     }
 }
 
@@ -202,7 +212,7 @@ impl Uniqueness<'_> {
                 arriving.extend(new);
             }
         }
-        if self.ctx.commits_alone && left.is_empty() && self.commit_says_the_same() {
+        if self.ctx.commits_alone && left.is_empty() && !self.target.table().is_temporary() && self.commit_says_the_same() {
             return Ok(());
         }
         arriving.retain(|new| !left.contains(&new.key));
@@ -267,9 +277,10 @@ impl Uniqueness<'_> {
         if table.uniques.is_empty() {
             return Ok(());
         }
-        // A deferred constraint is for the commit to check.
+        // A deferred constraint is for the commit to check, which no temporary table comes to.
         let timing = self.ctx.transaction.lock().timing.clone();
-        let deferred: Vec<IndexId> = table.uniques.iter().filter(|u| timing.defers_unique(u)).map(|u| u.id).collect();
+        let waits = |unique: &&UniqueDef| !table.is_temporary() && timing.defers_unique(unique);
+        let deferred: Vec<IndexId> = table.uniques.iter().filter(waits).map(|u| u.id).collect();
         let mut holders: HashMap<(IndexId, &ItemKey), &ItemKey> = HashMap::new();
         let mut arriving = Vec::new();
         for row in self.rows {

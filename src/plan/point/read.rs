@@ -57,6 +57,10 @@ impl PointRead {
             None => At::Statement,
             Some(version) => instant(version, zone)?,
         };
+        // That there is no past to read is for the general path to say.
+        if table.is_temporary() && (at != At::Statement || ctx.default_scope.is_some()) {
+            return None;
+        }
         let parameters = parameter_types(&key, at, declared)?;
         let shown = outputs(&table, &alias, items)?;
         // A member of the payload is read once.
@@ -93,10 +97,8 @@ impl PointRead {
     /// `None` when it turned out to be a case for the general path.
     pub async fn execute(&self, ctx: &StatementContext, parameters: &[ScalarValue]) -> Result<Option<RowStream>> {
         allow(ctx, &self.table, "SELECT")?;
-        let (snapshot, overlay) = {
-            let transaction = ctx.transaction.lock();
-            (transaction.snapshot, transaction.overlay(self.table.id))
-        };
+        let snapshot = ctx.transaction.lock().snapshot;
+        let overlay = ctx.overlay(self.table.id);
         let Some(scope) = self.scope(ctx, parameters) else { return Ok(None) };
         if scope != Scope::Current {
             let then = ctx.database.table_at(&self.table.name, scope, snapshot);
@@ -116,6 +118,10 @@ impl PointRead {
             }
         }
         let keys: [ItemKey; 1] = [key];
+        match scope {
+            Scope::Current => ctx.transaction.lock().has_read_items(self.table.id, &keys),
+            _ => ctx.transaction.lock().has_read_table(self.table.id),
+        }
         let found = ctx.database.get(self.table.id, &keys, scope, snapshot).await?;
         let payload = found.first().and_then(Option::as_ref).map(|row| row.payload.as_ref());
         self.rows(payload).map(Some)

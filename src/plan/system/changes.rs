@@ -94,7 +94,7 @@ pub fn readable_tables(planning: &Planning) -> Result<Vec<ChangedTable>> {
     let ctx = &planning.ctx;
     let authority = ctx.authority();
     let catalog = Arc::clone(&ctx.transaction.lock().catalog);
-    let readable = catalog.tables.values().filter(|t| authority.may("SELECT", &t.grants, &t.owner));
+    let readable = catalog.tables.values().filter(|t| !t.is_temporary() && authority.may("SELECT", &t.grants, &t.owner));
     readable.map(|table| changed_table(planning, table)).collect()
 }
 
@@ -123,6 +123,7 @@ impl Events {
     fn new(ctx: Arc<StatementContext>, table: &TableDef) -> Self {
         let horizon = Horizon::of(&ctx);
         let snapshot = ctx.transaction.lock().snapshot;
+        ctx.transaction.lock().has_read_more();
         let states = ctx.database.scan(ScanRequest {
             table: table.id,
             snapshot: Snapshot { commit: horizon.commit, time: snapshot.time },

@@ -29,6 +29,7 @@ pub fn columns() -> Vec<(&'static str, PgType)> {
 
 pub fn batches(ctx: Arc<StatementContext>, schema: SchemaRef) -> Batches {
     let horizon = Horizon::of(&ctx);
+    ctx.transaction.lock().has_read_more();
     let commits = ctx.database.commits(CommitNo(1), horizon.commit);
     commits
         .map_err(SqlError::from)

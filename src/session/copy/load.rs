@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::super::locks::{Owner, Wait};
+use super::super::temporary::Kept;
 use super::super::transaction::Block;
 use super::super::{CopyInSink, Reply, Session, roles};
 use super::binary::TupleReader;
@@ -69,6 +70,7 @@ impl Session {
             commit,
             transaction,
             locks: Arc::clone(&self.locks),
+            temporary: Arc::clone(&self.temporary),
             wait: Wait::Up(self.settings.effective().lock_timeout),
         };
         Ok(Reply::CopyIn { columns: width, binary, sink: Box::new(sink) })
@@ -177,6 +179,7 @@ struct Sink {
     commit: Option<Arc<Database>>,
     transaction: Arc<Mutex<Transaction>>,
     locks: Arc<Owner>,
+    temporary: Arc<Kept>,
     wait: Wait,
 }
 
@@ -207,9 +210,11 @@ impl Sink {
             None => 0,
         };
         if let Some(database) = self.commit.take() {
-            let transaction = self.transaction.lock().clone();
+            let mut transaction = self.transaction.lock().clone();
+            let left = self.temporary.leave(&mut transaction)?;
             let pass = self.locks.pass(&transaction, self.wait, &self.cancel).await?;
             database.commit(transaction).await?;
+            self.temporary.keep(left);
             drop(pass);
         }
         Ok(format!("COPY {count}"))

@@ -358,6 +358,7 @@ impl Change {
     }
 
     fn set_schema(&mut self, table: TableDef, schema: &str) -> Result<()> {
+        super::refuse_move(&table.name, schema)?;
         self.new_name(&Name::qualified(schema, table.name.name.as_str()))?;
         self.refuse_dependents_of_rename("table", &table.name)?;
         for sequence in self.catalog.owned_sequences(table.id) {

@@ -1,15 +1,21 @@
 //! CREATE TABLE … AS and SELECT … INTO: a table of a query's columns, filled with its rows.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 
 use super::super::dispatch::cancellable;
 use super::super::roles::authority;
 use super::super::{Reply, Session};
 use super::Change;
+use super::relations::relations_of;
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
+use crate::plan::modify::fold;
 use crate::plan::{Execution, ResultColumn};
-use crate::sql::{ColumnSpec, CreateTable, CreateTableAs, Statement, insert_from};
+use crate::sql::{ColumnSpec, CreateTable, CreateTableAs, Name, Statement, insert_from};
+use crate::types::Qualified;
 
 impl Session {
     pub(super) async fn create_table_as(&mut self, create: &CreateTableAs) -> Result<Reply> {
@@ -24,26 +30,78 @@ impl Session {
             change.notice(format!("relation \"{}\" already exists, skipping", name.name));
             return Ok(Reply::Command("CREATE TABLE AS".to_owned()));
         }
-        let query = Statement::Query(create.query.clone());
+        let source = change.apart_from_new(&create.query, &name)?;
+        let query = Statement::Query(source.clone());
         let prepared = cancellable(&ctx, engine.prepare(&ctx, &query, &[])).await?;
         if !prepared.parameters.is_empty() {
             return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
         }
         let columns = columns(prepared.columns.as_deref().unwrap_or_default(), &create.columns)?;
-        let table = CreateTable { name: create.name.clone(), if_not_exists: false, columns, constraints: Vec::new() };
+        let (name_given, on_commit) = (create.name.clone(), create.on_commit);
+        let (constraints, likes) = (Vec::new(), Vec::new());
+        let table = CreateTable { name: name_given, if_not_exists: false, columns, constraints, on_commit, likes };
         change.create_table(&table).await?;
         change.apply()?;
         if !create.with_data {
             return Ok(Reply::Command("CREATE TABLE AS".to_owned()));
         }
         let ctx = self.context().await?;
-        let insert = Statement::Insert(insert_from(&name, create.query.clone())?);
+        let insert = Statement::Insert(insert_from(&name, source)?);
         let prepared = cancellable(&ctx, engine.prepare(&ctx, &insert, &[])).await?;
         match cancellable(&ctx, engine.execute(&ctx, &prepared, Vec::new())).await? {
             Execution::Modified { count, .. } => Ok(Reply::Command(format!("SELECT {count}"))),
             Execution::Rows(_) => Err(SqlError::internal("an INSERT gave rows")),
         }
     }
+}
+
+impl Change {
+    /// The query with full names for relations that are called like the table to be made: by the time the rows are
+    /// read, the name alone might lead to the new table. 0A000 where such a name may be that of a WITH query.
+    fn apart_from_new(&self, query: &ast::Query, new: &Qualified) -> Result<Box<ast::Query>> {
+        let mut query = Box::new(query.clone());
+        let named: Vec<Name> = relations_of(&query).into_iter().filter(|read| read.name == new.name).collect();
+        let Some(read) = named.into_iter().find(|read| read.schema.is_none()) else { return Ok(query) };
+        let Some(found) = self.find(&read, Catalog::has_relation) else { return Ok(query) };
+        let full = ast::ObjectName::from(vec![quoted(&found.schema), quoted(&found.name)]);
+        if query.visit(&mut FullNames { name: &new.name, full }).is_break() {
+            let message = format!("the query reads a relation that is called \"{}\" like the new table", new.name);
+            return Err(SqlError::unsupported(message, "Name its schema."));
+        }
+        Ok(query)
+    }
+}
+
+/// Writes a relation's full name, under its bare one as alias; breaks off where a WITH query has the name.
+struct FullNames<'a> {
+    name: &'a str,
+    full: ast::ObjectName,
+}
+
+impl VisitorMut for FullNames<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<()> {
+        match query.with.iter().flat_map(|with| &with.cte_tables).any(|cte| fold(&cte.alias.name) == self.name) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut ast::TableFactor) -> ControlFlow<()> {
+        if let ast::TableFactor::Table { name, alias, args: None, .. } = factor
+            && let [part] = name.0.as_slice()
+            && part.as_ident().is_some_and(|ident| fold(ident) == self.name)
+        {
+            *name = self.full.clone();
+            alias.get_or_insert_with(|| ast::TableAlias { explicit: true, name: quoted(self.name), columns: vec![], at: None });
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn quoted(name: &str) -> ast::Ident {
+    ast::Ident::with_quote('"', name)
 }
 
 /// The table's columns: the query's, under the names given for the first of them.

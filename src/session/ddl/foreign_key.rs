@@ -21,6 +21,13 @@ impl Change {
         key: &ForeignKeySpec,
     ) -> Result<String> {
         let parent = self.referenced_table(table, key)?;
+        if table.is_temporary() != parent.is_temporary() {
+            let message = match table.is_temporary() {
+                true => "constraints on temporary tables may reference only temporary tables",
+                false => "constraints on permanent tables may reference only permanent tables",
+            };
+            return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));
+        }
         let columns = columns_of(table, &key.columns)?;
         let referenced = match key.referenced.as_slice() {
             [] => match &parent.primary_key {

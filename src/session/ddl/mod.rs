@@ -14,6 +14,7 @@ mod foreign_key;
 mod grant;
 mod identity;
 mod index;
+mod like;
 mod rekey;
 mod relation;
 mod relations;
@@ -35,8 +36,8 @@ use super::roles::authority;
 use super::{Reply, Session};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::privilege::{denied, not_owner};
-use crate::history::{Authority, Catalog, Grants, TableDef};
-use crate::plan::{Engine, StatementContext};
+use crate::history::{Authority, Catalog, Grants, PUBLIC, SchemaDef, TEMPORARY, TableDef, is_temporary_schema};
+use crate::plan::{Engine, Notices, StatementContext};
 use crate::sql::{Ddl, GrantObjects, Name, ObjectKind};
 use crate::types::Qualified;
 
@@ -110,6 +111,18 @@ impl Session {
         Ok(tag_of(ddl).to_owned())
     }
 
+    /// Drops temporary tables, and with them what depends on them, without a word.
+    pub(super) async fn drop_tables(&mut self, tables: &[Qualified]) -> Result<()> {
+        let ctx = self.context().await?;
+        let catalog = Catalog::clone(&ctx.transaction.lock().catalog);
+        let authority = Authority { superuser: true, ..authority(&self.shared.tenancy, ctx.database.name(), &ctx.current_user) };
+        let ctx = StatementContext { notices: Notices::default(), ..ctx };
+        let mut change = Change { ctx, engine: Arc::clone(&self.shared.engine), authority, catalog };
+        let names: Vec<Name> = tables.iter().map(|name| Name::qualified(name.schema.as_str(), name.name.as_str())).collect();
+        change.drop(ObjectKind::Table, &names, true, true).await?;
+        change.apply()
+    }
+
     /// 42704 `role "x" does not exist`.
     pub(super) fn require_role(&self, name: &str) -> Result<()> {
         match self.shared.tenancy.role(name) {
@@ -130,16 +143,19 @@ impl Change {
         self.ctx.notices.push(SqlError::notice(message));
     }
 
-    /// The full name of something new: in the schema that was written, else in the first one of the search path.
+    /// The full name of something new: in the schema that was written, else in the first one of the search path that
+    /// is not the temporary one.
     fn new_name(&self, name: &Name) -> Result<Qualified> {
+        let temporary = self.temporary_schema();
         let schema = match &name.schema {
+            Some(schema) if schema == TEMPORARY => temporary.as_str(),
             Some(schema) => schema.as_str(),
             None => self
                 .ctx
                 .search_path
                 .iter()
                 .map(String::as_str)
-                .find(|s| *s != "pg_catalog")
+                .find(|s| *s != "pg_catalog" && *s != temporary)
                 .ok_or_else(|| SqlError::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in"))?,
         };
         if name.name.len() > 63 {
@@ -149,6 +165,26 @@ impl Change {
             self.require("CREATE", "schema", schema, &def.owner, &def.grants)?;
         }
         Ok(Qualified::new(schema, name.name.as_str()))
+    }
+
+    /// What the session's schema of temporary relations is called.
+    fn temporary_schema(&self) -> String {
+        format!("{TEMPORARY}_{}", self.ctx.backend_pid)
+    }
+
+    /// Makes that schema when something is about to be made in it.
+    fn prepare_schema(&mut self, name: &Qualified) -> Result<()> {
+        if name.schema != self.temporary_schema() || self.catalog.schemas.contains_key(&name.schema) {
+            return Ok(());
+        }
+        let def = SchemaDef {
+            id: self.catalog.ids.next(),
+            name: name.schema.clone(),
+            owner: self.ctx.current_user.clone(),
+            comment: None,
+            grants: [(PUBLIC.to_owned(), vec!["CREATE".to_owned(), "USAGE".to_owned()])].into(),
+        };
+        Ok(self.catalog.create_temporary_schema(def)?)
     }
 
     fn require(&self, privilege: &str, kind: &str, name: &str, owner: &str, grants: &Grants) -> Result<()> {
@@ -163,6 +199,7 @@ impl Change {
     fn find(&self, name: &Name, exists: impl Fn(&Catalog, &Qualified) -> bool) -> Option<Qualified> {
         let in_schema = |schema: &str| Some(Qualified::new(schema, name.name.as_str())).filter(|q| exists(&self.catalog, q));
         match &name.schema {
+            Some(schema) if schema == TEMPORARY => in_schema(&self.temporary_schema()),
             Some(schema) => in_schema(schema),
             None => self.ctx.search_path.iter().find_map(|schema| in_schema(schema)),
         }
@@ -192,6 +229,15 @@ impl Change {
 /// 42P01 `table "t" does not exist`.
 fn undefined(kind: &str, name: &Name) -> SqlError {
     SqlError::new(SqlState::UNDEFINED_TABLE, format!("{kind} \"{name}\" does not exist"))
+}
+
+/// 0A000 for a relation that would become temporary or cease to be.
+fn refuse_move(name: &Qualified, schema: &str) -> Result<()> {
+    if is_temporary_schema(&name.schema) || is_temporary_schema(schema) || schema == TEMPORARY {
+        let message = "cannot move objects into or out of temporary schemas";
+        return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+    }
+    Ok(())
 }
 
 fn too_long(name: &str) -> SqlError {

@@ -75,6 +75,7 @@ impl Change {
         let mut def = ViewDef::clone(&view);
         match action {
             RelationAction::SetSchema(schema) => {
+                super::refuse_move(&view.name, schema)?;
                 self.new_name(&Name::qualified(schema.as_str(), view.name.name.as_str()))?;
                 self.refuse_dependents_of_rename("view", &view.name)?;
                 schema.clone_into(&mut def.name.schema);
@@ -105,6 +106,7 @@ impl Change {
                         SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).hint("Move the table: its sequences go along.")
                     );
                 }
+                super::refuse_move(&old.name, schema)?;
                 self.new_name(&Name::qualified(schema.as_str(), old.name.name.as_str()))?;
                 self.move_sequence(old.clone(), Qualified::new(schema.as_str(), old.name.name.as_str()))
             }

@@ -13,6 +13,7 @@ impl Change {
             self.notice(format!("relation \"{}\" already exists, skipping", name.name));
             return Ok(());
         }
+        self.prepare_schema(&name)?;
         let new = SequenceDef {
             id: self.catalog.ids.next(),
             name,

@@ -19,10 +19,17 @@ impl Change {
         if self.catalog.has_relation(&name) {
             return Err(crate::history::CatalogError::RelationExists(name.name).into());
         }
+        self.prepare_schema(&name)?;
         let mut table = self.empty_table(name);
-        for column in &create.columns {
-            let column = self.resolved(column)?;
-            self.add_column_def(&mut table, &column)?;
+        table.on_commit = create.on_commit;
+        for n in 0..=create.columns.len() {
+            for like in create.likes.iter().filter(|like| like.at == n) {
+                self.add_like(&mut table, like)?;
+            }
+            if let Some(column) = create.columns.get(n) {
+                let column = self.resolved(column)?;
+                self.add_column_def(&mut table, &column)?;
+            }
         }
         // References come last: they may be to the table's own keys.
         let is_reference = |spec: &&ConstraintSpec| matches!(spec.kind, ConstraintKind::ForeignKey(_));
@@ -54,6 +61,7 @@ impl Change {
             foreign_keys: Vec::new(),
             computed_indexes: Vec::new(),
             comments: Default::default(),
+            on_commit: Default::default(),
             grants: Default::default(),
         }
     }

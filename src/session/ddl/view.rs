@@ -22,7 +22,8 @@ impl Change {
         query_text: &str,
         query: &ast::Query,
     ) -> Result<()> {
-        let name = self.new_name(name)?;
+        let name = self.view_name(name, query)?;
+        self.prepare_schema(&name)?;
         let statement = Statement::Query(Box::new(query.clone()));
         let prepared = cancellable(&self.ctx, self.engine.prepare(&self.ctx, &statement, &[])).await?;
         if !prepared.parameters.is_empty() {
@@ -60,6 +61,24 @@ impl Change {
             }
             None => Ok(self.catalog.create_view(def)?),
         }
+    }
+
+    /// A view that reads a temporary relation is one itself.
+    fn view_name(&self, name: &Name, query: &ast::Query) -> Result<Qualified> {
+        let leads_to_temporary = |read: &Name| {
+            let found = self.find(read, Catalog::has_relation);
+            found.is_some_and(|found| crate::history::is_temporary_schema(&found.schema))
+        };
+        let full = self.new_name(name)?;
+        if crate::history::is_temporary_schema(&full.schema) || !relations_of(query).iter().any(leads_to_temporary) {
+            return Ok(full);
+        }
+        if name.schema.is_some() {
+            let message = "cannot create temporary relation in non-temporary schema";
+            return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message));
+        }
+        self.notice(format!("view \"{}\" will be a temporary view", name.name));
+        self.new_name(&Name::qualified(crate::history::TEMPORARY, name.name.as_str()))
     }
 
     pub(super) fn rename_view(&mut self, name: &Name, to: &str) -> Result<()> {

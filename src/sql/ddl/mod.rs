@@ -7,7 +7,7 @@ mod comment;
 mod index;
 mod objects;
 mod sequence;
-pub mod table;
+mod table;
 mod user_type;
 
 use super::access;
@@ -51,18 +51,30 @@ const REFUSED: &[(&str, &str)] = &[
 pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     cursor.expect("CREATE")?;
     let or_replace = cursor.accept_all(&["OR", "REPLACE"]);
-    if or_replace && !cursor.sees("VIEW") {
+    let position = cursor.position();
+    let scoped = cursor.accept("GLOBAL") || cursor.accept("LOCAL");
+    let temporary = cursor.accept_any(&["TEMP", "TEMPORARY"]).is_some();
+    let replaceable = cursor.sees("VIEW") && !(scoped && !temporary);
+    if or_replace && !replaceable {
         return Err(refused("CREATE OR REPLACE", cursor));
     }
-    let _ = cursor.accept("GLOBAL") || cursor.accept("LOCAL");
-    if cursor.sees("TEMP") || cursor.sees("TEMPORARY") {
-        let hint = "Use a plain table and drop it, or a WITH query.";
-        return Err(cursor.unsupported("temporary objects are not supported", hint));
+    if temporary {
+        let mut ddl = if cursor.accept("TABLE") {
+            table::create(cursor, true)?
+        } else if cursor.accept("VIEW") {
+            objects::create_view(cursor, or_replace)?
+        } else if cursor.accept("SEQUENCE") {
+            sequence::create(cursor)?
+        } else {
+            return Err(cursor.syntax());
+        };
+        make_temporary(&mut ddl).map_err(|e| e.at(position))?;
+        return Ok(ddl);
     }
     // UNLOGGED promises less than a plain table, which may stand for it.
     cursor.accept("UNLOGGED");
     if cursor.accept("TABLE") {
-        table::create(cursor)
+        table::create(cursor, false)
     } else if cursor.accept("VIEW") {
         objects::create_view(cursor, or_replace)
     } else if cursor.sees("INDEX") || cursor.sees_all(&["UNIQUE", "INDEX"]) {
@@ -85,6 +97,17 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     } else {
         Err(refused("CREATE", cursor))
     }
+}
+
+/// Puts what is created into the session's own schema. 42P16 when another one was written.
+fn make_temporary(ddl: &mut Ddl) -> Result<()> {
+    let name = match ddl {
+        Ddl::CreateTable(create) => &mut create.name,
+        Ddl::CreateTableAs(create) => &mut create.name,
+        Ddl::CreateView { name, .. } | Ddl::CreateSequence { name, .. } => name,
+        _ => return Err(SqlError::internal("TEMPORARY went astray")),
+    };
+    name.temporary()
 }
 
 pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {

@@ -1,9 +1,7 @@
 //! CREATE TABLE, with columns or AS a query.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::column;
@@ -11,45 +9,50 @@ use super::if_not_exists;
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::cursor::{Cursor, is_keyword};
 use crate::sql::query;
-use crate::sql::statement::{ConstraintKind, ConstraintSpec, CreateTable, CreateTableAs, Ddl, Name};
+use crate::sql::statement::{ConstraintKind, ConstraintSpec, CreateTable, CreateTableAs, Ddl, Including, LikeSpec, Name};
+use crate::types::OnCommit;
 
-/// Reads what follows CREATE TABLE.
-pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
+/// Reads what follows CREATE [TEMPORARY] TABLE.
+pub fn create(cursor: &mut Cursor<'_>, temporary: bool) -> Result<Ddl> {
     let if_not_exists = if_not_exists(cursor);
     let position = cursor.position();
     let name = cursor.name()?;
-    if let Some(columns) = columns_before_as(cursor)? {
-        return create_as(cursor, name, if_not_exists, columns);
+    let temporary = temporary || name.schema.as_deref() == Some("pg_temp");
+    if let Some((columns, on_commit)) = columns_before_as(cursor, temporary)? {
+        return create_as(cursor, name, if_not_exists, columns, on_commit);
     }
     refuse_other_sources(cursor)?;
-    let mut table = CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new() };
+    let on_commit = OnCommit::default();
+    let mut table =
+        CreateTable { name, if_not_exists, columns: Vec::new(), constraints: Vec::new(), on_commit, likes: Vec::new() };
     cursor.expect_token(&Token::LParen)?;
     if !cursor.accept_token(&Token::RParen) {
         cursor.list(|element| table_element(element, &mut table))?;
         cursor.expect_token(&Token::RParen)?;
     }
-    table_options(cursor)?;
+    table.on_commit = table_options(cursor, temporary)?;
     refuse_other_sources(cursor)?;
     check(&mut table).map_err(|e| e.at(position))?;
     Ok(Ddl::CreateTable(table))
 }
 
-/// The names in parentheses that come before AS; `None` where no AS comes.
-fn columns_before_as(cursor: &mut Cursor<'_>) -> Result<Option<Vec<String>>> {
-    if cursor.accept("AS") {
-        return Ok(Some(Vec::new()));
-    }
+/// The names in parentheses and the options that come before AS; `None` where no AS comes.
+fn columns_before_as(cursor: &mut Cursor<'_>, temporary: bool) -> Result<Option<(Vec<String>, OnCommit)>> {
     let mut ahead = *cursor;
-    match ahead.idents() {
-        Ok(columns) if ahead.accept("AS") => {
-            *cursor = ahead;
-            Ok(Some(columns))
-        }
-        _ => Ok(None),
+    let columns = match ahead.sees_token(&Token::LParen) {
+        true => ahead.idents(),
+        false => Ok(Vec::new()),
+    };
+    let Ok(columns) = columns else { return Ok(None) };
+    let options = table_options(&mut ahead, temporary);
+    if !ahead.accept("AS") {
+        return Ok(None);
     }
+    *cursor = ahead;
+    Ok(Some((columns, options?)))
 }
 
-fn create_as(cursor: &mut Cursor<'_>, name: Name, if_not_exists: bool, columns: Vec<String>) -> Result<Ddl> {
+fn create_as(cursor: &mut Cursor<'_>, name: Name, if_not_exists: bool, columns: Vec<String>, on_commit: OnCommit) -> Result<Ddl> {
     let rest = cursor.rest();
     let ends_with = |words: &[&str]| {
         let from = rest.len().checked_sub(words.len())?;
@@ -65,24 +68,8 @@ fn create_as(cursor: &mut Cursor<'_>, name: Name, if_not_exists: bool, columns: 
         return Err(cursor.syntax());
     }
     let query = query::parse_query(rest.part(0, to))?;
-    refuse_own_name(&name, &query).map_err(|e| e.at(rest.position(0)))?;
     cursor.seek(cursor.slice().len());
-    Ok(Ddl::CreateTableAs(CreateTableAs { name, if_not_exists, columns, query, with_data }))
-}
-
-/// A relation of the new table's name that the query reads would be the new table itself by the time it is read.
-pub fn refuse_own_name(name: &Name, query: &ast::Query) -> Result<()> {
-    let found = ast::visit_relations(query, |relation| match &relation.0[..] {
-        [part] if part.as_ident().is_some_and(|ident| ident.value.eq_ignore_ascii_case(&name.name)) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    match found.is_break() {
-        true => Err(SqlError::unsupported(
-            format!("the query reads a relation that is called \"{}\" like the new table", name.name),
-            "Name its schema.",
-        )),
-        false => Ok(()),
-    }
+    Ok(Ddl::CreateTableAs(CreateTableAs { name, if_not_exists, columns, query, with_data, on_commit }))
 }
 
 fn refuse_other_sources(cursor: &Cursor<'_>) -> Result<()> {
@@ -90,7 +77,6 @@ fn refuse_other_sources(cursor: &Cursor<'_>) -> Result<()> {
         (&["PARTITION"][..], "partitioned tables are not supported", "Use one table: history is kept apart by itself."),
         (&["OF"], "typed tables are not supported", "Name the columns."),
         (&["INHERITS"], "inheritance is not supported", "Use a table with all the columns, or a view."),
-        (&["ON", "COMMIT"], "ON COMMIT is not supported", "Use a plain table and drop it."),
     ] {
         if cursor.sees_all(words) {
             return Err(cursor.unsupported(message, hint));
@@ -100,8 +86,10 @@ fn refuse_other_sources(cursor: &Cursor<'_>) -> Result<()> {
 }
 
 fn table_element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()> {
-    if cursor.sees("LIKE") {
-        return Err(cursor.unsupported("CREATE TABLE … LIKE is not supported", "Name the columns."));
+    if cursor.accept("LIKE") {
+        let like = LikeSpec { at: table.columns.len(), table: cursor.name()?, including: including(cursor)? };
+        table.likes.push(like);
+        return Ok(());
     }
     if is_table_constraint(cursor) {
         table.constraints.push(column::table_constraint(cursor)?);
@@ -113,14 +101,48 @@ fn table_element(cursor: &mut Cursor<'_>, table: &mut CreateTable) -> Result<()>
     Ok(())
 }
 
+/// `INCLUDING …` and `EXCLUDING …`, later ones over earlier ones.
+fn including(cursor: &mut Cursor<'_>) -> Result<Including> {
+    let mut chosen = Including::default();
+    loop {
+        let on = if cursor.accept("INCLUDING") {
+            true
+        } else if cursor.accept("EXCLUDING") {
+            false
+        } else {
+            return Ok(chosen);
+        };
+        let position = cursor.position();
+        match cursor.word()?.as_str() {
+            "all" => {
+                chosen = Including { comments: on, constraints: on, defaults: on, generated: on, identity: on, indexes: on };
+            }
+            "comments" => chosen.comments = on,
+            "constraints" => chosen.constraints = on,
+            "defaults" => chosen.defaults = on,
+            "generated" => chosen.generated = on,
+            "identity" => chosen.identity = on,
+            "indexes" => chosen.indexes = on,
+            // What tunes PostgreSQL's storage and changes no answer.
+            "compression" | "statistics" | "storage" => {}
+            other => return Err(SqlError::syntax(format!("syntax error at or near \"{other}\"")).at(position)),
+        }
+    }
+}
+
 /// Whether a constraint comes next, and not a column (of which `exclude`, say, may be the name).
 fn is_table_constraint(cursor: &Cursor<'_>) -> bool {
     ["CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"].iter().any(|word| cursor.sees(word))
         || cursor.sees_all(&["EXCLUDE", "USING"])
 }
 
-fn table_options(cursor: &mut Cursor<'_>) -> Result<()> {
+fn table_options(cursor: &mut Cursor<'_>, temporary: bool) -> Result<OnCommit> {
+    let mut on_commit = OnCommit::default();
     loop {
+        if cursor.sees_all(&["ON", "COMMIT"]) {
+            on_commit = on_commit_action(cursor, temporary)?;
+            continue;
+        }
         if cursor.accept_all(&["WITHOUT", "OIDS"]) {
             continue;
         }
@@ -137,9 +159,28 @@ fn table_options(cursor: &mut Cursor<'_>) -> Result<()> {
             // There is one place for data, whatever its name.
             cursor.ident()?;
         } else {
-            return Ok(());
+            return Ok(on_commit);
         }
     }
+}
+
+/// `ON COMMIT …`; 42P16 for a table that is not temporary.
+fn on_commit_action(cursor: &mut Cursor<'_>, temporary: bool) -> Result<OnCommit> {
+    let position = cursor.position();
+    cursor.expect_all(&["ON", "COMMIT"])?;
+    let action = if cursor.accept_all(&["PRESERVE", "ROWS"]) {
+        OnCommit::PreserveRows
+    } else if cursor.accept_all(&["DELETE", "ROWS"]) {
+        OnCommit::DeleteRows
+    } else {
+        cursor.expect("DROP")?;
+        OnCommit::Drop
+    };
+    if !temporary {
+        let message = "ON COMMIT can only be used on temporary tables";
+        return Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message).at(position));
+    }
+    Ok(action)
 }
 
 /// The rules between a table's elements that need no catalogue.
@@ -157,6 +198,10 @@ fn check(table: &mut CreateTable) -> Result<()> {
     }
     for constraint in &table.constraints {
         let (ConstraintKind::PrimaryKey(columns) | ConstraintKind::Unique(columns)) = &constraint.kind else { continue };
+        // A column may be one that LIKE brings.
+        if !table.likes.is_empty() {
+            continue;
+        }
         if let Some(missing) = columns.iter().find(|c| !names.contains(c.as_str())) {
             let message = format!("column \"{missing}\" named in key does not exist");
             return Err(SqlError::new(SqlState::UNDEFINED_COLUMN, message));

@@ -100,6 +100,7 @@ impl VisitorMut for Placing<'_> {
     fn pre_visit_statement(&mut self, statement: &mut ast::Statement) -> ControlFlow<SqlError> {
         match statement {
             ast::Statement::Update(update) => self.target(&update.table.relation),
+            ast::Statement::Merge(merge) => self.target(&merge.table),
             ast::Statement::Delete(delete) => {
                 let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
                 from.iter().for_each(|table| self.target(&table.relation));

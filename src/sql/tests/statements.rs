@@ -232,7 +232,7 @@ fn tables_that_contradict_themselves() {
             "both default and identity specified for column \"a\" of table \"t\"",
         ),
         ("(a text GENERATED ALWAYS AS IDENTITY)", "22023", "identity column type must be smallint, integer, or bigint"),
-        ("(LIKE u)", "0A000", "CREATE TABLE … LIKE is not supported"),
+        ("(LIKE u INCLUDING nothing)", "42601", "syntax error at or near \"nothing\""),
         ("(a int) INHERITS (u)", "0A000", "inheritance is not supported"),
         ("(a int) PARTITION BY RANGE (a)", "0A000", "partitioned tables are not supported"),
         ("(a int PRIMARY KEY DEFERRABLE)", "0A000", "deferrable primary keys are not supported"),
@@ -603,11 +603,14 @@ fn writes() {
         ("INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1", "42601"),
         ("UPDATE t SET a = 1 LIMIT 1", "42601"),
         ("DELETE t WHERE a = 1", "42601"),
-        ("WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x", "0A000"),
-        ("SELECT * INTO TEMP u FROM t", "0A000"),
         ("SELECT 1 UNION SELECT * INTO u FROM t", "0A000"),
         ("SELECT * FROM t TABLESAMPLE SYSTEM (1)", "0A000"),
-        ("MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE", "0A000"),
+        ("MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE RETURNING 1", "0A000"),
+        ("SELECT * FROM (WITH x AS (DELETE FROM t RETURNING *) SELECT 1) s", "0A000"),
+        ("WITH x AS (DELETE FROM t) SELECT * FROM x", "0A000"),
+        ("CREATE TEMP TABLE public.t (a int)", "42P16"),
+        ("CREATE TABLE t (a int) ON COMMIT DROP", "42P16"),
+        ("SELECT * INTO TEMP public.u FROM t", "42P16"),
     ] {
         assert_eq!(error(text).code().code(), code, "{text}");
     }

@@ -57,7 +57,8 @@ def initialises():
 def initialises_with_foreign_keys():
     pgbench("-i", "-q", "-s", "1", "-I", "dtgvpf")
     same(value("SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE 'pgbench%'"), "5")
-    pgbench("-i", "-q", "-s", "1", "-I", "dtgvp")
+    for table, constraint in (row.split("|") for row in value("SELECT conrelid::regclass, conname FROM pg_constraint WHERE contype = 'f' AND conrelid::regclass::text LIKE 'pgbench%'").splitlines()):
+        value(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
 
 
 @checks.check
@@ -121,13 +122,16 @@ def retries_serialization_failures():
 @checks.travel
 def reads_a_balanced_past():
     initialised()
+    # Scripts before this one changed accounts alone, and emptied the history: what must stay are the differences.
+    sums = "SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT sum(bbalance) FROM pgbench_branches), (SELECT sum(tbalance) FROM pgbench_tellers), (SELECT coalesce(sum(delta), 0) FROM pgbench_history)"
+    start = [int(sum) for sum in value(sums).split("|")]
     pgbench("-n", "-c", "2", "-t", "10")
-    at = past_instant()
-    before = value("SELECT sum(delta) FROM pgbench_history")
+    at, present = past_instant(), value(sums)
     pgbench("-n", "-c", "2", "-t", "10")
     past = f"{DATABASE}@{at}"
-    same(value("SELECT sum(delta) FROM pgbench_history", past), before)
-    same(value("SELECT sum(abalance) = (SELECT sum(tbalance) FROM pgbench_tellers) FROM pgbench_accounts", past), "t")
+    same(value(sums, past), present)
+    grown = [int(sum) - before for sum, before in zip(present.split("|"), start)]
+    that(len(set(grown)) == 1, f"accounts, branches, tellers and history grew by {grown}")
     processed(pgbench("-n", "-S", "-M", "prepared", "-c", "2", "-t", "20", database=past), 40)
 
 

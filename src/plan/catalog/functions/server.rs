@@ -35,7 +35,12 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("getdatabaseencoding", &[], NAME, |c| {
         Ok(Arc::new(datafusion::arrow::array::StringArray::from(vec!["UTF8"; c.rows])))
     }),
-    Function::new("pg_my_temp_schema", &[], OID, |c| Ok(Arc::new(Int64Array::from_value(0, c.rows)))).stable(),
+    Function::new("pg_my_temp_schema", &[], OID, |c| {
+        let view = View::of(c)?;
+        let schema = view.catalogue.catalog.temporary_schema().map_or(0, |schema| i64::from(schema.id));
+        Ok(Arc::new(Int64Array::from_value(schema, c.rows)))
+    })
+    .stable(),
     Function::new("pg_is_other_temp_schema", &[INT8], BOOL, no).stable(),
     Function::new("pg_is_in_recovery", &[], BOOL, no).stable(),
     Function::new("pg_is_wal_replay_paused", &[], BOOL, no).stable(),

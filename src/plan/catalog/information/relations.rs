@@ -20,7 +20,8 @@ pub fn tables(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) ->
         rows.push(&[system.schema_name.into(), system.name.into(), kind.into(), insertable.into()]);
     }
     for def in state.catalog.tables.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
-        rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), "BASE TABLE".into(), "YES".into()]);
+        let kind = if def.is_temporary() { "LOCAL TEMPORARY" } else { "BASE TABLE" };
+        rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), kind.into(), "YES".into()]);
     }
     // No view here takes writes.
     for def in state.catalog.views.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {

@@ -33,6 +33,8 @@ pub fn context(database: Arc<Database>) -> StatementContext {
         held: Default::default(),
         cancel: Cancel::new(),
         backend_pid: 1,
+        seen: None,
+        returned: Default::default(),
     }
 }
 
@@ -86,6 +88,7 @@ fn table() -> TableDef {
         foreign_keys: vec![],
         computed_indexes: vec![],
         comments: Default::default(),
+        on_commit: Default::default(),
         grants: Default::default(),
     }
 }
