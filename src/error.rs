@@ -7,12 +7,19 @@ use std::fmt;
 
 /// A five-character SQLSTATE, PostgreSQL 15's appendix A plus the few that AS OF needs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SqlState(&'static str);
+pub struct SqlState([u8; 5]);
 
 macro_rules! sqlstates {
     ($($name:ident = $code:literal,)*) => {
-        impl SqlState { $(pub const $name: SqlState = SqlState($code);)* }
+        impl SqlState { $(pub const $name: SqlState = SqlState(five($code));)* }
     };
+}
+
+const fn five(code: &str) -> [u8; 5] {
+    match *code.as_bytes() {
+        [a, b, c, d, e] => [a, b, c, d, e],
+        _ => panic!("a SQLSTATE has five characters"),
+    }
 }
 
 sqlstates! {
@@ -23,7 +30,9 @@ sqlstates! {
     FEATURE_NOT_SUPPORTED = "0A000",
     INVALID_GRANTOR = "0L000",
     INVALID_GRANT_OPERATION = "0LP01",
+    STACKED_DIAGNOSTICS_ACCESSED_WITHOUT_ACTIVE_HANDLER = "0Z002",
     CARDINALITY_VIOLATION = "21000",
+    ERROR_IN_ASSIGNMENT = "22005",
     STRING_DATA_RIGHT_TRUNCATION = "22001",
     NUMERIC_VALUE_OUT_OF_RANGE = "22003",
     NULL_VALUE_NOT_ALLOWED = "22004",
@@ -124,30 +133,44 @@ sqlstates! {
     IO_ERROR = "58030",
     SNAPSHOT_TOO_OLD = "72000",
     CONFIG_FILE_ERROR = "F0000",
+    RAISE_EXCEPTION = "P0001",
+    NO_DATA_FOUND = "P0002",
+    TOO_MANY_ROWS = "P0003",
+    ASSERT_FAILURE = "P0004",
     INTERNAL_ERROR = "XX000",
     DATA_CORRUPTED = "XX001",
 }
 
 impl SqlState {
-    pub fn code(self) -> &'static str {
-        self.0
+    /// The state of this code, which a user may have made up; `None` for what is not five digits and upper-case letters.
+    pub fn from_code(code: &str) -> Option<Self> {
+        let code: [u8; 5] = code.as_bytes().try_into().ok()?;
+        code.iter().all(|c| c.is_ascii_digit() || c.is_ascii_uppercase()).then_some(Self(code))
+    }
+
+    pub fn code(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or("XX000")
     }
 }
 
 impl fmt::Debug for SqlState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.code())
     }
 }
 
 impl fmt::Display for SqlState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.code())
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
+    Debug,
+    Log,
+    /// Shown whatever `client_min_messages` says.
+    Info,
     Notice,
     Warning,
     Error,
@@ -158,6 +181,9 @@ pub enum Severity {
 impl Severity {
     pub fn name(self) -> &'static str {
         match self {
+            Self::Debug => "DEBUG",
+            Self::Log => "LOG",
+            Self::Info => "INFO",
             Self::Notice => "NOTICE",
             Self::Warning => "WARNING",
             Self::Error => "ERROR",
@@ -229,7 +255,7 @@ impl SqlError {
         Self::new(SqlState::INTERNAL_ERROR, message)
     }
 
-    fn with_severity(severity: Severity, code: SqlState, message: impl Into<String>) -> Self {
+    pub fn with_severity(severity: Severity, code: SqlState, message: impl Into<String>) -> Self {
         Self(Box::new(Fields {
             severity,
             code,

@@ -19,12 +19,14 @@ psql -X -q -v ON_ERROR_STOP=1 "$db" -c "COPY (
     FROM pg_attribute JOIN pg_class c ON attrelid = c.oid
     WHERE attnum > 0 AND relkind IN ('r', 'v') AND $system ORDER BY 1, 2) TO STDOUT" >columns.tsv
 
+psql -X -q -A -t -F "$(printf '\t')" -v ON_ERROR_STOP=1 "$db" -c "SELECT * FROM pg_get_keywords() ORDER BY 1" >keywords.tsv
+
 table pg_type "oid, typname, typnamespace, typlen, typbyval, typtype, typcategory, typispreferred, typisdefined, typdelim, typrelid,
     typsubscript::oid, typelem, typarray, typinput::oid, typoutput::oid, typreceive::oid, typsend::oid, typmodin::oid, typmodout::oid,
     typanalyze::oid, typalign, typstorage, typnotnull, typbasetype, typtypmod, typndims, typcollation, typdefault"
 table pg_proc "oid, proname, pronamespace, prolang, procost, prorows, provariadic, prosupport::oid, prokind, prosecdef, proleakproof,
     proisstrict, proretset, provolatile, proparallel, pronargs, pronargdefaults, prorettype, proargtypes, proallargtypes, proargmodes,
-    proargnames, pg_get_expr(proargdefaults, 0) AS proargdefaults" "prolang <> (SELECT oid FROM pg_language WHERE lanname = 'plpgsql')"
+    proargnames, pg_get_expr(proargdefaults, 0) AS proargdefaults"
 table pg_operator "oid, oprname, oprnamespace, oprkind, oprcanmerge, oprcanhash, oprleft, oprright, oprresult, oprcom, oprnegate,
     oprcode::oid, oprrest::oid, oprjoin::oid"
 table pg_cast "oid, castsource, casttarget, castfunc, castcontext, castmethod"
@@ -39,8 +41,12 @@ table pg_aggregate "aggfnoid::oid AS aggfnoid, aggkind, aggnumdirectargs, aggtra
 table pg_range "rngtypid, rngsubtype, rngmultitypid, rngcollation, rngsubopc, rngcanonical::oid, rngsubdiff::oid"
 table pg_collation "oid, collname, collnamespace, collprovider, collisdeterministic, collencoding, collcollate, collctype,
     colliculocale, collversion" "collname IN ('default', 'C', 'POSIX', 'ucs_basic')"
-table pg_language "oid, lanname, lanispl, lanpltrusted, lanplcallfoid, laninline, lanvalidator" "lanname <> 'plpgsql'"
+table pg_language "oid, lanname, lanispl, lanpltrusted, lanplcallfoid, laninline, lanvalidator"
+table pg_extension "oid, extname, extowner, extnamespace, extrelocatable, extversion"
+table pg_ts_config "oid, cfgname, cfgnamespace, cfgparser"
+table pg_ts_dict "oid, dictname, dictnamespace, dicttemplate, dictinitoption"
+table pg_ts_parser "oid, prsname, prsnamespace, prsstart::oid, prstoken::oid, prsend::oid, prsheadline::oid, prslextype::oid"
 table pg_tablespace "oid, spcname, spcowner"
-table pg_description "objoid, classoid, objsubid, description" "classoid <> 'pg_conversion'::regclass AND classoid <> 'pg_extension'::regclass
-    AND description NOT LIKE 'PL/pgSQL%' AND NOT (classoid = 'pg_collation'::regclass AND objoid > 10000)
-    AND classoid::regclass::text NOT LIKE 'pg_ts%'"
+table pg_description "objoid, classoid, objsubid, description" "classoid <> 'pg_conversion'::regclass
+    AND NOT (classoid = 'pg_collation'::regclass AND objoid > 10000)
+    AND classoid NOT IN ('pg_ts_template'::regclass)"

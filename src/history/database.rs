@@ -251,6 +251,12 @@ impl Database {
         self.inner.sequences.next(self.inner.index.as_ref(), sequence, stored).await
     }
 
+    /// The last value given, and true; or the one that will be given first, and false.
+    pub async fn last_value(&self, sequence: &SequenceDef) -> Result<(i64, bool), HistoryError> {
+        let stored = self.inner.is_stored(Kind::Sequence, sequence.id);
+        self.inner.sequences.last(self.inner.index.as_ref(), sequence, stored).await
+    }
+
     /// `setval`: the next value is `value` itself when `is_called` is false, else the one after it.
     pub async fn set_value(&self, sequence: &SequenceDef, value: i64, is_called: bool) -> Result<(), HistoryError> {
         let stored = self.inner.is_stored(Kind::Sequence, sequence.id);

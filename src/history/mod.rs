@@ -35,7 +35,7 @@ pub use reads::{ReadMark, Reads};
 pub use savepoint::Savepoint;
 pub use temporary::Temporary;
 pub use transaction::{Base, PendingRow, TableWrites, Timing, Transaction};
-pub use user_type::{DomainDef, EnumValue, NamedType, TypeDef, TypeKind};
+pub use user_type::{CompositeDef, DomainDef, EnumValue, NamedType, TypeDef, TypeKind};
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,10 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveTime};
 
 use super::{ColumnDef, ColumnId, ForeignKeyDef, TableDef};
+use crate::types::numeric::Numeric;
 use crate::types::{PgType, TypeName};
 use crate::versions::ItemKey;
+use crate::versions::key::{BETWEEN, NUMERIC_SCALE};
 
 /// `(a, b)=(1, x)`. Parts that cannot be read, because the key was made under other types, show as `?`.
 pub(super) fn print(columns: &[&ColumnDef], key: &ItemKey) -> String {
@@ -60,7 +62,7 @@ fn value(ty: PgType, rest: &mut &[u8]) -> Option<String> {
         | TypeName::Regnamespace
         | TypeName::Regrole => integer(rest).map(|n| n.to_string()),
         TypeName::Float4 | TypeName::Float8 => float(rest).map(|x| x.to_string()),
-        TypeName::Numeric => take::<16>(rest).map(|b| numeric(ty, (u128::from_be_bytes(b) ^ (1 << 127)) as i128)),
+        TypeName::Numeric => numeric(ty, rest),
         TypeName::Date => date(integer(rest)?),
         TypeName::Time => time(integer(rest)?),
         TypeName::Timestamp => instant(integer(rest)?),
@@ -83,6 +85,8 @@ fn value(ty: PgType, rest: &mut &[u8]) -> Option<String> {
         | TypeName::Oidvector
         | TypeName::Aclitem
         | TypeName::NodeTree
+        | TypeName::Composite(_)
+        | TypeName::Record
         | TypeName::Void
         | TypeName::Unknown => Some(String::from_utf8_lossy(&escaped(rest)).into_owned()),
     }
@@ -121,16 +125,20 @@ fn escaped(rest: &mut &[u8]) -> Vec<u8> {
     out
 }
 
-fn numeric(ty: PgType, mantissa: i128) -> String {
-    let (scale, exact) = match ty.numeric_precision() {
-        Some((_, scale)) => (usize::try_from(scale).unwrap_or(0), true),
-        None => (crate::types::pg_type::UNCONSTRAINED_SCALE as usize, false),
+/// The value; without zeros at its end where its type does not say how many digits it shows.
+fn numeric(ty: PgType, rest: &mut &[u8]) -> Option<String> {
+    let mantissa = (u128::from_be_bytes(take::<16>(rest)?) ^ (1 << 127)) as i128;
+    if let Some((_, scale)) = ty.numeric_precision() {
+        return Some(Numeric::of_i128(mantissa, scale.unsigned_abs().into()).to_string());
+    }
+    let value = match rest.split_first() {
+        Some((&BETWEEN, tail)) => {
+            *rest = tail;
+            Numeric::of_key(&escaped(rest))?
+        }
+        _ => Numeric::of_i128(mantissa, NUMERIC_SCALE).trim_scale().ok()?,
     };
-    let digits = format!("{:0>width$}", mantissa.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    let fraction = if exact { fraction } else { fraction.trim_end_matches('0') };
-    let sign = if mantissa < 0 { "-" } else { "" };
-    if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+    Some(value.to_string())
 }
 
 fn date(days: i64) -> Option<String> {
@@ -196,6 +204,9 @@ mod tests {
         check(plain(TypeName::Numeric).with_modifier(((10 << 16) | 2) + 4), KeyPart::Decimal(-5), "-0.05");
         check(plain(TypeName::Numeric), KeyPart::Decimal(123_000_000_000), "12.3");
         check(plain(TypeName::Numeric), KeyPart::Decimal(10_000_000_000), "1");
+        let mut tail = Vec::new();
+        Numeric::parse("0.000000000012").unwrap().write_key(&mut tail);
+        check(plain(TypeName::Numeric), KeyPart::Between(0, tail.into()), "0.000000000012");
         check(plain(TypeName::Date), KeyPart::Int(-1), "1969-12-31");
         check(plain(TypeName::Time), KeyPart::Int(3_600_000_001), "01:00:00.000001");
         check(plain(TypeName::Timestamp), KeyPart::Int(500_000), "1970-01-01 00:00:00.5");

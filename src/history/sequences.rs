@@ -76,6 +76,29 @@ impl Sequences {
         Ok(())
     }
 
+    /// The last value given, and true; or the one that will be given first, and false.
+    pub(super) async fn last(
+        &self,
+        store: &dyn IndexStore,
+        def: &SequenceDef,
+        stored: bool,
+    ) -> Result<(i64, bool), HistoryError> {
+        let place = self.place(def.id);
+        let mut place = place.lock().await;
+        let state = open(&mut place, store, def, stored).await?;
+        state.follow(def);
+        if state.next == def.start {
+            return Ok((def.start, false));
+        }
+        if !in_bounds(def, state.next) {
+            return Ok((if def.increment > 0 { def.max } else { def.min }, true));
+        }
+        Ok(match state.next.checked_sub(def.increment).filter(|last| in_bounds(def, *last)) {
+            Some(last) => (last, true),
+            None => (state.next, false),
+        })
+    }
+
     /// Makes the position of a sequence durable that is about to be committed for the first time.
     pub(super) async fn settle(&self, store: &dyn IndexStore, def: &SequenceDef) -> Result<(), HistoryError> {
         let place = self.place(def.id);

@@ -119,6 +119,12 @@ impl Transaction {
         }
     }
 
+    /// A transaction on the same snapshot that has done nothing and has no temporary relations.
+    pub fn reader(&self) -> Self {
+        let definitions = self.permanent.as_ref().unwrap_or(&self.base_catalog);
+        Self::new(self.snapshot, Arc::clone(definitions), Context::default())
+    }
+
     /// Gives the item a new state. `base` is its live state at the snapshot, `None` when it has none; it
     /// counts only at the transaction's first change of the item. Whether the item may be created or
     /// replaced is for the caller to know.

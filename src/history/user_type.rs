@@ -1,4 +1,4 @@
-//! Types that users define: enumerations and domains, and what they make of the columns that have them.
+//! Types that users define: enumerations, domains and composite types, and what they make of the columns that have them.
 //!
 //! A catalogue holds every type that ever was: a dropped one has no name any more, but columns of the past still
 //! have their values. Columns in a catalogue's tables and views carry the shapes of its own types (see
@@ -37,6 +37,16 @@ pub enum TypeKind {
     /// Values in their order.
     Enum(Vec<EnumValue>),
     Domain(DomainDef),
+    Composite(CompositeDef),
+}
+
+/// A row type of its own, beside those that tables have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CompositeDef {
+    /// Its number among relations.
+    pub relation: u32,
+    /// Names and types of its fields.
+    pub fields: Vec<(String, PgType)>,
 }
 
 /// One value of an enumeration.
@@ -84,20 +94,32 @@ impl TypeDef {
                 PgType::new(TypeName::Enum(UserType::of(shape)))
             }
             TypeKind::Domain(domain) => domain.base,
+            TypeKind::Composite(composite) => {
+                let kind = ShapeKind::Composite(composite.fields.clone());
+                let shape = Shape { oid: self.id, array_oid: self.array_id, name: self.name.clone(), kind };
+                PgType::new(TypeName::Composite(UserType::of(shape)))
+            }
         }
     }
 
     pub fn values(&self) -> &[EnumValue] {
         match &self.kind {
             TypeKind::Enum(values) => values,
-            TypeKind::Domain(_) => &[],
+            TypeKind::Domain(_) | TypeKind::Composite(_) => &[],
         }
     }
 
     pub fn domain(&self) -> Option<&DomainDef> {
         match &self.kind {
             TypeKind::Domain(domain) => Some(domain),
-            TypeKind::Enum(_) => None,
+            TypeKind::Enum(_) | TypeKind::Composite(_) => None,
+        }
+    }
+
+    pub fn composite(&self) -> Option<&CompositeDef> {
+        match &self.kind {
+            TypeKind::Composite(composite) => Some(composite),
+            TypeKind::Enum(_) | TypeKind::Domain(_) => None,
         }
     }
 
@@ -115,6 +137,7 @@ impl TypeDef {
         let parts: Vec<u32> = match &self.kind {
             TypeKind::Enum(values) => values.iter().map(|value| value.id).collect(),
             TypeKind::Domain(domain) => domain.checks.iter().map(|check| check.id).collect(),
+            TypeKind::Composite(composite) => vec![composite.relation],
         };
         parts.into_iter().chain([self.id, self.array_id]).max().unwrap_or(self.id)
     }
@@ -200,6 +223,11 @@ impl Catalog {
                     let kind = TypeKind::Domain(DomainDef { base, ..domain.clone() });
                     Definition::Type(Arc::new(TypeDef { kind, ..TypeDef::clone(&def) }))
                 }
+                TypeKind::Composite(composite) if composite.fields.iter().any(|(_, ty)| ty.name.user().is_some()) => {
+                    let fields = composite.fields.iter().map(|(name, ty)| (name.clone(), self.shaped(*ty))).collect();
+                    let kind = TypeKind::Composite(CompositeDef { fields, ..composite.clone() });
+                    Definition::Type(Arc::new(TypeDef { kind, ..TypeDef::clone(&def) }))
+                }
                 _ => Definition::Type(def),
             },
             other => other,
@@ -213,8 +241,11 @@ impl Catalog {
         let mut users: Vec<Definition> = tables.cloned().map(Definition::Table).collect();
         let views = self.views.values().filter(|v| v.columns.iter().any(|(_, ty)| of(ty)));
         users.extend(views.cloned().map(Definition::View));
-        let domains = self.types_by_id.values().filter(|def| def.domain().is_some_and(|domain| of(&domain.base)));
-        users.extend(domains.cloned().map(Definition::Type));
+        let over = |def: &&Arc<TypeDef>| {
+            def.domain().is_some_and(|domain| of(&domain.base))
+                || def.composite().is_some_and(|composite| composite.fields.iter().any(|(_, ty)| of(ty)))
+        };
+        users.extend(self.types_by_id.values().filter(over).cloned().map(Definition::Type));
         users.into_iter().for_each(|definition| self.put(definition));
     }
 

@@ -7,11 +7,9 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Int64Array, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Date32Array, Int64Array, StructArray, TimestampMicrosecondArray, new_null_array,
 };
-use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, TimestampMicrosecondType,
-};
+use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Float32Type, Float64Type, TimestampMicrosecondType};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -31,11 +29,11 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::types::calendar::{MICROS_PER_DAY, split};
 use crate::types::complaint::{bad_syntax, out_of_range};
 use crate::types::encode::Column;
-use crate::types::number::{Decimal, numeric_field_overflow, rescale, too_wide};
-use crate::types::pg_type::UNCONSTRAINED_SCALE;
+use crate::types::numeric::Numeric;
+use crate::types::numeric::column::Numbers;
 use crate::types::plain::{Fit, fit_text};
 use crate::types::text::{null_of, scalar_from_text_as};
-use crate::types::{PgType, TypeName, Zone, json};
+use crate::types::{PgType, TypeName, UserType, Zone, json, numeric};
 
 /// The name of the function that casts are replaced by.
 pub const PG_CAST: &str = "pg_cast";
@@ -47,15 +45,8 @@ pub fn function() -> Function {
     Function::new(PG_CAST, WANTS, Returns::Field(result), run).stable()
 }
 
-/// Digits after the point of numerics that are computed: quotients, averages, floats.
-pub const COMPUTED_SCALE: i8 = 20;
-
 fn result(types: &[PgType], _: &[DataType], values: &[Option<&ScalarValue>]) -> Result<Field> {
     let to = target(types, values)?;
-    let float = matches!(types, [PgType { name: TypeName::Float4 | TypeName::Float8, array: false, .. }, ..]);
-    if float && to.name == TypeName::Numeric && !to.array && to.modifier == -1 {
-        return Ok(Field::new(PG_CAST, DataType::Decimal128(38, COMPUTED_SCALE), true));
-    }
     Ok(to.field(PG_CAST, true))
 }
 
@@ -92,17 +83,15 @@ fn run(call: &Call<'_>) -> Result<ArrayRef> {
     cast_array(array, from, to, call.zone())
 }
 
-/// Casts in the plan are made PostgreSQL's.
+/// Casts in the plan are made PostgreSQL's: those that were written and, run once more, those that coercion adds.
 #[derive(Debug)]
 pub struct PostgresCasts {
     cast: Arc<ScalarUDF>,
-    /// The casts are those that were written: coercion has added none yet.
-    written: bool,
 }
 
 impl Default for PostgresCasts {
     fn default() -> Self {
-        Self { cast: function().udf(), written: true }
+        Self { cast: function().udf() }
     }
 }
 
@@ -117,57 +106,41 @@ impl AnalyzerRule for PostgresCasts {
 }
 
 impl PostgresCasts {
-    /// The rule for the casts that coercion adds.
-    pub fn after_coercion() -> Self {
-        Self { written: false, ..Self::default() }
-    }
-
     fn rewrite_node(&self, plan: LogicalPlan) -> datafusion::common::Result<Transformed<LogicalPlan>> {
         let mut schema = merge_schema(&plan.inputs());
         if let LogicalPlan::TableScan(scan) = &plan {
             schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
         }
         let names = NamePreserver::new(&plan);
-        // The rows of VALUES have one type, so there a numeric's digits are those of its column.
-        let own_digits = !matches!(plan, LogicalPlan::Values(_));
         let rewritten = plan.map_expressions(|expr| {
             let name = names.save(&expr);
-            Ok(expr.transform_up(|e| self.rewrite_expr(e, &schema, own_digits))?.update_data(|e| name.restore(e)))
+            Ok(expr.transform_up(|e| self.rewrite_expr(e, &schema))?.update_data(|e| name.restore(e)))
         })?;
         if rewritten.transformed { rewritten.map_data(|plan| plan.recompute_schema()) } else { Ok(rewritten) }
     }
 
-    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema, own_digits: bool) -> datafusion::common::Result<Transformed<Expr>> {
+    fn rewrite_expr(&self, expr: Expr, schema: &DFSchema) -> datafusion::common::Result<Transformed<Expr>> {
         match expr {
-            Expr::Cast(cast) => self.rewrite_cast(cast, schema, own_digits),
+            Expr::Cast(cast) => self.rewrite_cast(cast, schema),
             Expr::InList(list) => Ok(self.rewrite_list(list, schema)),
             other => Ok(Transformed::no(other)),
         }
     }
 
-    fn rewrite_cast(&self, cast: Cast, schema: &DFSchema, own_digits: bool) -> datafusion::common::Result<Transformed<Expr>> {
+    fn rewrite_cast(&self, cast: Cast, schema: &DFSchema) -> datafusion::common::Result<Transformed<Expr>> {
         let to = PgType::of_field(&cast.field);
         if let Some(domain) = cast.field.metadata().get(DOMAIN).and_then(|id| id.parse().ok()) {
             let plain = Cast::new_from_field(cast.expr, Arc::new(to.field("", true)));
-            let value = self.rewrite_cast(plain, schema, own_digits)?.data;
+            let value = self.rewrite_cast(plain, schema)?.data;
             return Ok(Transformed::yes(domain_call(value, domain)));
         }
         // Outer columns and untyped parameters have no type here; a later pass over the bound plan sees them.
         let Ok((_, field)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(Expr::Cast(cast))) };
         let from = PgType::of_field(&field);
-        // Cast to numeric in so many words, a value keeps the digits that it came with. Coercion wants exactly the
-        // digits that it names.
-        if own_digits && self.written && to == PgType::new(TypeName::Numeric) {
-            match (cast.expr.as_ref(), field.data_type()) {
-                (Expr::Literal(ScalarValue::Utf8(Some(text)), None), _) => {
-                    return Ok(Transformed::yes(Expr::Literal(numeric_literal(text).map_err(external)?, None)));
-                }
-                (_, DataType::Decimal128(..)) => return Ok(Transformed::yes(*cast.expr)),
-                _ => {}
-            }
-        }
         let unsigned = *field.data_type() == DataType::UInt64;
-        if to.arrow() != *cast.field.data_type() || (is_arrows(from, to) && !unsigned) {
+        // A numeric keeps its digits only where it has the form that is wanted.
+        let digits = to.name == TypeName::Numeric && *field.data_type() != to.arrow();
+        if to.arrow() != *cast.field.data_type() || (is_arrows(from, to) && !unsigned && !digits) {
             return Ok(Transformed::no(Expr::Cast(cast)));
         }
         if let (Expr::Literal(ScalarValue::Utf8(Some(text)), None), true) = (cast.expr.as_ref(), is_text(from) && is_constant(to))
@@ -206,15 +179,6 @@ pub(super) fn cast_call(value: Expr, to: PgType) -> Expr {
     PostgresCasts::default().call(value, to)
 }
 
-/// The number at the scale it is written with. 22003 beyond 38 digits.
-fn numeric_literal(text: &str) -> Result<ScalarValue> {
-    let decimal = Decimal::parse(text)?;
-    let scale = i8::try_from(decimal.scale.max(0)).ok().filter(|s| *s <= 38).ok_or_else(too_wide)?;
-    let mantissa = decimal.exact(scale).ok_or_else(too_wide)?;
-    let digits = mantissa.unsigned_abs().checked_ilog10().map_or(1, |n| n as u8 + 1);
-    Ok(ScalarValue::Decimal128(Some(mantissa), digits.max(scale.unsigned_abs()).max(1), scale))
-}
-
 /// Whether a text means the same value of the type in every session.
 fn is_constant(to: PgType) -> bool {
     !to.name.is_reg() && to.name != TypeName::Timestamptz
@@ -226,7 +190,7 @@ fn is_text(ty: PgType) -> bool {
 
 /// Whether Arrow's cast is what PostgreSQL would do.
 fn is_arrows(from: PgType, to: PgType) -> bool {
-    use TypeName::{Bool, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Oid, Timestamp, Void};
+    use TypeName::{Bool, Date, Float4, Float8, Int2, Int4, Int8, Interval, Oid, Timestamp, Void};
     if from.name == Void {
         return true;
     }
@@ -234,27 +198,18 @@ fn is_arrows(from: PgType, to: PgType) -> bool {
         return from.array && to.array && (from.name == to.name && to.modifier == -1 || is_arrows(from.element(), to.element()));
     }
     if is_text(to) && to.modifier == -1 && matches!(to.name, TypeName::Text | TypeName::Varchar | TypeName::Unknown) {
-        return matches!(
-            from.name,
-            TypeName::Text
-                | TypeName::Varchar
-                | TypeName::Name
-                | TypeName::Unknown
-                | TypeName::Uuid
-                | TypeName::Json
-                | TypeName::Jsonb
-        ) && !from.array;
+        // The others would keep their own type under Arrow's cast, which has nothing to do.
+        return matches!(from.name, TypeName::Text | TypeName::Varchar | TypeName::Unknown) && !from.array;
     }
     if from.name == to.name {
-        let same_digits = to.name != Numeric || from.arrow() == to.arrow();
-        return same_digits && (to.modifier == -1 || to.modifier == from.modifier || to.name == Numeric);
+        let decimals = to.numeric_precision().is_some() && from.arrow() == to.arrow();
+        return to.modifier == -1 || to.modifier == from.modifier || decimals;
     }
     matches!(
         (from.name, to.name),
         (Int2, Int4 | Int8 | Float4 | Float8 | Oid)
             | (Int4, Int8 | Float4 | Float8 | Bool)
             | (Int8, Float4 | Float8 | Oid)
-            | (Oid, Int8)
             | (Float4, Float8)
             | (Bool, Int4)
             | (Date, Timestamp)
@@ -271,6 +226,10 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
         let wide = datafusion::arrow::compute::cast(array, &DataType::Decimal128(20, 0)).map_err(|_| out_of_range("bigint"))?;
         return cast_array(&wide, PgType::new(TypeName::Numeric), to, zone);
     }
+    let as_text = to == PgType::TEXT && matches!(from.name, TypeName::Name | TypeName::Uuid | TypeName::Json | TypeName::Jsonb);
+    if as_text && !from.array {
+        return Ok(Arc::clone(array));
+    }
     if from.name == TypeName::Void || array.null_count() == array.len() {
         return Ok(new_null_array(&to.arrow(), array.len()));
     }
@@ -283,15 +242,22 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
     if from.array || to.array {
         return Err(no_cast(from, to));
     }
+    if let (TypeName::Record | TypeName::Composite(_), TypeName::Composite(user)) = (from.name, to.name) {
+        return rows(array, from, to, user, zone);
+    }
     match (from.name, to.name) {
+        // An oid is kept as the integer that it is; only the type is another.
+        (TypeName::Oid, Int8) => Ok(Arc::clone(array)),
         (Float4 | Float8, Int2 | Int4 | Int8) => float_to_int(array, from, to),
-        (Numeric, Int2 | Int4 | Int8) => integers(array, to, |i| {
-            let values = array.as_primitive::<Decimal128Type>();
-            rescale(values.value(i), -i32::from(values.scale()))
-        }),
+        (Numeric, Int2 | Int4 | Int8) => {
+            let values = Numbers::new(array)?;
+            let name = PgType::new(to.name).sql_name();
+            let whole = values.iter().map(|n| n.map(|n| n.to_integer(&name)).transpose()).collect::<Result<Vec<_>>>()?;
+            integers(array, to, |i| whole.get(i).copied().flatten())
+        }
         (Int2 | Int4 | Int8, Int2 | Int4 | Int8) => narrow(array, to),
-        (Numeric, Numeric) => rescaled(array, to),
-        (Numeric, Float4 | Float8) => numeric_to_float(array, to),
+        (Int2 | Int4 | Int8 | Float4 | Float8 | Numeric, Numeric) => numeric::cast::to_numeric(array, to),
+        (Numeric, Float4 | Float8) => numeric::cast::to_float(array, to),
         (Float8, Float4) => {
             let narrow = |x: f64| {
                 let narrow = x as f32;
@@ -307,8 +273,6 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
             let narrowed = values.iter().map(|x| x.map(narrow).transpose()).collect::<Result<Vec<_>>>()?;
             Ok(Arc::new(narrowed.into_iter().collect::<datafusion::arrow::array::Float32Array>()))
         }
-        (Float4 | Float8, Numeric) => float_to_numeric(array, from, to),
-        (Int2 | Int4 | Int8, Numeric) => through_text(array, from, to, zone),
         (Timestamptz, Timestamp) => timestamps(array, None, |t| zone.local(t)),
         (Timestamp, Timestamptz) => timestamps(array, Some("UTC"), |t| zone.instant(t)),
         (Date, Timestamptz) => {
@@ -345,6 +309,29 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
 fn no_cast(from: PgType, to: PgType) -> SqlError {
     let message = format!("cannot cast type {} to {}", from.sql_name(), to.with_modifier(-1).sql_name());
     SqlError::new(SqlState::CANNOT_COERCE, message)
+}
+
+/// Rows as those of a user's type, field by field.
+fn rows(array: &ArrayRef, from: PgType, to: PgType, user: UserType, zone: Zone) -> Result<ArrayRef> {
+    let (Some(rows), DataType::Struct(wanted)) = (array.as_struct_opt(), to.arrow()) else { return Err(no_cast(from, to)) };
+    let fields = user.fields();
+    if rows.columns().len() != fields.len() {
+        let detail =
+            if rows.columns().len() < fields.len() { "Input has too few columns." } else { "Input has too many columns." };
+        return Err(no_cast(from, to).detail(detail));
+    }
+    let values = rows.fields().iter().zip(rows.columns()).zip(fields);
+    let values = values.map(|((field, values), (_, ty))| {
+        let have = PgType::of_field(field);
+        if have == *ty && *values.data_type() == ty.arrow() {
+            Ok(Arc::clone(values))
+        } else {
+            cast_array(values, have, *ty, zone)
+        }
+    });
+    let values = values.collect::<Result<Vec<_>>>()?;
+    let rows = StructArray::try_new(wanted, values, rows.nulls().cloned());
+    rows.map(|rows| Arc::new(rows) as ArrayRef).map_err(|_| SqlError::internal("values do not fit the fields of their type"))
 }
 
 /// Prints each value and reads it again as the other type.
@@ -391,51 +378,6 @@ fn float_to_int(array: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayRef> 
     })
 }
 
-/// To 15 significant digits (6 of a real), as PostgreSQL does.
-fn float_to_numeric(array: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayRef> {
-    let (p, s) = to.numeric_precision().unwrap_or((38, COMPUTED_SCALE));
-    let digits = |i: usize| match from.name {
-        TypeName::Float4 => format!("{:.5e}", array.as_primitive::<Float32Type>().value(i)),
-        _ => format!("{:.14e}", array.as_primitive::<Float64Type>().value(i)),
-    };
-    let one = |i: usize| -> Result<Option<i128>> {
-        if array.is_null(i) {
-            return Ok(None);
-        }
-        Decimal::parse(&digits(i))?.rounded(p, s).map(Some).ok_or_else(|| numeric_field_overflow(p, s))
-    };
-    let values = (0..array.len()).map(one).collect::<Result<Vec<_>>>()?;
-    let array = values.into_iter().collect::<Decimal128Array>().with_precision_and_scale(p, s);
-    Ok(Arc::new(array.map_err(|_| numeric_field_overflow(p, s))?))
-}
-
-/// The nearest float of each numeric.
-fn numeric_to_float(array: &ArrayRef, to: PgType) -> Result<ArrayRef> {
-    const EXACT: u128 = 1 << 53;
-    let values = array.as_primitive::<Decimal128Type>();
-    let scale = values.scale();
-    let unit = 10f64.powi(i32::from(scale));
-    let text = |mantissa: i128| {
-        let mut text = String::new();
-        crate::types::number::write_numeric(&mut text, mantissa, scale, false);
-        text
-    };
-    let double = |mantissa: i128| {
-        // Two exact numbers, so their quotient is rounded once.
-        if mantissa.unsigned_abs() < EXACT && (0..=22).contains(&scale) {
-            return Ok(mantissa as f64 / unit);
-        }
-        crate::types::number::parse_float8(&text(mantissa))
-    };
-    if to.name == TypeName::Float8 {
-        let floats = values.iter().map(|m| m.map(double).transpose()).collect::<Result<Vec<_>>>()?;
-        return Ok(Arc::new(floats.into_iter().collect::<datafusion::arrow::array::Float64Array>()));
-    }
-    let floats = values.iter().map(|m| m.map(|m| crate::types::number::parse_float4(&text(m))).transpose());
-    let floats = floats.collect::<Result<Vec<_>>>()?;
-    Ok(Arc::new(floats.into_iter().collect::<datafusion::arrow::array::Float32Array>()))
-}
-
 fn narrow(array: &ArrayRef, to: PgType) -> Result<ArrayRef> {
     let wide =
         datafusion::arrow::compute::cast(array, &DataType::Int64).map_err(|_| SqlError::internal("an integer that is none"))?;
@@ -467,23 +409,6 @@ fn integers(array: &ArrayRef, to: PgType, value: impl Fn(usize) -> Option<i128>)
     })
 }
 
-/// Rounds half away from zero to the scale; 22003 beyond the precision.
-fn rescaled(array: &ArrayRef, to: PgType) -> Result<ArrayRef> {
-    let values = array.as_primitive::<Decimal128Type>();
-    let (p, s) = to.numeric_precision().unwrap_or((38, UNCONSTRAINED_SCALE));
-    let limit = crate::types::number::power_of_ten(u32::from(p.min(38)));
-    let shift = i32::from(s) - i32::from(values.scale());
-    let unconstrained = to.numeric_precision().is_none();
-    let one = |value: i128| {
-        let rescaled = rescale(value, shift).filter(|v| v.abs() < limit);
-        let kept = rescaled.filter(|v| !unconstrained || shift >= 0 || rescale(*v, -shift) == Some(value));
-        kept.ok_or_else(|| if unconstrained { too_wide() } else { numeric_field_overflow(p, s) })
-    };
-    let rounded = values.iter().map(|v| v.map(one).transpose()).collect::<Result<Vec<_>>>()?;
-    let array = rounded.into_iter().collect::<Decimal128Array>().with_precision_and_scale(p, s);
-    Ok(Arc::new(array.map_err(|_| numeric_field_overflow(p, s))?))
-}
-
 fn timestamps(array: &ArrayRef, zone: Option<&str>, shift: impl Fn(i64) -> Option<i64>) -> Result<ArrayRef> {
     let values = array.as_primitive::<TimestampMicrosecondType>();
     let out_of_range = || SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
@@ -508,7 +433,7 @@ fn from_jsonb(array: &ArrayRef, to: PgType, zone: Zone) -> Result<ArrayRef> {
         match to.name {
             TypeName::Int2 | TypeName::Int4 | TypeName::Int8 => {
                 let name = PgType::new(to.name).sql_name();
-                let whole = Decimal::parse(text)?.rounded(38, 0).ok_or_else(|| out_of_range(&name))?;
+                let whole = Numeric::parse(text)?.to_integer(&name)?;
                 scalar_from_text_as(to, &whole.to_string(), zone, Fit::Cast).map_err(|_| out_of_range(&name))
             }
             _ => scalar_from_text_as(to, text, zone, Fit::Cast),

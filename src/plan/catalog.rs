@@ -106,6 +106,7 @@ fn source(spec: &Spec) -> Source {
         "pg_stat_activity" => Live(server::activity),
         "pg_prepared_statements" => Live(server::prepared_statements),
         "pg_cursors" => Live(server::cursors),
+        "pg_locks" => Live(server::locks),
         "pg_stat_user_tables" | "pg_stat_all_tables" | "pg_statio_user_tables" | "pg_statio_all_tables" => {
             Live(server::table_statistics)
         }

@@ -103,6 +103,27 @@ pub struct SessionFacts {
     pub query: String,
 }
 
+/// What a lock is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockedThing {
+    /// By OID.
+    Table(Oid),
+    /// A row of this table.
+    Row(Oid),
+    Advisory(AdvisoryKey),
+}
+
+/// One lock, as pg_locks shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockFacts {
+    pub database: String,
+    pub thing: LockedThing,
+    /// `ShareLock` …
+    pub mode: &'static str,
+    pub granted: bool,
+    pub pid: i32,
+}
+
 /// What a statement may learn of its session and of the server around its database. What is not given is nothing.
 pub trait ServerView: Send + Sync + Debug {
     fn roles(&self) -> Vec<Arc<RoleDef>> {
@@ -129,6 +150,21 @@ pub trait ServerView: Send + Sync + Debug {
     /// Cancels what a session runs; false when there is no such session.
     fn cancel(&self, _pid: i32) -> bool {
         false
+    }
+
+    /// Ends a session; false when there is no such session.
+    fn terminate(&self, _pid: i32) -> bool {
+        false
+    }
+
+    /// The locks that sessions have or wait for.
+    fn locks(&self) -> Vec<LockFacts> {
+        Vec::new()
+    }
+
+    /// Makes a transaction's snapshot known under a name, for as long as the transaction lasts.
+    fn export_snapshot(&self, _database: &str, _transaction: &Transaction) -> Result<String> {
+        Err(SqlError::unsupported("snapshots cannot be exported here", "Read as of one instant."))
     }
 }
 
@@ -279,6 +315,8 @@ pub struct SessionObjects {
     pub cursors: BTreeMap<String, CursorInfo>,
     /// Channels that are listened to.
     pub channels: BTreeSet<String>,
+    /// Names of the snapshots that the open transaction has exported.
+    pub exported: Vec<String>,
 }
 
 /// One statement's surroundings.

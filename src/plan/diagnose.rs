@@ -4,8 +4,9 @@
 //! nothing internal; its cause goes to the log.
 
 use datafusion::arrow::error::ArrowError;
-use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::common::{Column, DataFusionError, SchemaError};
 
+use super::wildcards::REPEAT;
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::history::HistoryError;
 use crate::types::PgType;
@@ -74,6 +75,9 @@ fn arrow(error: ArrowError) -> SqlError {
 
 fn schema(error: &SchemaError) -> SqlError {
     match error {
+        SchemaError::FieldNotFound { field, valid_fields } if valid_fields.iter().any(|f| repeats(f, field)) => {
+            SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
+        }
         SchemaError::FieldNotFound { field, valid_fields } => match &field.relation {
             Some(relation) if !valid_fields.iter().any(|f| f.relation.as_ref().is_some_and(|r| r.resolved_eq(relation))) => {
                 SqlError::new(SqlState::UNDEFINED_TABLE, format!("missing FROM-clause entry for table \"{}\"", relation.table()))
@@ -94,6 +98,15 @@ fn schema(error: &SchemaError) -> SqlError {
             SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
         }
     }
+}
+
+/// Whether `known` is one of several columns that have the name of `wanted`.
+fn repeats(known: &Column, wanted: &Column) -> bool {
+    let (Some(relation), of) = (&wanted.relation, &known.relation) else {
+        return known.name.strip_prefix(&wanted.name).is_some_and(|rest| rest.starts_with(REPEAT));
+    };
+    let same = of.as_ref().is_some_and(|of| of.resolved_eq(relation));
+    same && known.name.strip_prefix(&wanted.name).is_some_and(|rest| rest.starts_with(REPEAT))
 }
 
 fn division_by_zero() -> SqlError {
@@ -330,7 +343,7 @@ fn sql_name(arrow: &str) -> String {
         "Time64" => Time,
         "Timestamp" => Timestamp,
         "Interval" => Interval,
-        "Decimal128" => Numeric,
+        "Decimal128" | "LargeBinary" => Numeric,
         "Binary" => Bytea,
         "Null" => Unknown,
         other => return other.to_owned(),

@@ -123,7 +123,7 @@ impl Expander<'_> {
         }
         let relation = self.lookup(schema.as_deref(), &table, version.is_some())?;
         if let (None, Some(Inside { clause: Some(clause), .. })) = (&version, &self.view)
-            && !matches!(relation, Relation::System(_) | Relation::Catalogue(_))
+            && !matches!(relation, Relation::System(_) | Relation::Catalogue(_) | Relation::Sequence(_))
         {
             *version = Some(clause.clone());
         }
@@ -139,6 +139,15 @@ impl Expander<'_> {
                 Ok(false)
             }
             Relation::System(_) | Relation::Catalogue(_) => Ok(false),
+            Relation::Sequence(def) => {
+                self.may_read("sequence", &def.name, &def.grants, &def.owner)?;
+                if self.view.is_some() {
+                    let base = alias.get_or_insert_with(|| plain_alias(&table)).clone();
+                    *name = full_name(&def.name.schema, &table);
+                    *alias = Some(base);
+                }
+                Ok(false)
+            }
             Relation::View(view) => {
                 let version = version.take();
                 let alias = alias.take();

@@ -9,8 +9,9 @@ use datafusion::arrow::datatypes::{
 use datafusion::common::ScalarValue;
 
 use crate::error::{Result, SqlError};
+use crate::types::numeric::Numeric;
 use crate::types::{PgType, TypeName};
-use crate::versions::key::encode_part;
+use crate::versions::key::{NUMERIC_SCALE, encode_part};
 use crate::versions::{ItemKey, KeyPart};
 
 /// The key part of one value. The array has the Arrow type of `ty`. Arrays and json have no order: 0A000.
@@ -47,9 +48,30 @@ pub fn key_part(array: &dyn Array, row: usize, ty: PgType) -> Result<KeyPart<'_>
                 _ => text,
             })
         }
+        DataType::LargeBinary => numeric_part(array.as_binary::<i64>().value(row)),
         DataType::Binary => KeyPart::Bytes(array.as_binary::<i32>().value(row)),
         _ => return Err(no_order(ty)),
     })
+}
+
+/// One key for equal values, whatever digits they show: the mantissa at a fixed scale where that is the value.
+fn numeric_part(bytes: &[u8]) -> KeyPart<'_> {
+    let value = Numeric::decode(bytes);
+    match value.mantissa_at(NUMERIC_SCALE) {
+        Some(mantissa) => KeyPart::Decimal(mantissa),
+        None => {
+            let mut rest = Vec::with_capacity(48);
+            value.write_key(&mut rest);
+            let beyond = if value.signum() < 0 { i128::MIN } else { i128::MAX };
+            KeyPart::Between(below(&value).unwrap_or(beyond), rest.into())
+        }
+    }
+}
+
+/// The greatest mantissa at the scale of keys that is less than the value; `None` where there is none.
+fn below(value: &Numeric) -> Option<i128> {
+    let scaled = value.times(&Numeric::of_i128(10i128.pow(NUMERIC_SCALE), 0)).ok()?.floor().ok()?;
+    scaled.mantissa_at(0)
 }
 
 fn no_order(ty: PgType) -> SqlError {
@@ -85,12 +107,54 @@ mod tests {
     use datafusion::arrow::array::{ArrayRef, Int32Array, StringArray};
 
     use super::*;
+    use crate::types::numeric;
 
     #[test]
     fn blanks_at_the_end_of_a_char_do_not_tell_keys_apart() {
         let padded: ArrayRef = Arc::new(StringArray::from(vec!["z  "]));
         assert_eq!(key_part(&padded, 0, PgType::new(TypeName::Bpchar)).unwrap(), KeyPart::Text("z"));
         assert_eq!(key_part(&padded, 0, PgType::TEXT).unwrap(), KeyPart::Text("z  "));
+    }
+
+    fn numeric_key(text: &str) -> Vec<u8> {
+        let value = numeric::column::scalar(Some(&Numeric::parse(text).unwrap()));
+        scalar_part(&value, PgType::new(TypeName::Numeric)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn numerics_have_one_key_per_value_in_their_order() {
+        let ascending = [
+            "-Infinity",
+            "-1e40",
+            "-12345678901234567890123456789.5",
+            "-1.00000000001",
+            "-1",
+            "-1e-30",
+            "0",
+            "1e-12",
+            "2e-12",
+            "0.5",
+            "0.50000000001",
+            "0.6",
+            "9999999999999999999999999999",
+            "10000000000000000000000000000",
+            "1e300",
+            "Infinity",
+            "NaN",
+        ];
+        // Another column follows, whatever its value.
+        for next in [&[][..], &[0x01, 0xff], &[0x02]] {
+            for pair in ascending.windows(2) {
+                let (a, b) = ([&numeric_key(pair[0]), next].concat(), [&numeric_key(pair[1]), &[0x01][..]].concat());
+                assert!(a < b, "{} < {}", pair[0], pair[1]);
+            }
+        }
+        assert_eq!(numeric_key("1.0"), numeric_key("1.00"));
+        assert_eq!(numeric_key("1e-20"), numeric_key("0.000000000000000000010"));
+        // As keys were when such columns had ten digits after the point.
+        let mut older = Vec::new();
+        encode_part(&KeyPart::Decimal(12_300_000_000), &mut older);
+        assert_eq!(numeric_key("1.23"), older);
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod scan;
 mod scope;
 mod select_forms;
 mod select_literals;
+mod sequence;
 mod set_operations;
 mod set_returning;
 mod system;
@@ -46,13 +47,15 @@ mod table;
 mod traits;
 pub mod type_planner;
 mod using;
+mod whole_rows;
 mod wildcards;
 mod worker;
 
 pub use catalog::CatalogueCache;
 pub use context::{
-    AdvisoryKey, AdvisoryLocks, Authorities, CursorInfo, DatabaseFacts, DefaultScope, Message, Messages, Notices, PreparedInfo,
-    SchemaAt, SequenceValues, ServerView, SessionFacts, SessionObjects, SettingFacts, SettingsAccess, StatementContext,
+    AdvisoryKey, AdvisoryLocks, Authorities, CursorInfo, DatabaseFacts, DefaultScope, LockFacts, LockedThing, Message, Messages,
+    Notices, PreparedInfo, SchemaAt, SequenceValues, ServerView, SessionFacts, SessionObjects, SettingFacts, SettingsAccess,
+    StatementContext,
 };
 pub use diagnose::diagnose;
 pub use engine::{Engine, EngineConfig, Execution, Pattern, Prepared, ResultColumn, RowStream};

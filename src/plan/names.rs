@@ -24,10 +24,11 @@ use super::catalog::CatalogueRelation;
 use super::columns::{Shown, Source, SystemColumn, present};
 use super::relations::Relations;
 use super::scan::external;
+use super::sequence::SequenceTable;
 use super::table::{Reads, ScopedTable};
 use super::{SchemaAt, StatementContext, constant, payload, scope, system};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{ColumnDef, ColumnId, TableDef, ViewDef};
+use crate::history::{ColumnDef, ColumnId, SequenceDef, TableDef, ViewDef};
 use crate::sql::RETURNED;
 use crate::types::Qualified;
 use crate::versions::Scope;
@@ -37,6 +38,7 @@ use crate::versions::Scope;
 pub enum Relation {
     Table(Arc<TableDef>),
     View(Arc<ViewDef>),
+    Sequence(Arc<SequenceDef>),
     /// `t__history`.
     History(Arc<TableDef>),
     /// `t__changes`.
@@ -114,6 +116,9 @@ impl Planning {
         }
         if let Some(view) = self.ctx.transaction.lock().catalog.views.get(name) {
             return Some(Relation::View(Arc::clone(view)));
+        }
+        if let Some(sequence) = self.ctx.transaction.lock().catalog.sequences.get(name) {
+            return Some(Relation::Sequence(Arc::clone(sequence)));
         }
         let base = |suffix: &str| {
             let base = Qualified::new(name.schema.as_str(), name.name.strip_suffix(suffix)?);
@@ -323,6 +328,7 @@ impl ContextProvider for Catalogue {
             Relation::Changes(table) => provider_as_source(system::changes_of(planning, &table).map_err(external)?),
             Relation::System(system) => provider_as_source(system.provider(planning).map_err(external)?),
             Relation::Catalogue(relation) => provider_as_source(relation.provider()),
+            Relation::Sequence(sequence) => provider_as_source(Arc::new(SequenceTable::new(sequence))),
             Relation::View(view) => {
                 return Err(external(SqlError::new(
                     SqlState::WRONG_OBJECT_TYPE,

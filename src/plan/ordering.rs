@@ -20,28 +20,35 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, Distinct, DistinctOn, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator,
-    Projection, ScalarUDF, Subquery, WindowFunctionDefinition,
+    Projection, ScalarUDF, Subquery, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
-use super::casts::cast_call;
+use super::casts::{PG_CAST, cast_call};
 use super::functions::ambient::external;
 use super::functions::arrays::{ALL, ANY, CONTAINED, CONTAINS, OVERLAPS};
-use super::functions::{extremes, order_key};
+use super::functions::{extremes, is_mixed, numeric_distinct, order_key, typed_arrays};
 use crate::error::{SqlError, SqlState};
+use crate::types::numeric::column::{ARROW, is_exact};
 use crate::types::{PgType, TypeName, Zone, scalar_from_text};
 
 #[derive(Debug)]
 pub struct PostgresOrder {
     key: Arc<ScalarUDF>,
+    arrays: Arc<AggregateUDF>,
     least: Arc<AggregateUDF>,
     greatest: Arc<AggregateUDF>,
 }
 
 impl Default for PostgresOrder {
     fn default() -> Self {
-        Self { key: order_key::function().udf(), least: extremes::extreme(false), greatest: extremes::extreme(true) }
+        Self {
+            key: order_key::function().udf(),
+            arrays: typed_arrays::function(),
+            least: extremes::extreme(false),
+            greatest: extremes::extreme(true),
+        }
     }
 }
 
@@ -67,19 +74,19 @@ enum Known {
 
 /// Whether values of the type are equal, or ordered, otherwise than Arrow has it.
 fn keyed(ty: PgType) -> bool {
-    ty.array || ty.name.user().is_some() || grouped_by_key(ty)
+    ty.array || ty.name.enumeration().is_some() || grouped_by_key(ty)
 }
 
 /// Whether values are equal in Arrow when they are in PostgreSQL, and only ordered otherwise.
 fn equal_as_they_are(ty: PgType) -> bool {
-    ty.name.user().is_some() && !ty.array
+    ty.name.enumeration().is_some() && !ty.array
 }
 
 /// Whether values that are equal may differ in Arrow.
 fn grouped_by_key(ty: PgType) -> bool {
     match ty.name {
         TypeName::Interval | TypeName::Jsonb | TypeName::Bpchar => true,
-        TypeName::Numeric => ty.arrow() == DataType::LargeBinary,
+        TypeName::Numeric => ty.arrow() == ARROW,
         _ => false,
     }
 }
@@ -91,9 +98,13 @@ fn known(expr: &Expr, schema: &DFSchema) -> Known {
             Ok((_, field)) if field.data_type().is_null() => Known::Untyped,
             Ok((_, field)) => {
                 let ty = PgType::of_field(&field);
-                // A numeric that has digits of its own is Arrow's.
-                let fixed = ty.name == TypeName::Numeric && matches!(field.data_type(), DataType::Decimal128(..));
-                Known::Of(if fixed { PgType::new(TypeName::Numeric).with_modifier((38 << 16) + 4) } else { ty })
+                match field.data_type() {
+                    // Numerics that all show the same digits are ordered as Arrow has it.
+                    DataType::Decimal128(p, s) if ty.name == TypeName::Numeric => {
+                        Known::Of(PgType::numeric(i32::from(*p), i32::from(*s)))
+                    }
+                    _ => Known::Of(ty),
+                }
             }
             Err(_) => Known::Unknown,
         },
@@ -291,6 +302,17 @@ impl PostgresOrder {
             return Err(external(no_operator(a, op, b)));
         }
         let [left, right] = exprs;
+        if is_own(kind) {
+            if known.iter().any(|k| is_float(*k)) {
+                return Ok(([as_float(left, known[0]), as_float(right, known[1])], true));
+            }
+            if let Some(right) = beside(known[0], &right) {
+                return Ok(([left, right], true));
+            }
+            if let Some(left) = beside(known[1], &left) {
+                return Ok(([left, right], true));
+            }
+        }
         if equal_as_they_are(kind) && is_equality(op) {
             return Ok(([typed(left, known[0], kind)?, typed(right, known[1], kind)?], true));
         }
@@ -306,6 +328,7 @@ impl PostgresOrder {
             // Text beside char(n): the char's blanks go, the text's stay.
             Known::Of(ty) if kind.name == TypeName::Bpchar && !kind.array && is_text(ty) && ty.name != TypeName::Varchar => expr,
             Known::Of(ty) if !ty.array && ty.name == TypeName::Bpchar && kind.name == TypeName::Bpchar => self.key_of(expr),
+            Known::Of(ty) if ty.name == TypeName::Numeric && !ty.array && is_own(ty) && is_own(kind) => self.key_of(expr),
             Known::Of(ty) if ty.with_modifier(-1) != kind.with_modifier(-1) || ty.name == TypeName::Numeric => {
                 self.key_of(cast_call(expr, kind.with_modifier(-1)))
             }
@@ -323,6 +346,7 @@ impl PostgresOrder {
             Expr::SetComparison(set) => self.set_comparison(set, schema),
             Expr::AggregateFunction(aggregate) => self.aggregate(aggregate, schema),
             Expr::WindowFunction(window) => self.window(*window, schema),
+            Expr::ScalarFunction(call) if call.name() == "coalesce" => Ok(with_own_digits(call, schema)),
             Expr::ScalarFunction(call) if call.name() == "nullif" && call.args.len() == 2 => self.null_if(call, schema),
             Expr::ScalarFunction(call) if matches!(call.name(), "greatest" | "least") => self.greatest(call, schema),
             Expr::ScalarFunction(call) if array_arguments(call.name()).is_some() => label_arguments(call, schema),
@@ -332,8 +356,9 @@ impl PostgresOrder {
 
     fn comparison(&self, binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let BinaryExpr { left, op, right } = binary;
+        let [left, right] = bare(*left, *right, schema);
         let types = [known(&left, schema), known(&right, schema)];
-        let ([left, right], changed) = self.operands([*left, *right], types, &op.to_string(), keyed_operands(types))?;
+        let ([left, right], changed) = self.operands([left, right], types, &op.to_string(), keyed_operands(types))?;
         Ok(Transformed::new_transformed(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))), changed))
     }
 
@@ -345,7 +370,19 @@ impl PostgresOrder {
             .iter()
             .fold(keyed_operands([own, Known::Untyped]), |kind, t| kind.or_else(|| keyed_operands([*t, Known::Untyped])));
         let Some(kind) = kind else { return Ok(None) };
-        for ty in &types {
+        let mut all = types.iter().copied().chain([own]);
+        if is_own(kind) && all.clone().any(is_float) {
+            let others = others.iter().zip(&types).map(|(e, t)| as_float(e.clone(), *t)).collect();
+            return Ok(Some((as_float(first.clone(), own), others)));
+        }
+        // Constants beside a column of decimals.
+        if is_own(kind)
+            && let Some(others) = others.iter().map(|e| beside(own, e)).collect::<Option<Vec<_>>>()
+        {
+            return Ok(Some((first.clone(), others)));
+        }
+        for ty in all.by_ref().take(types.len()) {
+            let ty = &ty;
             if let (Known::Of(a), Known::Of(b)) = (own, *ty)
                 && !meet(a, b)
             {
@@ -421,11 +458,27 @@ impl PostgresOrder {
     fn aggregate(&self, mut call: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let mut changed = self.sort_keys(&mut call.params.order_by, schema)?;
         let argument = call.params.args.first().map(|arg| known(arg, schema));
+        let is_label = matches!(argument, Some(Known::Of(ty)) if equal_as_they_are(ty));
+        if call.params.distinct && changed && is_label {
+            let message = format!("{}(DISTINCT …) of an enumeration is not supported", call.func.name());
+            return Err(external(SqlError::unsupported(message, "Select the distinct rows in a subquery.")));
+        }
+        if call.func.name() == "array_agg" && matches!(argument, Some(Known::Of(ty)) if typed_arrays::is_needed(ty)) {
+            call.func = Arc::clone(&self.arrays);
+            changed = true;
+        }
         if let Some(func) = self.extreme(call.func.name(), argument)? {
             call.func = func;
             call.params.distinct = false;
             changed = true;
         } else if call.params.distinct && matches!(argument, Some(Known::Of(ty)) if grouped_by_key(ty)) {
+            if let (Some(Known::Of(ty)), "sum" | "avg") = (argument, call.func.name())
+                && is_own(ty)
+            {
+                call.func = numeric_distinct::distinct(call.func.name() == "avg");
+                call.params.distinct = false;
+                return Ok(Transformed::yes(Expr::AggregateFunction(call)));
+            }
             if call.func.name() != "count" {
                 let message = format!("{}(DISTINCT …) of this type is not supported", call.func.name());
                 return Err(external(SqlError::unsupported(message, "Select the distinct rows in a subquery.")));
@@ -451,6 +504,7 @@ impl PostgresOrder {
     fn window(&self, mut window: WindowFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let mut changed = self.partition_keys(&mut window.params.partition_by, schema)?;
         changed |= self.sort_keys(&mut window.params.order_by, schema)?;
+        self.frame(&mut window)?;
         if let WindowFunctionDefinition::AggregateUDF(func) = &window.fun {
             let argument = window.params.args.first().map(|arg| known(arg, schema));
             if let Some(func) = self.extreme(func.name(), argument)? {
@@ -461,9 +515,29 @@ impl PostgresOrder {
         Ok(Transformed::new_transformed(Expr::from(window), changed))
     }
 
+    /// Keys have no distances: a range of peers is one of groups, any other is refused.
+    fn frame(&self, window: &mut WindowFunction) -> Result<()> {
+        let frame = &mut window.params.window_frame;
+        let keyed = |sort: &Sort| matches!(&sort.expr, Expr::ScalarFunction(call) if call.name() == order_key::ORDER_KEY);
+        if frame.units != WindowFrameUnits::Range || !window.params.order_by.iter().any(keyed) {
+            return Ok(());
+        }
+        let distance = |bound: &WindowFrameBound| match bound {
+            WindowFrameBound::Preceding(value) | WindowFrameBound::Following(value) => !value.is_null(),
+            WindowFrameBound::CurrentRow => false,
+        };
+        if distance(&frame.start_bound) || distance(&frame.end_bound) {
+            let message = "RANGE with an offset over a column of this type is not supported";
+            return Err(external(SqlError::unsupported(message, "Order by numeric(precision, scale), or use ROWS or GROUPS.")));
+        }
+        *frame = WindowFrame::new_bounds(WindowFrameUnits::Groups, frame.start_bound.clone(), frame.end_bound.clone());
+        Ok(())
+    }
+
     fn null_if(&self, call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let types = [known(&call.args[0], schema), known(&call.args[1], schema)];
-        if keyed_operands(types).is_none() {
+        let arrow = call.args.iter().map(|arg| arg.get_type(schema)).collect::<Result<Vec<DataType>>>();
+        if keyed_operands(types).is_none() && !arrow.is_ok_and(|types| is_mixed(&types)) {
             return Ok(Transformed::no(Expr::ScalarFunction(call)));
         }
         let value = call.args[0].clone();
@@ -471,12 +545,24 @@ impl PostgresOrder {
         let ([left, right], _) = self.operands(exprs, types, "=", keyed_operands(types))?;
         let equal = Expr::BinaryExpr(BinaryExpr::new(Box::new(left), Operator::Eq, Box::new(right)));
         let null = Expr::Literal(ScalarValue::try_from(value.get_type(schema)?)?, None);
-        Ok(Transformed::yes(Expr::Case(Case::new(None, vec![(Box::new(equal), Box::new(null))], Some(Box::new(value))))))
+        let case = Expr::Case(Case::new(None, vec![(Box::new(equal), Box::new(null))], Some(Box::new(value))));
+        Ok(Transformed::yes(match types[0] {
+            Known::Of(ty) if ty.name.enumeration().is_some() => cast_call(case, ty),
+            _ => case,
+        }))
     }
 
-    fn greatest(&self, call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    fn greatest(&self, mut call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let types: Vec<Known> = call.args.iter().map(|arg| known(arg, schema)).collect();
-        let Some(kind) = types.iter().find_map(|t| keyed_operands([*t, Known::Untyped])) else {
+        if types.iter().any(|k| is_float(*k)) {
+            call.args = call.args.into_iter().zip(&types).map(|(arg, known)| as_float(arg, *known)).collect();
+            return Ok(Transformed::yes(Expr::ScalarFunction(call)));
+        }
+        // Numerics of several digits keep their own.
+        let digits = |k: &Known| matches!(k, Known::Of(ty) if ty.name == TypeName::Numeric && !ty.array);
+        let mixed = types.iter().any(digits) && types.iter().any(|k| *k != types[0]);
+        let keyed = types.iter().find_map(|t| keyed_operands([*t, Known::Untyped]));
+        let Some(kind) = keyed.or(mixed.then(|| PgType::new(TypeName::Numeric))) else {
             return Ok(Transformed::no(Expr::ScalarFunction(call)));
         };
         if call.args.len() > 4 {
@@ -495,6 +581,9 @@ impl PostgresOrder {
                 Expr::BinaryExpr(BinaryExpr::new(Box::new(self.key_of(next.clone())), op, Box::new(self.key_of(best.clone()))));
             let arms = vec![(Box::new(wins.or(best.clone().is_null())), Box::new(next))];
             best = Expr::Case(Case::new(None, arms, Some(Box::new(best))));
+        }
+        if kind.name.enumeration().is_some() {
+            best = cast_call(best, kind);
         }
         Ok(Transformed::yes(best))
     }
@@ -517,7 +606,7 @@ fn label_arguments(mut call: ScalarFunction, schema: &DFSchema) -> Result<Transf
     let arrays = array_arguments(call.name()).unwrap_or_default();
     let types: Vec<Known> = call.args.iter().map(|arg| known(arg, schema)).collect();
     let kind = types.iter().zip(arrays).find_map(|(known, _)| match known {
-        Known::Of(ty) if ty.name.user().is_some() => Some(ty.element()),
+        Known::Of(ty) if ty.name.enumeration().is_some() => Some(ty.element()),
         _ => None,
     });
     let Some(kind) = kind else { return Ok(Transformed::no(Expr::ScalarFunction(call))) };
@@ -559,6 +648,92 @@ fn typed(expr: Expr, known: Known, kind: PgType) -> Result<Expr> {
             Ok(Expr::Literal(value, Some(FieldMetadata::from(kind.field("", true).metadata().clone()))))
         }
         expr => Ok(cast_call(expr, kind.with_modifier(-1))),
+    }
+}
+
+/// The arguments of a call in one form where they are numerics of several digits.
+fn with_own_digits(mut call: ScalarFunction, schema: &DFSchema) -> Transformed<Expr> {
+    let types: Result<Vec<DataType>> = call.args.iter().map(|arg| arg.get_type(schema)).collect();
+    if !types.is_ok_and(|types| is_mixed(&types)) {
+        return Transformed::no(Expr::ScalarFunction(call));
+    }
+    call.args = call.args.into_iter().map(|arg| cast_call(arg, PgType::new(TypeName::Numeric))).collect();
+    Transformed::yes(Expr::ScalarFunction(call))
+}
+
+/// Beside a numeric constant, the number inside a cast that the planner has put around it to compare the two.
+fn bare(left: Expr, right: Expr, schema: &DFSchema) -> [Expr; 2] {
+    let constant = |e: &Expr| matches!(e, Expr::Literal(ScalarValue::LargeBinary(_), _));
+    let peeled = |e: Expr| match e {
+        Expr::ScalarFunction(mut call) if is_numeric_cast(&call, schema) => call.args.swap_remove(0),
+        other => other,
+    };
+    match (constant(&left), constant(&right)) {
+        (false, true) => [peeled(left), right],
+        (true, false) => [left, peeled(right)],
+        _ => [left, right],
+    }
+}
+
+/// A cast of a column of exact numbers to numeric without precision.
+fn is_numeric_cast(call: &ScalarFunction, schema: &DFSchema) -> bool {
+    let to = |e: &Expr| matches!(e, Expr::Literal(ScalarValue::Utf8(Some(name)), _) if name == "numeric");
+    let plain = |e: &Expr| matches!(e, Expr::Literal(ScalarValue::Int32(Some(-1)), _));
+    let exact = |e: &Expr| matches!(e, Expr::Column(_)) && e.get_type(schema).is_ok_and(|t| is_exact(&t) && t != ARROW);
+    matches!(&call.args[..], [value, name, modifier] if call.name() == PG_CAST && exact(value) && to(name) && plain(modifier))
+}
+
+/// A numeric whose values each show their own digits.
+fn is_own(ty: PgType) -> bool {
+    ty.name == TypeName::Numeric && !ty.array && ty.numeric_precision().is_none()
+}
+
+fn is_float(known: Known) -> bool {
+    matches!(known, Known::Of(PgType { name: TypeName::Float4 | TypeName::Float8, array: false, .. }))
+}
+
+/// What is no float yet, as one.
+fn as_float(expr: Expr, known: Known) -> Expr {
+    match known {
+        Known::Of(ty) if ty.name == TypeName::Numeric && is_own(ty) => cast_call(expr, PgType::new(TypeName::Float8)),
+        Known::Untyped => cast_call(expr, PgType::new(TypeName::Float8)),
+        _ => expr,
+    }
+}
+
+/// A numeric constant as a decimal that compares with values of this type as Arrow has it; `None` where there is none.
+fn beside(known: Known, constant: &Expr) -> Option<Expr> {
+    use TypeName::{Int2, Int4, Int8, Numeric};
+    let Expr::Literal(value, _) = constant else { return None };
+    let Known::Of(ty @ PgType { name: Int2 | Int4 | Int8 | Numeric, array: false, .. }) = known else { return None };
+    let (precision, scale) = match ty.name {
+        Numeric => ty.numeric_precision()?,
+        _ => (38, 0),
+    };
+    let decimal = |m: Option<i128>, p: u8, s: i8| Some(Expr::Literal(ScalarValue::Decimal128(m, p, s), None));
+    match value {
+        ScalarValue::LargeBinary(None) => decimal(None, precision, scale),
+        ScalarValue::LargeBinary(Some(bytes)) => {
+            let value = crate::types::numeric::Numeric::decode(bytes);
+            let digits = |m: i128| m.unsigned_abs().checked_ilog10().map_or(1, |n| n as u8 + 1);
+            if let Some(mantissa) = value.mantissa_at(u32::from(scale.unsigned_abs()))
+                && digits(mantissa) <= precision
+            {
+                // A whole number beside integers is one of few digits, so that they meet without losing any.
+                let precision = if ty.name == Numeric { precision } else { digits(mantissa) };
+                return decimal(Some(mantissa), precision, scale);
+            }
+            let own = value.trim_scale().ok()?;
+            let own_scale = i8::try_from(own.scale()?).ok()?;
+            let mantissa = own.mantissa_at(u32::from(own_scale.unsigned_abs()))?;
+            let whole = i16::from(digits(mantissa)) - i16::from(own_scale);
+            let most_whole = if ty.name == Numeric { i16::from(precision) - i16::from(scale) } else { 19 };
+            // Both must fit one decimal.
+            let width = whole.max(most_whole) + i16::from(own_scale.max(scale));
+            (width <= 38).then_some(())?;
+            decimal(Some(mantissa), digits(mantissa).max(own_scale.unsigned_abs()), own_scale)
+        }
+        _ => None,
     }
 }
 

@@ -11,7 +11,7 @@ use datafusion::arrow::util::display::FormatOptions;
 use datafusion::common::{Column, DataFusionError};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{Stream, StreamExt};
 
@@ -61,19 +61,13 @@ fn strip_repeat(name: &str) -> String {
     name.split(super::wildcards::REPEAT).next().unwrap_or(name).to_owned()
 }
 
-/// The PostgreSQL type of an output field. A decimal of unknown origin keeps its scale as a modifier, since
-/// that is all that says how many digits to print.
+/// The PostgreSQL type of an output field.
 pub fn output_type(field: &Field) -> PgType {
     let ty = PgType::of_field(field);
     match field.data_type() {
         DataType::UInt64 => PgType::INT8,
         DataType::Null if PgType::of_field(field).name == TypeName::Void => PgType::new(TypeName::Void),
         DataType::Null => PgType::TEXT,
-        // Full width: computed, with more digits than anybody asked for.
-        DataType::Decimal128(38, _) => ty,
-        DataType::Decimal128(p, s) if ty.name == TypeName::Numeric && ty.modifier == -1 && *s >= 0 => {
-            ty.with_modifier(((i32::from(*p) << 16) | i32::from(*s)) + 4)
-        }
         _ if ty.name == TypeName::Unknown && !ty.array => PgType::TEXT,
         _ => ty,
     }
@@ -95,6 +89,15 @@ fn origin(plan: &LogicalPlan, column: &Column) -> Option<(Oid, i16)> {
             origin(&alias.input, &Column::new(qualifier.cloned(), field.name()))
         }
         LogicalPlan::Filter(filter) => origin(&filter.input, column),
+        LogicalPlan::Window(window) => window.input.schema().has_column(column).then(|| origin(&window.input, column)).flatten(),
+        LogicalPlan::Distinct(Distinct::All(input)) => origin(input, column),
+        LogicalPlan::Aggregate(aggregate) => {
+            let index = aggregate.schema.index_of_column(column).ok()?;
+            match aggregate.group_expr.get(index)? {
+                Expr::Column(inner) => origin(&aggregate.input, inner),
+                _ => None,
+            }
+        }
         LogicalPlan::Sort(sort) => origin(&sort.input, column),
         LogicalPlan::Limit(limit) => origin(&limit.input, column),
         LogicalPlan::Join(join) => {
@@ -152,7 +155,7 @@ pub fn conformed(
     Box::pin(RecordBatchStreamAdapter::new(schema, named))
 }
 
-/// The column's field; a numeric of any digits keeps those that the plan gives it.
+/// The column's field; a numeric of any digits keeps those that the plan gives it, a row its fields.
 fn output_field(column: &ResultColumn, produced: Option<&DataType>) -> Field {
     let field = column.ty.field(&column.name, true);
     match produced {
@@ -161,6 +164,8 @@ fn output_field(column: &ResultColumn, produced: Option<&DataType>) -> Field {
         {
             field.with_data_type(decimal.clone())
         }
+        // What fields a row has is said by the plan alone.
+        Some(rows) if column.ty.name == TypeName::Record => field.with_data_type(rows.clone()),
         _ => field,
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::FieldRef;
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
 use super::functions::arrays::{ALL, ANY};
@@ -98,7 +98,7 @@ impl Found {
                 }
                 "coalesce" | "nullif" | "greatest" | "least" | "nvl" | "make_array" => self.alike(call.args.iter(), schema),
                 SERIES => self.of_series(&call.args, schema),
-                _ => {}
+                _ => self.of_function(call, schema),
             },
             Expr::BinaryExpr(binary) => self.pair(&binary.left, &binary.right, schema),
             Expr::InList(list) => list.list.iter().for_each(|item| self.pair(&list.expr, item, schema)),
@@ -140,6 +140,21 @@ impl Found {
     fn alike<'e>(&mut self, values: impl Iterator<Item = &'e Expr> + Clone, schema: &DFSchema) {
         if let Some(ty) = values.clone().find_map(|value| type_of(value, schema)) {
             values.for_each(|value| self.wants(value, ty));
+        }
+    }
+
+    /// Where a function takes an int or a boolean and nothing else, a parameter is one.
+    fn of_function(&mut self, call: &ScalarFunction, schema: &DFSchema) {
+        let bare = |arg: &Expr| matches!(arg, Expr::Placeholder(Placeholder { field: None, .. }));
+        if !call.args.iter().any(bare) {
+            return;
+        }
+        let types: Vec<DataType> = call.args.iter().map(|arg| arg.get_type(schema).unwrap_or(DataType::Null)).collect();
+        let Ok(wanted) = call.func.coerce_types(&types) else { return };
+        for (arg, wanted) in call.args.iter().zip(wanted) {
+            if matches!(wanted, DataType::Int32 | DataType::Boolean) {
+                self.wants(arg, PgType::of_arrow(&wanted));
+            }
         }
     }
 

@@ -15,6 +15,8 @@ use super::keys::scalar_part;
 use crate::history::{ColumnDef, ColumnId, TableDef};
 use crate::store::IndexCandidates;
 use crate::types::TypeName;
+use crate::types::numeric::Numeric;
+use crate::types::numeric::column::{ARROW, scalar};
 use crate::versions::{ItemKey, KeyFilter};
 
 /// More points than this are read as a range.
@@ -92,7 +94,13 @@ fn learn<'a>(filter: &Expr, column: &impl Fn(&str) -> Option<&'a ColumnDef>, kno
 
 /// The encoded value; `None` for NULL (which no row equals: the filter above sees to it) or a type that differs.
 fn part(value: &ScalarValue, def: &ColumnDef) -> Option<Vec<u8>> {
-    scalar_part(value, def.ty).ok().flatten()
+    match value {
+        // The order key of a numeric.
+        ScalarValue::Binary(Some(key)) if def.ty.arrow() == ARROW => {
+            scalar_part(&scalar(Some(&Numeric::of_key(key)?)), def.ty).ok().flatten()
+        }
+        value => scalar_part(value, def.ty).ok().flatten(),
+    }
 }
 
 /// `c = v`, `c IN (…)` and ORs of those over one column.
@@ -135,9 +143,12 @@ fn comparison<'e, 'a>(
 fn column_of<'a>(expr: &Expr, column: &impl Fn(&str) -> Option<&'a ColumnDef>) -> Option<&'a ColumnDef> {
     match expr {
         Expr::Column(name) => column(&name.name),
-        // char(n) is compared without its blanks at the end, as it is in keys.
+        // char(n) is compared without its blanks at the end and a numeric without the digits it shows, as in keys.
         Expr::ScalarFunction(call) if call.name() == ORDER_KEY => match &call.args[..] {
-            [Expr::Column(name)] => column(&name.name).filter(|def| def.ty.name == TypeName::Bpchar && !def.ty.array),
+            [Expr::Column(name)] => {
+                let keyed = |def: &&ColumnDef| matches!(def.ty.name, TypeName::Bpchar | TypeName::Numeric) && !def.ty.array;
+                column(&name.name).filter(keyed)
+            }
             _ => None,
         },
         _ => None,

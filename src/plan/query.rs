@@ -15,7 +15,7 @@ use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
 use super::{
     ResultColumn, StatementContext, expand, literals, output, parameters, resolution, select_forms, set_returning, using,
-    wildcards,
+    whole_rows, wildcards,
 };
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::columns::output_names;
@@ -50,6 +50,9 @@ pub fn plan(
 ) -> Result<PlannedQuery> {
     let names = output_names(query);
     let mut query = query.clone();
+    if whole_rows::any(&mut query) {
+        whole_rows::rewrite(&planning(ctx, state, vec![]), &mut query);
+    }
     forms::rewrite(&mut query);
     wildcards::rename_repeats(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
@@ -75,6 +78,9 @@ pub fn plan_inner(
     mut query: ast::Query,
     known: &[Option<PgType>],
 ) -> Result<LogicalPlan> {
+    if whole_rows::any(&mut query) {
+        whole_rows::rewrite(&planning(ctx, state, vec![]), &mut query);
+    }
     forms::rewrite(&mut query);
     let planner = Planner::new(ctx, state, &mut query)?;
     literals::narrow(planner.plan(query, known)?).and_then(resolution::resolve).map_err(diagnose)
@@ -128,6 +134,10 @@ impl<'a> Planner<'a> {
         let mut planning = planning(ctx, state, vec![]);
         set_returning::records::rewrite(query)?;
         let expanded = expand::expand(&planning, query)?;
+        // Those of views.
+        if whole_rows::any(query) {
+            whole_rows::rewrite(&planning, query);
+        }
         super::catalog::tableoid::resolve(&planning, query);
         wildcards::qualify(query);
         check_locks(ctx, query, expanded.clauses)?;

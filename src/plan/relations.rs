@@ -191,9 +191,11 @@ impl Relations {
         match self.planning.relation_in(schema, name, then).map_err(external)? {
             Relation::Table(table) => self.past_plan(reference.clone(), &table, clause),
             Relation::View(_) => Err(external(no_relation(schema, name))),
-            Relation::History(_) | Relation::Changes(_) | Relation::System(_) | Relation::Catalogue(_) => {
-                Err(external(not_versioned(name)))
-            }
+            Relation::History(_)
+            | Relation::Changes(_)
+            | Relation::System(_)
+            | Relation::Catalogue(_)
+            | Relation::Sequence(_) => Err(external(not_versioned(name))),
         }
     }
 

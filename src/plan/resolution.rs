@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, Union, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, RecursiveQuery, Union, Values, lit};
 
+use super::functions::typed_arrays;
 use super::scan::external;
 use crate::error::{SqlError, SqlState};
 use crate::types::{PgType, TypeName};
@@ -20,12 +21,17 @@ use crate::types::{PgType, TypeName};
 /// The plan with these types settled.
 pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| match plan {
+        LogicalPlan::Values(values) => resolve_values(values).map(Transformed::yes),
+        LogicalPlan::RecursiveQuery(query) => {
+            check_recursive(&query)?;
+            Ok(Transformed::no(LogicalPlan::RecursiveQuery(query)))
+        }
         LogicalPlan::Union(union) => resolve_union(union).map(Transformed::yes),
         LogicalPlan::Filter(filter) if has_window(&filter.predicate) => {
             let message = "window functions are not allowed in WHERE";
             Err(external(SqlError::new(SqlState::WINDOWING_ERROR, message)))
         }
-        plan => resolve_exprs(plan)?.data.recompute_schema().map(Transformed::yes),
+        plan => resolve_exprs(plan)?.data.recompute_schema().and_then(typed_aggregates).map(Transformed::yes),
     })
     .map(|t| t.data)
 }
@@ -34,11 +40,56 @@ fn has_window(expr: &Expr) -> bool {
     expr.exists(|e| Ok(matches!(e, Expr::WindowFunction(_)))).unwrap_or(false)
 }
 
+/// Aggregates of values with the types of those, of which the planner keeps no more than how they are carried.
+fn typed_aggregates(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(plan) };
+    let groups = aggregate.schema.fields().len().saturating_sub(aggregate.aggr_expr.len());
+    let mut any = false;
+    let mut exprs = Vec::with_capacity(aggregate.schema.fields().len());
+    for (at, (qualifier, field)) in aggregate.schema.iter().enumerate() {
+        let column = Expr::Column(Column::from((qualifier, field)));
+        let call = at.checked_sub(groups).and_then(|n| aggregate.aggr_expr.get(n));
+        match call.and_then(|call| lost_type(call, field, aggregate.input.schema())) {
+            Some(target) => {
+                any = true;
+                let typed = Expr::Cast(Cast::new_from_field(Box::new(column), Arc::new(target)));
+                exprs.push(typed.alias_qualified(qualifier.cloned(), field.name()));
+            }
+            None => exprs.push(column),
+        }
+    }
+    Ok(if any { LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?) } else { plan })
+}
+
+/// The type that an aggregate gives, where its field does not say so.
+fn lost_type(call: &Expr, field: &Field, input: &DFSchema) -> Option<Field> {
+    let Expr::AggregateFunction(call) = call.clone().unalias() else { return None };
+    let of = match call.params.args.first()? {
+        // A cast that Arrow has nothing to do for keeps the metadata of what it casts.
+        Expr::Cast(cast) => PgType::of_field(&cast.field),
+        argument => PgType::of_field(&argument.to_field(input).ok()?.1),
+    };
+    let ty = match call.func.name() {
+        // Others are made with their types.
+        "array_agg" if !typed_arrays::is_needed(of) && !of.array => of.array_of(),
+        "min" | "max" => of,
+        _ => return None,
+    };
+    let target = ty.field(field.name(), true);
+    let carried = match (target.data_type(), field.data_type()) {
+        (DataType::List(wanted), DataType::List(have)) => wanted.data_type() == have.data_type(),
+        (wanted, have) => wanted == have,
+    };
+    (carried && PgType::of_field(field) != ty).then_some(target)
+}
+
 /// What is known of one of the values that must come to one type.
 #[derive(Clone, Debug)]
 enum Candidate {
-    /// A quoted literal, or NULL.
+    /// A quoted literal.
     Literal,
+    /// NULL.
+    Null,
     Field(FieldRef),
 }
 
@@ -74,11 +125,12 @@ fn resolve_case(mut case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> 
         let branches = case.else_expr.iter_mut().chain(case.when_then_expr.iter_mut().map(|(_, then)| then));
         branches.for_each(|branch| **branch = as_target(std::mem::take(branch), target, schema));
     }
+    let kept = target.clone().or_else(|| field_of(&candidates));
     // The optimiser makes AND and OR of a searched CASE of truths, which no longer guards what it guarded.
     if is_boolean && !plain && case.expr.is_none() {
         case.expr = Some(Box::new(lit(true)));
     }
-    Ok(Transformed::yes(Expr::Case(case)))
+    Ok(Transformed::yes(with_type(Expr::Case(case), kept.as_ref())))
 }
 
 fn resolve_call(call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -86,19 +138,46 @@ fn resolve_call(call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
     let Some(candidates) = call.args.iter().map(|e| candidate(e, schema)).collect::<Option<Vec<_>>>() else {
         return Ok(Transformed::no(Expr::ScalarFunction(call)));
     };
-    let Some(target) = common(what, &candidates)? else { return Ok(Transformed::no(Expr::ScalarFunction(call))) };
-    let args = call.args.into_iter().map(|arg| as_target(arg, &target, schema)).collect();
-    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { args, ..call })))
+    // Elements of an array come to one type whatever they are.
+    let decimals = what == "ARRAY" && candidates.iter().any(|c| matches!(c, Candidate::Field(f) if is_decimal(f)));
+    let target = match common(what, &candidates)? {
+        None if decimals => field_of(&candidates),
+        target => target,
+    };
+    let target = match target {
+        Some(field) if decimals && is_decimal(&field) => Some(Arc::new(PgType::new(TypeName::Numeric).field("", true))),
+        target => target,
+    };
+    // An array's type says what its elements are.
+    let kept = if what == "ARRAY" { None } else { target.clone().or_else(|| field_of(&candidates)) };
+    let args = match &target {
+        Some(target) => call.args.into_iter().map(|arg| as_target(arg, target, schema)).collect(),
+        None => call.args,
+    };
+    let changed = target.is_some() || kept.is_some();
+    let call = with_type(Expr::ScalarFunction(ScalarFunction { args, ..call }), kept.as_ref());
+    Ok(Transformed::new_transformed(call, changed))
+}
+
+/// An expression that says only its Arrow type, as one of the type that its values have.
+pub fn with_type(expr: Expr, field: Option<&FieldRef>) -> Expr {
+    let ty = field.map_or(PgType::TEXT, |field| PgType::of_field(field));
+    let told_apart = matches!(ty.name, TypeName::Enum(_) | TypeName::Json | TypeName::Jsonb | TypeName::Uuid | TypeName::Oid);
+    if !told_apart || ty.array {
+        return expr;
+    }
+    Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(ty.field("", true))))
 }
 
 /// `None` for what has no type yet: a parameter.
 fn candidate(expr: &Expr, schema: &DFSchema) -> Option<Candidate> {
     match expr {
-        Expr::Literal(ScalarValue::Utf8(_), None) | Expr::Literal(ScalarValue::Null, _) => Some(Candidate::Literal),
+        Expr::Literal(ScalarValue::Utf8(None), None) | Expr::Literal(ScalarValue::Null, _) => Some(Candidate::Null),
+        Expr::Literal(ScalarValue::Utf8(_), None) => Some(Candidate::Literal),
         Expr::Alias(alias) => candidate(&alias.expr, schema),
         Expr::Placeholder(p) if p.field.is_none() => None,
         expr => expr.to_field(schema).ok().map(|(_, field)| match field.data_type() {
-            DataType::Null => Candidate::Literal,
+            DataType::Null => Candidate::Null,
             _ => Candidate::Field(field),
         }),
     }
@@ -115,10 +194,17 @@ fn as_target(expr: Expr, target: &FieldRef, schema: &DFSchema) -> Expr {
     }
     let fits = match candidate(&expr, schema) {
         Some(Candidate::Field(field)) => same(&field, target),
-        Some(Candidate::Literal) => matches!(&expr, Expr::Literal(value, _) if value.is_null() && is_text(target)),
+        Some(Candidate::Literal | Candidate::Null) => {
+            matches!(&expr, Expr::Literal(value, _) if value.is_null() && is_text(target))
+        }
         None => true,
     };
     if fits { expr } else { Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::clone(target))) }
+}
+
+/// A numeric that is a decimal of digits that no column has declared.
+fn is_decimal(field: &Field) -> bool {
+    matches!(field.data_type(), DataType::Decimal128(..)) && PgType::of_field(field).modifier == -1
 }
 
 fn is_text(field: &Field) -> bool {
@@ -136,6 +222,11 @@ fn common(what: &str, candidates: &[Candidate]) -> Result<Option<FieldRef>> {
     let Some(first) = fields.first() else { return Ok(None) };
     if fields.len() == candidates.len() && fields.iter().all(|f| same(f, first)) {
         return Ok(None);
+    }
+    let nulls = |c: &Candidate| matches!(c, Candidate::Field(_) | Candidate::Null);
+    if fields.iter().all(|f| same(f, first)) && candidates.iter().all(nulls) {
+        // What all have but NULL, which needs no digits.
+        return Ok(Some(Arc::new(first.as_ref().clone().with_name("").with_nullable(true))));
     }
     let mut ty = PgType::of_field(first);
     for field in &fields[1..] {
@@ -159,25 +250,7 @@ fn common(what: &str, candidates: &[Candidate]) -> Result<Option<FieldRef>> {
         }
         ty = ty.with_modifier(-1);
     }
-    Ok(Some(target_field(ty, &fields)))
-}
-
-/// The field of the type; a numeric without precision keeps the digits that the values have.
-fn target_field(ty: PgType, fields: &[&FieldRef]) -> FieldRef {
-    let scale = |field: &&FieldRef| match field.data_type() {
-        DataType::Decimal128(_, scale) => Some(*scale),
-        _ => None,
-    };
-    let numeric = ty.name == TypeName::Numeric && !ty.array && ty.modifier == -1;
-    if numeric {
-        if let [only] = fields {
-            return Arc::new(only.as_ref().clone().with_name("").with_nullable(true));
-        }
-        if let Some(most) = fields.iter().filter_map(scale).max().filter(|s| *s > crate::types::pg_type::UNCONSTRAINED_SCALE) {
-            return Arc::new(Field::new("", DataType::Decimal128(38, most), true));
-        }
-    }
-    Arc::new(ty.field("", true))
+    Ok(Some(Arc::new(ty.field("", true))))
 }
 
 /// PostgreSQL's categories: types within one may be brought together.
@@ -208,6 +281,52 @@ fn widens(from: PgType, to: PgType) -> bool {
         (Varchar, Bpchar) | (Bpchar, Varchar) => true,
         (Date, Timestamp | Timestamptz) | (Timestamp, Timestamptz) => true,
         (a, b) => a == b,
+    }
+}
+
+/// 0A000 where numerics of a recursive query would be cut to the digits of those it begins with.
+fn check_recursive(query: &RecursiveQuery) -> Result<()> {
+    let LogicalPlan::Projection(next) = query.recursive_term.as_ref() else { return Ok(()) };
+    for (field, expr) in query.static_term.schema().fields().iter().zip(&next.expr) {
+        let expr = expr.clone().unalias();
+        let before = before_cast(&expr, field.data_type());
+        if is_decimal(field) && *before != expr && before.get_type(next.input.schema())? != *field.data_type() {
+            let message = "a recursive query whose numerics grow in digits is not supported";
+            return Err(external(SqlError::unsupported(message, "Cast the column of its first part to numeric.")));
+        }
+    }
+    Ok(())
+}
+
+/// Columns of VALUES whose numerics show several digits: the planner has brought them to those of the longest.
+fn resolve_values(values: Values) -> Result<LogicalPlan> {
+    let Values { schema, mut values } = values;
+    let empty = DFSchema::empty();
+    let numeric: FieldRef = Arc::new(PgType::new(TypeName::Numeric).field("", true));
+    let mut fields: Vec<_> = schema.iter().map(|(q, f)| (q.cloned(), Arc::clone(f))).collect();
+    for (column, (_, field)) in fields.iter_mut().enumerate() {
+        let DataType::Decimal128(..) = field.data_type() else { continue };
+        let written = |row: &Vec<Expr>| row.get(column).map(|e| before_cast(e, field.data_type()).clone());
+        let exprs: Vec<Expr> = values.iter().filter_map(written).collect();
+        let types = exprs.iter().filter(|e| !matches!(e, Expr::Literal(v, _) if v.is_null())).map(|e| e.get_type(&empty));
+        let Ok(types) = types.collect::<Result<Vec<_>>>() else { continue };
+        if types.windows(2).all(|pair| pair[0] == pair[1]) {
+            continue;
+        }
+        for (row, expr) in values.iter_mut().zip(exprs) {
+            row[column] = Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::clone(&numeric)));
+        }
+        *field = Arc::new(numeric.as_ref().clone().with_name(field.name()).with_nullable(field.is_nullable()));
+    }
+    let schema = DFSchema::new_with_metadata(fields, schema.metadata().clone())?;
+    Ok(LogicalPlan::Values(Values { schema: Arc::new(schema), values }))
+}
+
+/// The expression inside a cast to this type that the planner has added.
+fn before_cast<'e>(expr: &'e Expr, ty: &DataType) -> &'e Expr {
+    match expr {
+        Expr::Cast(cast) if cast.field.data_type() == ty => &cast.expr,
+        other => other,
     }
 }
 
@@ -253,7 +372,7 @@ fn column_candidate(input: &LogicalPlan, column: usize) -> Option<Candidate> {
         return candidate(projection.expr.get(column)?, projection.input.schema());
     }
     let field = input.schema().fields().get(column)?;
-    Some(if field.data_type().is_null() { Candidate::Literal } else { Candidate::Field(Arc::clone(field)) })
+    Some(if field.data_type().is_null() { Candidate::Null } else { Candidate::Field(Arc::clone(field)) })
 }
 
 fn with_types(input: Arc<LogicalPlan>, targets: &[Option<FieldRef>]) -> Result<Arc<LogicalPlan>> {

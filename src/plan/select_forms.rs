@@ -15,6 +15,7 @@ use super::select_literals;
 use super::set_operations::{EXCEPT_ALL, INTERSECT_ALL, VALUES};
 use super::set_returning::{self, IDENTITY};
 use crate::sql::columns::item_name;
+use crate::sql::token_forms::ROWS_FROM;
 
 /// Rewrites every such form inside, before it is planned.
 pub fn rewrite(node: &mut impl VisitMut) {
@@ -32,6 +33,11 @@ impl VisitorMut for Forms {
         ControlFlow::Continue(())
     }
 
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        name_beside_rows(query);
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         for item in &mut select.projection {
             keep_name(item);
@@ -41,6 +47,15 @@ impl VisitorMut for Forms {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
+            Expr::Function(function) if is_of_unknown(function) => {
+                let name = Expr::value(ast::Value::SingleQuotedString("unknown".to_owned()));
+                let regtype = ObjectName::from(vec![Ident::new("regtype")]);
+                *expr = cast(name, ast::DataType::Custom(regtype, Vec::new()));
+            }
+            Expr::Function(function) if is_ntile(function) => {
+                let ntile = Expr::Function(function.clone());
+                *expr = cast(ntile, ast::DataType::Int4(None));
+            }
             Expr::Function(function) => {
                 array_subquery(function);
                 if let Some(rows) = rows_of(function) {
@@ -59,6 +74,17 @@ impl VisitorMut for Forms {
                     *expr = compared;
                 }
             }
+            Expr::Cast { expr: row, .. } => {
+                if let Expr::Tuple(values) = row.as_mut() {
+                    **row = call("row", std::mem::take(values));
+                }
+            }
+            // Behind a name, the first dot leads to a column.
+            Expr::CompoundFieldAccess { root, access_chain }
+                if !matches!(root.as_ref(), Expr::Identifier(_) | Expr::CompoundIdentifier(_)) =>
+            {
+                named_fields(access_chain);
+            }
             // Text is ordered by its bytes, which is what these collations say.
             Expr::InSubquery { expr: wanted, subquery, negated } => {
                 if let Expr::Tuple(values) = wanted.as_ref() {
@@ -70,6 +96,85 @@ impl VisitorMut for Forms {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// What a column is called below the select list that names it.
+const BESIDE_ROWS: &str = "__beside_rows_";
+
+/// Beside `unnest` in a select list the planner takes a name that is given for one of the columns below: such names are
+/// given one level up.
+fn name_beside_rows(query: &mut Query) {
+    if query.order_by.is_some() {
+        return;
+    }
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let grouped = !matches!(&select.group_by, ast::GroupByExpr::Expressions(by, _) if by.is_empty());
+    if grouped || select.distinct.is_some() || select.having.is_some() || select.into.is_some() {
+        return;
+    }
+    let named_beside = |item: &SelectItem| match item {
+        SelectItem::ExprWithAlias { expr, alias } => !gives_rows(expr) && !alias.value.starts_with(BESIDE_ROWS),
+        _ => false,
+    };
+    let rows = |item: &SelectItem| match item {
+        SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) => gives_rows(expr),
+        _ => false,
+    };
+    if !select.projection.iter().any(rows) || !select.projection.iter().any(named_beside) {
+        return;
+    }
+    let Some(names) = select.projection.iter().map(item_name).collect::<Option<Vec<_>>>() else { return };
+    if names.iter().enumerate().any(|(at, name)| names[..at].contains(name)) {
+        return;
+    }
+    let below = |at: usize| quoted(&format!("{BESIDE_ROWS}{at}"));
+    for (at, item) in select.projection.iter_mut().enumerate() {
+        let (SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr)) = item else { return };
+        let expr = std::mem::replace(expr, Expr::value(ast::Value::Null));
+        *item = SelectItem::ExprWithAlias { expr, alias: below(at) };
+    }
+    let outer = names
+        .iter()
+        .enumerate()
+        .map(|(at, name)| SelectItem::ExprWithAlias { expr: Expr::Identifier(below(at)), alias: quoted(name) });
+    let outer = outer.collect();
+    let placeholder = SetExpr::Select(Box::new(select_all(function("", vec![]))));
+    let inner = std::mem::replace(query.body.as_mut(), placeholder);
+    *query.body = over_derived(outer, inner);
+}
+
+/// These items of a query in brackets.
+fn over_derived(items: Vec<SelectItem>, inner: SetExpr) -> SetExpr {
+    let alias = ast::TableAlias { explicit: true, name: quoted("\u{1}beside"), columns: vec![], at: None };
+    let subquery = Box::new(plain_query(inner));
+    let mut select = select_all(TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None });
+    select.projection = items;
+    SetExpr::Select(Box::new(select))
+}
+
+fn gives_rows(expr: &Expr) -> bool {
+    let found = ast::visit_expressions(expr, |e| match e {
+        Expr::Function(call) if split(&call.name).is_some_and(|(_, name)| name == "unnest") => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// `pg_typeof` of a literal in quotes or of NULL, which has no type of its own.
+fn is_of_unknown(function: &ast::Function) -> bool {
+    let FunctionArguments::List(list) = &function.args else { return false };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] = &list.args[..] else { return false };
+    let bare = matches!(value.value, ast::Value::SingleQuotedString(_) | ast::Value::Null);
+    bare && split(&function.name).is_some_and(|(_, name)| name == "pg_typeof")
+}
+
+/// `ntile`, which the planner counts in a wider type than PostgreSQL, and has not been seen here before.
+fn is_ntile(function: &ast::Function) -> bool {
+    function.over.is_some() && split(&function.name).is_some_and(|(_, name)| name == "ntile")
+}
+
+fn cast(expr: Expr, data_type: ast::DataType) -> Expr {
+    Expr::Cast { kind: ast::CastKind::DoubleColon, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
 /// `ARRAY(SELECT …)` as a call over a subquery.
@@ -86,16 +191,24 @@ fn array_subquery(function: &mut ast::Function) {
 /// A function that gives rows, in a select list: `unnest` of its list. One that is `unnest` already stays.
 fn rows_of(function: &mut ast::Function) -> Option<Expr> {
     let (_, name) = split(&function.name)?;
+    if name == set_returning::EXPAND_ARRAY {
+        return Some(call("unnest", vec![call(set_returning::EXPANDED, plain_arguments(function)?)]));
+    }
     let [(_, list)] = set_returning::columns_of(&name)? else { return None };
     if *list == IDENTITY || function.over.is_some() {
         return None;
     }
+    Some(call("unnest", vec![call(list, plain_arguments(function)?)]))
+}
+
+/// The arguments of a call that has nothing else in its parentheses.
+fn plain_arguments(function: &ast::Function) -> Option<Vec<Expr>> {
     let FunctionArguments::List(args) = &function.args else { return None };
     let args = args.args.iter().map(|arg| match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
         _ => None,
     });
-    Some(call("unnest", vec![call(list, args.collect::<Option<_>>()?)]))
+    args.collect()
 }
 
 /// A select item that is such a call keeps the name that it has as one.
@@ -106,6 +219,17 @@ fn keep_name(item: &mut SelectItem) {
     let old = std::mem::replace(item, SelectItem::Wildcard(Default::default()));
     if let SelectItem::UnnamedExpr(expr) = old {
         *item = SelectItem::ExprWithAlias { expr, alias: quoted(&name) };
+    }
+}
+
+/// `(row).field`: the planner takes the name as a text.
+fn named_fields(access: &mut [ast::AccessExpr]) {
+    for access in access {
+        if let ast::AccessExpr::Dot(name) = access
+            && let Expr::Identifier(ident) = name
+        {
+            *name = Expr::value(ast::Value::SingleQuotedString(fold(ident)));
+        }
     }
 }
 
@@ -345,6 +469,17 @@ impl VisitorMut for Laterals<'_> {
     }
 }
 
+/// Before the name of a function within ROWS FROM, which is not to be taken for one in a select list.
+pub const WITHIN: char = '\u{2}';
+
+fn apart(arg: &mut FunctionArg) {
+    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Function(function))) = arg
+        && let Some((_, name)) = split(&function.name)
+    {
+        function.name = ObjectName::from(vec![quoted(&format!("{WITHIN}{name}"))]);
+    }
+}
+
 impl Laterals<'_> {
     /// Also notes the aliases that mean the one value of their function.
     fn lateral(&self, factor: &mut TableFactor, scalars: &mut Vec<(String, &'static str)>) {
@@ -361,9 +496,12 @@ impl Laterals<'_> {
         let TableFactor::Table { name, alias, args: Some(args), version: None, with_ordinality, .. } = factor else { return };
         let Some((schema, function)) = split(name) else { return };
         let known = set_returning::columns_of(&function);
-        let scalar = self.planning.state.scalar_functions().contains_key(&function);
+        let scalar = function == ROWS_FROM || self.planning.state.scalar_functions().contains_key(&function);
         if self.planning.history_function(schema.as_deref(), &function).is_some() || (known.is_none() && !scalar) {
             return;
+        }
+        if function == ROWS_FROM {
+            args.args.iter_mut().for_each(apart);
         }
         if let (Some([(column, _)]), Some(alias)) = (known, &alias)
             && *column != function

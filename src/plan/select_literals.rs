@@ -7,9 +7,12 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Distinct, ExactNumberInfo, Expr, Function, GroupByExpr, LimitClause, NamedWindowExpr, OrderByKind, Query,
-    Select, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    CastKind, DataType, Distinct, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Ident, LimitClause, NamedWindowExpr, ObjectName, OrderByKind, Query, Select, SelectItem,
+    SetExpr, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
+
+use super::functions::NEGATE;
 
 /// Tells our casts from those a client wrote: a display width, which PostgreSQL's integers have not.
 const OURS: Option<u64> = Some(32);
@@ -38,6 +41,11 @@ impl VisitorMut for Literals {
                 plain(inner);
                 *expr = cast(expr.clone());
             }
+            Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => *expr = std::mem::replace(inner, Expr::value(Value::Null)),
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } if !is_literal(inner) => {
+                let operand = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+                *expr = negation(operand);
+            }
             Expr::Function(function) => window(function),
             Expr::Interval(interval) => plain(&mut interval.value),
             _ => {}
@@ -61,6 +69,9 @@ impl VisitorMut for Literals {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
+            with.cte_tables.iter_mut().for_each(|cte| first_numerics(&mut cte.query.body));
+        }
         if let Some(order_by) = &mut query.order_by
             && let OrderByKind::Expressions(exprs) = &mut order_by.kind
         {
@@ -84,22 +95,23 @@ impl VisitorMut for Literals {
     }
 }
 
-/// The literal with its type; `None` for one with a point or an exponent.
+/// The literal with its type; `None` for one that the planner types so by itself.
 fn typed(digits: &str) -> Option<Expr> {
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    if digits.parse::<i32>().is_ok() {
+    let whole = digits.bytes().all(|b| b.is_ascii_digit());
+    if whole && digits.parse::<i32>().is_ok() {
         return Some(cast(Expr::value(Value::Number(digits.to_owned(), false))));
     }
-    if digits.parse::<i64>().is_ok() {
+    let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let fits = plain && digits.bytes().filter(u8::is_ascii_digit).count() <= 38;
+    if (whole && digits.parse::<i64>().is_ok()) || (fits && !whole) {
         return None;
     }
-    let precision = u64::try_from(digits.len()).ok().filter(|p| *p <= 38)?;
-    Some(Expr::Cast {
+    let precision = u64::try_from(digits.len()).ok().filter(|_| fits);
+    let digits_of_its_own = digits.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    digits_of_its_own.then(|| Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(Expr::value(Value::SingleQuotedString(digits.to_owned()))),
-        data_type: DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, 0)),
+        data_type: DataType::Numeric(precision.map_or(ExactNumberInfo::None, |p| ExactNumberInfo::PrecisionAndScale(p, 0))),
         array: false,
         format: None,
     })
@@ -108,6 +120,47 @@ fn typed(digits: &str) -> Option<Expr> {
 fn cast(literal: Expr) -> Expr {
     let expr = Box::new(literal);
     Expr::Cast { kind: CastKind::Cast, expr, data_type: DataType::Int4(OURS), array: false, format: None }
+}
+
+/// Numerics that a recursive query begins with: those that follow show digits of their own.
+fn first_numerics(body: &mut SetExpr) {
+    let SetExpr::SetOperation { left, .. } = body else { return };
+    let SetExpr::Select(select) = left.as_mut() else { return };
+    for item in &mut select.projection {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        let literal = match &*expr {
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => is_literal(expr),
+            other => is_literal(other),
+        };
+        if literal && !matches!(expr, Expr::Interval(_)) {
+            let literal = Box::new(std::mem::replace(expr, Expr::value(Value::Null)));
+            let data_type = DataType::Numeric(ExactNumberInfo::None);
+            *expr = Expr::Cast { kind: CastKind::Cast, expr: literal, data_type, array: false, format: None };
+        }
+    }
+}
+
+/// What the planner negates as it reads it.
+fn is_literal(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::Number(..))) || matches!(expr, Expr::Interval(_))
+}
+
+/// A minus sign before anything else, as a call: the planner has none for numerics.
+fn negation(operand: Expr) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(NEGATE)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(operand))],
+            clauses: vec![],
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: vec![],
+    })
 }
 
 fn is_ours(expr: &Expr) -> bool {

@@ -193,11 +193,9 @@ fn numeric(info: &ExactNumberInfo) -> Result<PgType> {
         let message = format!("NUMERIC precision {precision} must be between 1 and 1000");
         return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
     }
-    if precision > 38 || scale < 0 || scale > precision as i64 {
-        return Err(SqlError::unsupported(
-            format!("numeric({precision},{scale}) is not supported"),
-            "Use at most 38 digits, and a scale from 0 to the precision.",
-        ));
+    if !(-1000..=1000).contains(&scale) {
+        let message = format!("NUMERIC scale {scale} must be between -1000 and 1000");
+        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
     }
-    Ok(PgType::new(TypeName::Numeric).with_modifier((((precision as i32) << 16) | scale as i32) + 4))
+    Ok(PgType::numeric(precision as i32, scale as i32))
 }

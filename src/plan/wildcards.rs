@@ -233,18 +233,31 @@ pub const REPEAT: char = '\u{1}';
 
 /// Gives output columns of subqueries whose name came before a name of their own.
 pub fn rename_inner_repeats(query: &mut Query) {
-    let _ = query.visit(&mut Repeats);
+    let _ = query.visit(&mut Repeats { depth: 0 });
 }
 
-struct Repeats;
+/// Queries around the present one, itself included.
+struct Repeats {
+    depth: usize,
+}
 
 impl VisitorMut for Repeats {
     type Break = ();
 
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         let is_wildcard = |i: &SelectItem| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
         if !select.projection.iter().any(is_wildcard) {
-            rename_repeats_of(select);
+            rename_repeats_of(select, self.depth > 1);
         }
         ControlFlow::Continue(())
     }
@@ -253,17 +266,32 @@ impl VisitorMut for Repeats {
 /// Gives output columns whose name came before a name of their own.
 pub fn rename_repeats(query: &mut Query) {
     if let SetExpr::Select(select) = query.body.as_mut() {
-        rename_repeats_of(select);
+        rename_repeats_of(select, false);
     }
 }
 
-fn rename_repeats_of(select: &mut Select) {
+/// With `first`, also the first column of a name that comes again: then nobody can mean one of them by that name.
+fn rename_repeats_of(select: &mut Select, first: bool) {
     let wildcard = select.projection.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
+    let mut again = HashSet::new();
+    if first {
+        let mut once = HashSet::new();
+        let names = select.projection.iter().filter_map(item_name);
+        again.extend(names.filter(|name| !once.insert(name.clone())));
+    }
     let mut seen = HashSet::new();
+    let mut values = HashSet::new();
     for (index, item) in select.projection.iter_mut().enumerate() {
         let Some(name) = item_name(item) else { continue };
         let name = name.split(REPEAT).next().unwrap_or_default().to_owned();
-        let repeats = !seen.insert(name.clone());
+        let repeats = !seen.insert(name.clone()) || again.contains(&name);
+        // To the planner a cast has the name of what is cast.
+        let same_value = match item {
+            SelectItem::UnnamedExpr(expr @ ast::Expr::Cast { .. }) => !values.insert(cast_value(expr).to_string()),
+            SelectItem::UnnamedExpr(expr) => !values.insert(expr.to_string()),
+            _ => false,
+        };
+        let repeats = repeats || same_value;
         // What a wildcard stands for is not known here: a plain column beside one may repeat it.
         let may_repeat =
             wildcard && matches!(item, SelectItem::UnnamedExpr(ast::Expr::Identifier(_) | ast::Expr::CompoundIdentifier(_)));
@@ -277,4 +305,11 @@ fn rename_repeats_of(select: &mut Select) {
             other => other,
         };
     }
+}
+
+fn cast_value(mut expr: &ast::Expr) -> &ast::Expr {
+    while let ast::Expr::Cast { expr: inner, .. } | ast::Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    expr
 }

@@ -117,6 +117,7 @@ impl Opened {
             channels: Arc::default(),
             activity: Activity::new(Timestamp::from_micros(settings.clock.now_micros())),
             locks: Arc::default(),
+            snapshots: Arc::default(),
             turns: Arc::default(),
             defaults: Arc::new([("statement_timeout".to_owned(), settings.limits.statement_timeout_ms.to_string())]),
         };

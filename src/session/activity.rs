@@ -1,4 +1,5 @@
-//! Which sessions there are and what each is doing: for pg_stat_activity and pg_cancel_backend.
+//! Which sessions there are and what each is doing: for pg_stat_activity, pg_cancel_backend and
+//! pg_terminate_backend.
 //!
 //! Every session writes its own place; nobody waits for anybody.
 
@@ -6,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::TransactionStatus;
 use crate::plan::SessionFacts;
@@ -27,6 +29,8 @@ pub struct Activity {
 struct Doing {
     facts: SessionFacts,
     running: Option<Cancel>,
+    /// Cancelled when the session is to end.
+    ending: CancellationToken,
 }
 
 impl Activity {
@@ -55,6 +59,20 @@ impl Activity {
     }
 }
 
+impl Activity {
+    /// Ends a session: its statement at once, itself before the next. False when there is no such session.
+    pub fn terminate(&self, pid: i32) -> bool {
+        let place = self.places.lock().get(&pid).cloned();
+        let Some(place) = place else { return false };
+        let doing = place.lock();
+        doing.ending.cancel();
+        if let Some(running) = &doing.running {
+            running.cancel(Reason::Shutdown);
+        }
+        true
+    }
+}
+
 /// One session's place; given up when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -66,9 +84,14 @@ pub(super) struct Place {
 impl Place {
     pub fn new(activity: &Arc<Activity>, facts: SessionFacts) -> Self {
         let pid = facts.pid;
-        let doing = Arc::new(Mutex::new(Doing { facts, running: None }));
+        let doing = Arc::new(Mutex::new(Doing { facts, running: None, ending: CancellationToken::new() }));
         activity.places.lock().insert(pid, Arc::clone(&doing));
         Self { activity: Arc::clone(activity), pid, doing }
+    }
+
+    /// Cancelled when somebody ends the session.
+    pub fn ending(&self) -> CancellationToken {
+        self.doing.lock().ending.clone()
     }
 
     /// A statement begins.

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, UInt32Array};
 use datafusion::arrow::compute::take_record_batch;
+use datafusion::arrow::datatypes::Schema;
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 use parking_lot::Mutex;
 
@@ -128,35 +130,47 @@ impl Session {
 
     /// `formats` as Bind gave them; none for those of the cursor itself.
     pub(super) async fn fetch(&mut self, fetch: &Fetch, formats: &[i16]) -> Result<Reply> {
+        if !self.cursors.contains_key(&fetch.cursor) && self.portals.contains_key(&fetch.cursor) {
+            return self.fetch_of_portal(fetch, formats).await;
+        }
         let cancel = self.cancel.clone();
         let time_zone = self.settings.effective().time_zone.clone();
         let cursor = self.cursors.get_mut(&fetch.cursor).ok_or_else(|| no_such_cursor(&fetch.cursor))?;
         let span = cursor.go(fetch.to, &cancel).await?;
-        if fetch.only_move {
-            return Ok(Reply::Command(format!("MOVE {}", span.count())));
-        }
-        let batches = cursor.rows(span)?;
-        let formats = match formats {
-            [] if cursor.binary => vec![1; cursor.columns.len()],
-            formats => super::prepared::each_format(formats, cursor.columns.len()),
-        };
-        let schema = match batches.first() {
-            Some(batch) => batch.schema(),
-            None => Arc::new(datafusion::arrow::datatypes::Schema::empty()),
-        };
-        cursor.forget_passed();
-        let stream = MemoryStream::try_new(batches, schema, None).map_err(diagnose)?;
-        Ok(Reply::Rows {
-            columns: Arc::clone(&cursor.columns),
-            formats,
-            batches: Box::pin(stream),
-            tag: "FETCH".to_owned(),
-            count_rows: true,
-            cancel,
-            time_zone,
-        })
+        cursor.answer(fetch, span, formats, cancel, time_zone)
     }
 
+    /// The rows of a portal that Bind made, from where Execute left it; Execute goes on behind them. It only goes
+    /// forward, as PostgreSQL's portals do.
+    async fn fetch_of_portal(&mut self, fetch: &Fetch, formats: &[i16]) -> Result<Reply> {
+        match fetch.to {
+            FetchTo::Rows(n) if n > 0 => {}
+            FetchTo::Relative(n) if n > 0 => {}
+            FetchTo::AllForward => {}
+            FetchTo::Absolute(n) if n > 0 => {
+                return Err(SqlError::unsupported(
+                    "FETCH ABSOLUTE from a portal of the protocol is not supported",
+                    "Declare a cursor with DECLARE.",
+                ));
+            }
+            FetchTo::Rows(_) | FetchTo::Relative(_) | FetchTo::Absolute(_) | FetchTo::AllBackward => return Err(only_forward()),
+        }
+        let wire_formats = self.portal(&fetch.cursor)?.formats().to_vec();
+        let reply = Box::pin(self.execute_portal(&fetch.cursor, false)).await?;
+        let Reply::Rows { columns, batches, tag, count_rows, cancel, time_zone, .. } = reply else {
+            let message = format!("cursor \"{}\" gives no rows", fetch.cursor);
+            return Err(SqlError::new(SqlState::INVALID_CURSOR_STATE, message));
+        };
+        let memory = self.shared.engine.hold("cursor");
+        let mut cursor = Cursor::over(columns, batches, memory);
+        let span = cursor.go(fetch.to, &cancel).await?;
+        let answer = cursor.answer(fetch, span, formats, cancel.clone(), time_zone.clone())?;
+        let columns = Arc::clone(&cursor.columns);
+        let formats = super::prepared::each_format(&wire_formats, columns.len());
+        let rest = Reply::Rows { columns, formats, batches: cursor.into_rest()?, tag, count_rows, cancel, time_zone };
+        self.suspend(&fetch.cursor, rest);
+        Ok(answer)
+    }
     pub(super) fn close_cursor(&mut self, name: Option<&str>) -> Result<Reply> {
         let tag = match name {
             None => {
@@ -209,6 +223,71 @@ fn only_forward() -> SqlError {
 }
 
 impl Cursor {
+    /// Over rows that nobody has seen, forward only.
+    fn over(columns: Arc<[ResultColumn]>, batches: SendableRecordBatchStream, memory: Held) -> Self {
+        Self {
+            statement: String::new(),
+            created_at: Timestamp::MIN,
+            columns,
+            born: 0,
+            hold: false,
+            binary: false,
+            scroll: Some(false),
+            rest: Mutex::new(Some(batches)),
+            kept: VecDeque::new(),
+            dropped: 0,
+            seen: 0,
+            position: 0,
+            memory,
+        }
+    }
+
+    /// What comes after the row that it stands on.
+    fn into_rest(self) -> Result<SendableRecordBatchStream> {
+        let after = Span { first: self.position + 1, last: self.seen, backwards: false };
+        let read = if after.first > after.last { Vec::new() } else { self.rows(after)? };
+        let rest = self.rest.into_inner();
+        let schema = match (&rest, read.first()) {
+            (Some(rest), _) => rest.schema(),
+            (None, Some(batch)) => batch.schema(),
+            (None, None) => Arc::new(Schema::empty()),
+        };
+        let memory = self.memory;
+        let read = futures::stream::iter(read.into_iter().map(Ok)).inspect(move |_| drop(memory.clone()));
+        let all = match rest {
+            Some(rest) => read.chain(rest).boxed(),
+            None => read.boxed(),
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, all)))
+    }
+
+    /// The rows of a span as the answer of FETCH, or how many they are as that of MOVE.
+    fn answer(&mut self, fetch: &Fetch, span: Span, formats: &[i16], cancel: Cancel, time_zone: String) -> Result<Reply> {
+        if fetch.only_move {
+            return Ok(Reply::Command(format!("MOVE {}", span.count())));
+        }
+        let batches = self.rows(span)?;
+        let formats = match formats {
+            [] if self.binary => vec![1; self.columns.len()],
+            formats => super::prepared::each_format(formats, self.columns.len()),
+        };
+        let schema = match batches.first() {
+            Some(batch) => batch.schema(),
+            None => Arc::new(Schema::empty()),
+        };
+        self.forget_passed();
+        let stream = MemoryStream::try_new(batches, schema, None).map_err(diagnose)?;
+        Ok(Reply::Rows {
+            columns: Arc::clone(&self.columns),
+            formats,
+            batches: Box::pin(stream),
+            tag: "FETCH".to_owned(),
+            count_rows: true,
+            cancel,
+            time_zone,
+        })
+    }
+
     fn info(&self) -> CursorInfo {
         CursorInfo {
             statement: self.statement.clone(),

@@ -122,6 +122,7 @@ impl Session {
             }
             (Statement::Execute { name, arguments }, _) => Box::pin(self.execute_named(name, arguments)).await,
             (Statement::Declare(declare), work) => Box::pin(self.declare(declare, &parsed.text, work.bound())).await,
+            (Statement::Do(block), _) => Box::pin(self.run_inline(block)).await,
             (Statement::Fetch(fetch), work) => Box::pin(self.fetch(fetch, work.formats())).await,
             (utility, _) => Box::pin(self.utility(utility)).await,
         }
@@ -233,7 +234,7 @@ impl Session {
         let current = self.current();
         let effective = self.settings.effective();
         let default_scope = self.default_scope();
-        let current_user = effective.role.clone().unwrap_or_else(|| self.user.clone());
+        let current_user = effective.role.clone().unwrap_or_else(|| effective.session_user.clone());
         let superuser = self.shared.tenancy.role(&current_user).is_some_and(|role| role.superuser);
         let catalog = Arc::clone(&current.lock().catalog);
         let search_path = searched(&effective.search_path, &current_user, &catalog);
@@ -244,7 +245,7 @@ impl Session {
         Ok(StatementContext {
             database: Arc::clone(&self.database),
             transaction: current,
-            session_user: self.user.clone(),
+            session_user: effective.session_user.clone(),
             current_user,
             superuser,
             authorities: Arc::new(Roles { tenancy: Arc::clone(&self.shared.tenancy), database: Arc::clone(&self.database) }),
@@ -252,6 +253,8 @@ impl Session {
                 tenancy: Arc::clone(&self.shared.tenancy),
                 settings: Arc::clone(&self.settings),
                 activity: Arc::clone(&self.shared.activity),
+                locks: Arc::clone(&self.shared.locks),
+                snapshots: Arc::clone(&self.shared.snapshots),
             }),
             catalogues: self.shared.engine.catalogues(),
             search_path,
@@ -371,7 +374,9 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         | Statement::Listen(_)
         | Statement::Unlisten(_)
         | Statement::Notify { .. }
-        | Statement::Upkeep(_) => None,
+        | Statement::Upkeep(_)
+        | Statement::Lock(_)
+        | Statement::Do(_) => None,
     }
 }
 
@@ -398,7 +403,7 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
         Ddl::CreateView { .. } => "CREATE VIEW",
         Ddl::CreateSequence { .. } => "CREATE SEQUENCE",
         Ddl::AlterSequence { .. } | Ddl::AlterRelation { kind: ObjectKind::Sequence, .. } => "ALTER SEQUENCE",
-        Ddl::CreateEnum { .. } => "CREATE TYPE",
+        Ddl::CreateEnum { .. } | Ddl::CreateComposite { .. } => "CREATE TYPE",
         Ddl::CreateDomain(_) => "CREATE DOMAIN",
         Ddl::AlterType { domain: false, .. } => "ALTER TYPE",
         Ddl::AlterType { domain: true, .. } => "ALTER DOMAIN",

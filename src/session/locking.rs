@@ -17,12 +17,14 @@ use parking_lot::Mutex;
 
 use super::dispatch::cancellable;
 use super::locks::{LockKey, Owner, Strength, Wait};
+use super::savepoints::only_in_blocks;
+use super::transaction::Block;
 use super::{Reply, Session};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::TableDef;
 use crate::plan::modify::{ITEM_KEY, allow, find_relation};
 use crate::plan::{AdvisoryKey, AdvisoryLocks, Execution, StatementContext, diagnose};
-use crate::sql::{LockedTable, Statement, locked_tables};
+use crate::sql::{LockTable, LockedTable, Statement, TableLock, locked_tables};
 use crate::types::PgType;
 use crate::versions::{ItemKey, Scope, VersionNo};
 
@@ -220,6 +222,41 @@ impl Session {
         let keys: Vec<ItemKey> = items.iter().map(|(key, _)| key.clone()).collect();
         let now = self.database.get(table.id, &keys, Scope::Current, self.database.snapshot()).await?;
         Ok(items.iter().zip(now).all(|((_, seen), now)| now.is_some_and(|now| now.version.number == *seen)))
+    }
+}
+
+impl Session {
+    /// LOCK TABLE, until the transaction ends. Commits that change the table wait as long; reads never do.
+    pub(super) async fn lock_tables(&mut self, lock: &LockTable) -> Result<Reply> {
+        if self.transaction.block != Block::Explicit {
+            return Err(only_in_blocks("LOCK TABLE"));
+        }
+        // Nothing has been read or written yet: the snapshot is to be one of after the lock.
+        let fresh = self.transaction.current.is_none();
+        let ctx = self.context().await?;
+        let wait = if lock.no_wait { Wait::Not } else { Wait::Up(self.settings.effective().lock_timeout) };
+        let wanted: &[&str] = match lock.mode {
+            TableLock::AccessShare => &["SELECT", "UPDATE", "DELETE", "TRUNCATE"],
+            _ => &["UPDATE", "DELETE", "TRUNCATE"],
+        };
+        for name in &lock.tables {
+            let table = find_relation(&ctx, name.schema.as_deref(), &name.name, "lock")?;
+            let allowed = wanted.iter().map(|privilege| allow(&ctx, &table, privilege));
+            allowed.reduce(|one, other| one.or(other)).unwrap_or(Ok(()))?;
+            let (key, strength) = (LockKey::Table(table.id), Strength::Table(lock.mode));
+            let owner = Arc::clone(&self.locks);
+            if !owner.take(&key, strength, wait, &ctx.cancel).await? {
+                let message = format!("could not obtain lock on relation \"{}\"", table.name.name);
+                return Err(SqlError::new(SqlState::LOCK_NOT_AVAILABLE, message));
+            }
+            self.transaction.locks.push(&owner, key, strength);
+        }
+        self.locks.settled().await;
+        if fresh {
+            self.transaction.current = None;
+            self.settings.snapshot_is(0);
+        }
+        Ok(Reply::Command("LOCK TABLE".to_owned()))
     }
 }
 

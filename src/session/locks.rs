@@ -16,18 +16,20 @@ use tokio::sync::{Notify, OwnedRwLockReadGuard, RwLock};
 
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Transaction;
-use crate::plan::AdvisoryKey;
+use crate::plan::{AdvisoryKey, LockFacts, LockedThing};
 use crate::runtime::Cancel;
+use crate::sql::TableLock;
 use crate::versions::{ItemKey, TableId};
 
 /// What can be locked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum LockKey {
+    Table(TableId),
     Row(TableId, ItemKey),
     Advisory(AdvisoryKey),
 }
 
-/// Shared locks go together; any other goes with none of another session.
+/// Shared locks go together; any other goes with none of another session. Tables have modes of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strength {
     Shared,
@@ -35,11 +37,46 @@ pub(super) enum Strength {
     /// change hands: then the first of them to commit wins.
     Written,
     Exclusive,
+    Table(TableLock),
 }
 
 impl Strength {
     fn excludes(self, other: Self) -> bool {
-        self != Self::Shared || other != Self::Shared
+        match (self, other) {
+            (Self::Table(one), Self::Table(other)) => conflict(one, other),
+            (one, other) => one != Self::Shared || other != Self::Shared,
+        }
+    }
+
+    /// As pg_locks calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Shared => "ShareLock",
+            Self::Written | Self::Exclusive => "ExclusiveLock",
+            Self::Table(TableLock::AccessShare) => "AccessShareLock",
+            Self::Table(TableLock::RowShare) => "RowShareLock",
+            Self::Table(TableLock::RowExclusive) => "RowExclusiveLock",
+            Self::Table(TableLock::ShareUpdateExclusive) => "ShareUpdateExclusiveLock",
+            Self::Table(TableLock::Share) => "ShareLock",
+            Self::Table(TableLock::ShareRowExclusive) => "ShareRowExclusiveLock",
+            Self::Table(TableLock::Exclusive) => "ExclusiveLock",
+            Self::Table(TableLock::AccessExclusive) => "AccessExclusiveLock",
+        }
+    }
+}
+
+/// PostgreSQL's table of which modes cannot be had together.
+fn conflict(one: TableLock, other: TableLock) -> bool {
+    use TableLock::{
+        AccessExclusive, AccessShare, Exclusive, RowExclusive, RowShare, Share, ShareRowExclusive, ShareUpdateExclusive,
+    };
+    match one.min(other) {
+        AccessShare => one.max(other) == AccessExclusive,
+        RowShare => one.max(other) >= Exclusive,
+        RowExclusive => one.max(other) >= Share,
+        ShareUpdateExclusive => one.max(other) >= ShareUpdateExclusive,
+        Share => one.max(other) != Share,
+        ShareRowExclusive | Exclusive | AccessExclusive => true,
     }
 }
 
@@ -64,10 +101,33 @@ pub struct LockTables {
 
 impl LockTables {
     /// A session's way to the locks of its database.
-    pub(super) fn owner(&self, database: &str) -> Owner {
+    pub(super) fn owner(&self, database: &str, pid: i32) -> Owner {
         let mut tables = self.tables.lock();
         let locks = Arc::clone(tables.entry(database.to_owned()).or_default());
-        Owner { locks, id: self.owners.fetch_add(1, Ordering::Relaxed) }
+        let id = self.owners.fetch_add(1, Ordering::Relaxed);
+        locks.state.lock().pids.insert(id, pid);
+        Owner { locks, id }
+    }
+
+    /// What is held and waited for, for pg_locks.
+    pub(super) fn facts(&self) -> Vec<LockFacts> {
+        let tables = self.tables.lock();
+        let mut facts = Vec::new();
+        for (database, locks) in tables.iter() {
+            let state = locks.state.lock();
+            let held = state.held.iter().flat_map(|(key, holders)| holders.iter().map(move |h| (key, h.owner, h.strength, true)));
+            let waiting = state.waiting.iter().map(|(owner, (key, strength))| (key, *owner, *strength, false));
+            for (key, owner, strength, granted) in held.chain(waiting) {
+                let thing = match key {
+                    LockKey::Table(table) => LockedThing::Table(table.0),
+                    LockKey::Row(table, _) => LockedThing::Row(table.0),
+                    LockKey::Advisory(key) => LockedThing::Advisory(*key),
+                };
+                let pid = state.pids.get(&owner).copied().unwrap_or_default();
+                facts.push(LockFacts { database: database.clone(), thing, mode: strength.name(), granted, pid });
+            }
+        }
+        facts
     }
 }
 
@@ -84,8 +144,10 @@ pub(super) struct Locks {
 #[derive(Debug, Default)]
 struct State {
     held: HashMap<LockKey, Vec<Holder>>,
-    /// How many of `held` are rows.
+    /// How many of `held` are rows or tables.
     rows: usize,
+    /// The process number of each session.
+    pids: HashMap<u64, i32>,
     waiting: HashMap<u64, (LockKey, Strength)>,
 }
 
@@ -115,7 +177,7 @@ impl State {
     }
 
     fn add(&mut self, owner: u64, key: &LockKey, strength: Strength) {
-        let rows = usize::from(matches!(key, LockKey::Row(..)) && !self.held.contains_key(key));
+        let rows = usize::from(!matches!(key, LockKey::Advisory(_)) && !self.held.contains_key(key));
         self.rows += rows;
         let holders = self.held.entry(key.clone()).or_default();
         match holders.iter_mut().find(|h| h.owner == owner && h.strength == strength) {
@@ -136,7 +198,7 @@ impl State {
         }
         if holders.is_empty() {
             self.held.remove(key);
-            self.rows -= usize::from(matches!(key, LockKey::Row(..)));
+            self.rows -= usize::from(!matches!(key, LockKey::Advisory(_)));
         }
         true
     }
@@ -286,7 +348,11 @@ impl Owner {
             let pass = Arc::clone(&self.locks.commits).read_owned().await;
             let Some(locked) = self.locked_by_others(transaction, patient) else { return Ok(pass) };
             drop(pass);
-            self.wait_until_free(&locked, Strength::Exclusive, wait, cancel, false).await?;
+            let strength = match locked {
+                LockKey::Table(_) => WRITING,
+                LockKey::Row(..) | LockKey::Advisory(_) => Strength::Exclusive,
+            };
+            self.wait_until_free(&locked, strength, wait, cancel, false).await?;
             // Who has changed the row has ended by now, or will not: the commit finds out.
             patient = false;
         }
@@ -297,6 +363,11 @@ impl Owner {
         let state = self.locks.state.lock();
         if state.rows == 0 {
             return None;
+        }
+        let tables = transaction.writes.keys().map(|table| LockKey::Table(*table));
+        let mut of_tables = tables.filter(|key| state.opponents(self.id, key, WRITING).next().is_some());
+        if let Some(table) = of_tables.next() {
+            return Some(table);
         }
         let foreign = |key: &LockKey| {
             state.holders_against(self.id, key, Strength::Exclusive).any(|h| patience || h.strength != Strength::Written)
@@ -315,7 +386,7 @@ impl Owner {
         }
         let is_written = |key: &LockKey| match key {
             LockKey::Row(table, key) => transaction.writes.get(table).is_some_and(|writes| writes.rows.contains_key(key)),
-            LockKey::Advisory(_) => false,
+            LockKey::Table(_) | LockKey::Advisory(_) => false,
         };
         state.held.keys().find(|key| is_written(key) && foreign(key)).cloned()
     }
@@ -323,6 +394,15 @@ impl Owner {
     /// Waits for the commits that are on their way: what they change is there to be seen afterwards.
     pub async fn settled(&self) {
         drop(self.locks.commits.write().await);
+    }
+}
+
+/// What a commit needs of the tables that it changes.
+const WRITING: Strength = Strength::Table(TableLock::RowExclusive);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.locks.state.lock().pids.remove(&self.id);
     }
 }
 
@@ -349,7 +429,7 @@ mod tests {
     #[tokio::test]
     async fn exclusive_locks_wait_and_shared_ones_go_together() {
         let tables = LockTables::default();
-        let (a, b, other) = (tables.owner("d"), tables.owner("d"), tables.owner("e"));
+        let (a, b, other) = (tables.owner("d", 1), tables.owner("d", 1), tables.owner("e", 1));
         assert!(a.try_take(&advisory(1), Strength::Exclusive));
         assert!(a.try_take(&advisory(1), Strength::Exclusive), "its own lock is in nobody's way");
         assert!(!b.try_take(&advisory(1), Strength::Shared));
@@ -374,7 +454,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn a_written_row_is_waited_for_with_patience() {
         let tables = LockTables::default();
-        let (a, b) = (tables.owner("d"), tables.owner("d"));
+        let (a, b) = (tables.owner("d", 1), tables.owner("d", 1));
         let row = LockKey::Row(TableId(1), ItemKey::from_bytes([1]));
         let cancel = Cancel::new();
         assert!(a.take(&row, Strength::Written, Wait::Up(None), &cancel).await.unwrap());
@@ -389,7 +469,7 @@ mod tests {
     #[tokio::test]
     async fn who_would_close_a_circle_is_refused() {
         let tables = LockTables::default();
-        let (a, b) = (tables.owner("d"), tables.owner("d"));
+        let (a, b) = (tables.owner("d", 1), tables.owner("d", 1));
         assert!(a.try_take(&advisory(1), Strength::Exclusive) && b.try_take(&advisory(2), Strength::Exclusive));
         let cancel = Cancel::new();
         let (one, two) = (advisory(1), advisory(2));

@@ -13,6 +13,7 @@ mod locking;
 mod locks;
 mod notify;
 mod prepared;
+mod procedural;
 mod recall;
 pub mod reply;
 mod retry;
@@ -20,6 +21,7 @@ mod roles;
 mod savepoints;
 mod server_view;
 pub mod settings;
+mod snapshots;
 mod start;
 mod temporary;
 mod transaction;
@@ -34,6 +36,7 @@ pub use locks::LockTables;
 pub use notify::{Channels, Notification};
 pub use reply::{CopyInSink, Reply, StatementDescription, TransactionStatus};
 pub use retry::Turns;
+pub use snapshots::ExportedSnapshots;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -81,6 +84,8 @@ pub struct Shared {
     pub turns: Arc<Turns>,
     /// Who has locked what; start with `LockTables::default()`.
     pub locks: Arc<LockTables>,
+    /// Snapshots that transactions have exported; start with `ExportedSnapshots::default()`.
+    pub snapshots: Arc<ExportedSnapshots>,
     /// Who listens to what; start with `Channels::default()`.
     pub channels: Arc<Channels>,
     /// Settings that every session starts with, before those of its role: the server's configuration.
@@ -169,9 +174,11 @@ impl Session {
         }
         let floor = self.settings.effective().notice_floor;
         let kept = |notice: &SqlError| match notice.fields().severity {
+            Severity::Debug => floor <= NoticeFloor::Debug,
+            Severity::Log => floor <= NoticeFloor::Log,
             Severity::Notice => floor <= NoticeFloor::Notice,
             Severity::Warning => floor <= NoticeFloor::Warning,
-            Severity::Error | Severity::Fatal => true,
+            Severity::Info | Severity::Error | Severity::Fatal => true,
         };
         drained.into_iter().filter(kept).collect()
     }
@@ -194,6 +201,11 @@ impl Session {
                 .idle_in_transaction
                 .map(|limit| (limit, fatal(SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, "idle-in-transaction"))),
         }
+    }
+
+    /// Cancelled when another session ends this one: the connection is to be closed with 57P01.
+    pub fn ending(&self) -> tokio_util::sync::CancellationToken {
+        self.place.ending()
     }
 
     /// A fresh handle for the statement that is about to run; cancelling it stops that statement only.

@@ -130,6 +130,11 @@ impl PreparedStatement {
 }
 
 impl Portal {
+    /// Formats that Bind asked for.
+    pub fn formats(&self) -> &[i16] {
+        &self.formats
+    }
+
     pub fn description(&self) -> Option<(Arc<[ResultColumn]>, Vec<i16>)> {
         let columns = self.statement.columns.clone()?;
         let formats = each_format(&self.formats, columns.len());
@@ -207,7 +212,7 @@ impl Session {
 
     /// Analyses a statement to be kept; with the surroundings it was planned in, if it was. Takes no snapshot that
     /// the transaction does not have already.
-    async fn prepare_statement(
+    pub(super) async fn prepare_statement(
         &mut self,
         parsed: Option<Parsed>,
         declared: Vec<Option<PgType>>,
@@ -230,7 +235,9 @@ impl Session {
             Some(Statement::Show(show)) => kept.columns = Some(super::utility::show_columns(&self.settings, show)?),
             Some(Statement::Execute { name, .. }) => kept.columns.clone_from(&self.statement(name)?.columns),
             Some(Statement::Fetch(fetch)) if !fetch.only_move => {
-                kept.columns = self.cursors.get(&fetch.cursor).map(|cursor| Arc::clone(&cursor.columns));
+                let of_portal = || self.portals.get(&fetch.cursor).and_then(|portal| portal.statement.columns.clone());
+                let of_cursor = self.cursors.get(&fetch.cursor).map(|cursor| Arc::clone(&cursor.columns));
+                kept.columns = of_cursor.or_else(of_portal);
             }
             _ => {}
         }
@@ -245,7 +252,7 @@ impl Session {
         };
         let scope = self.default_scope();
         let effective = self.settings.effective();
-        let user = effective.role.clone().unwrap_or_else(|| self.user.clone());
+        let user = effective.role.clone().unwrap_or_else(|| effective.session_user.clone());
         PlannedUnder { catalog, settings: effective.planning, scope, user, roles: self.shared.tenancy.roles_seen() }
     }
 

@@ -82,7 +82,8 @@ fn writes(statement: &Statement) -> bool {
         | Statement::Merge(_)
         | Statement::With { .. }
         | Statement::Ddl(_)
-        | Statement::Execute { .. } => true,
+        | Statement::Execute { .. }
+        | Statement::Do(_) => true,
         Statement::Explain { options, inner } => options.analyze && writes(inner),
         Statement::Query(_)
         | Statement::Copy(_)
@@ -99,6 +100,7 @@ fn writes(statement: &Statement) -> bool {
         | Statement::Listen(_)
         | Statement::Unlisten(_)
         | Statement::Notify { .. }
+        | Statement::Lock(_)
         | Statement::Upkeep(_) => false,
     }
 }

@@ -32,6 +32,12 @@ pub(super) struct Named {
 impl Session {
     pub(super) fn savepoint(&mut self, name: String) -> Result<()> {
         self.require_block("SAVEPOINT")?;
+        self.mark(name);
+        Ok(())
+    }
+
+    /// Marks a place to return to; names that cannot be written are those of the server's own.
+    pub(super) fn mark(&mut self, name: String) {
         let current = self.current();
         let place = current.lock().savepoint();
         self.transaction.savepoints.push(Named {
@@ -44,7 +50,13 @@ impl Session {
             messages: self.messages.len(),
             locks: self.transaction.locks.len(),
         });
-        Ok(())
+    }
+
+    /// Forgets the last mark and keeps what was done since.
+    pub(super) fn unmark(&mut self) {
+        if let (Some(last), Some(current)) = (self.transaction.savepoints.pop(), &self.transaction.current) {
+            current.lock().release(last.place);
+        }
     }
 
     pub(super) fn release(&mut self, name: &str) -> Result<()> {

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use super::activity::Activity;
+use super::locks::LockTables;
 use super::settings::table::{self, Access, Definition, Kind, Unit};
 use super::settings::{Settings, value};
-use crate::history::RoleDef;
-use crate::plan::{DatabaseFacts, ServerView, SessionFacts, SettingFacts};
+use super::snapshots::ExportedSnapshots;
+use crate::error::Result;
+use crate::history::{RoleDef, Transaction};
+use crate::plan::{DatabaseFacts, LockFacts, ServerView, SessionFacts, SettingFacts};
 use crate::tenancy::Tenancy;
 use crate::versions::Timestamp;
 
@@ -15,6 +18,8 @@ pub(super) struct Seen {
     pub tenancy: Arc<Tenancy>,
     pub settings: Arc<Settings>,
     pub activity: Arc<Activity>,
+    pub locks: Arc<LockTables>,
+    pub snapshots: Arc<ExportedSnapshots>,
 }
 
 impl ServerView for Seen {
@@ -44,6 +49,18 @@ impl ServerView for Seen {
 
     fn cancel(&self, pid: i32) -> bool {
         self.activity.cancel(pid)
+    }
+
+    fn terminate(&self, pid: i32) -> bool {
+        self.activity.terminate(pid)
+    }
+
+    fn locks(&self) -> Vec<LockFacts> {
+        self.locks.facts()
+    }
+
+    fn export_snapshot(&self, database: &str, transaction: &Transaction) -> Result<String> {
+        Ok(self.snapshots.export(database, transaction))
     }
 }
 

@@ -27,7 +27,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
     let (database, pinned) = database_of(&shared.tenancy, &start.database).await?;
     let checks = World { database: Arc::clone(&database), tenancy: Arc::clone(&shared.tenancy), user: start.user.clone() };
     let settings = Arc::new(Settings::new(Arc::new(checks)));
-    settings.fix("session_authorization", &start.user);
+    settings.authenticated(&start.user);
     let mailbox = Mailbox::new(Arc::clone(&shared.channels), database.name());
     let facts = SessionFacts {
         pid: start.backend_pid,
@@ -43,7 +43,7 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
         query: String::new(),
     };
     let place = Place::new(&shared.activity, facts);
-    let locks = Arc::new(shared.locks.owner(database.name()));
+    let locks = Arc::new(shared.locks.owner(database.name(), start.backend_pid));
     let temporary = Arc::new(Kept::new(&database, shared.engine.hold("temporary tables")));
     let session = Session {
         place,
@@ -128,7 +128,7 @@ fn startup_settings(parameters: &[(String, String)]) -> Result<Vec<(String, Stri
     let mut settings = Vec::new();
     for (name, value) in parameters {
         match name.as_str() {
-            "user" | "database" => {}
+            "user" | "database" | "session_authorization" => {}
             "options" => settings.extend(options(value)?),
             "replication" if super::settings::value::boolean(value) == Some(false) => {}
             "replication" => {
@@ -202,23 +202,37 @@ impl Checks for World {
         as_of.check(self.database.now(), self.database.snapshot().commit).map(|as_of| as_of.canonical(value))
     }
 
-    fn role(&self, role: &str) -> Result<()> {
+    fn role(&self, user: &str, role: &str) -> Result<()> {
         if self.tenancy.role(role).is_none() {
-            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("role \"{role}\" does not exist")));
+            return Err(no_such_role(role));
         }
-        if self.superuser() || super::roles::is_member(&self.tenancy, &self.user, role) {
+        if self.superuser(user) || super::roles::is_member(&self.tenancy, user, role) {
             return Ok(());
         }
         Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied to set role \"{role}\"")))
+    }
+
+    fn session_role(&self, role: &str) -> Result<()> {
+        if self.tenancy.role(role).is_none() {
+            return Err(no_such_role(role));
+        }
+        if role == self.user || self.superuser(&self.user) {
+            return Ok(());
+        }
+        Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied to set session authorization"))
     }
 
     fn newest_commit(&self) -> u64 {
         self.database.snapshot().commit.0
     }
 
-    fn superuser(&self) -> bool {
-        self.tenancy.role(&self.user).is_some_and(|role| role.superuser)
+    fn superuser(&self, role: &str) -> bool {
+        self.tenancy.role(role).is_some_and(|role| role.superuser)
     }
+}
+
+fn no_such_role(role: &str) -> SqlError {
+    SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("role \"{role}\" does not exist"))
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ impl World {
             turns: Arc::default(),
             channels: Arc::default(),
             locks: Arc::default(),
+            snapshots: Arc::default(),
             defaults: Arc::default(),
         };
         Self { shared, clock }

@@ -77,7 +77,12 @@ impl Session {
         if let Some(current) = &self.transaction.current {
             return Arc::clone(current);
         }
-        let mut transaction = self.database.begin(Context::default());
+        let transaction = self.database.begin(Context::default());
+        self.read_from(transaction)
+    }
+
+    /// Makes this the transaction that statements run in.
+    pub(super) fn read_from(&mut self, mut transaction: Transaction) -> Arc<Mutex<Transaction>> {
         self.temporary.enter(&mut transaction);
         if self.transaction.block == Block::Explicit {
             transaction.watch_reads();
@@ -168,6 +173,9 @@ impl Session {
         if self.transaction.block != Block::Explicit {
             self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "SET TRANSACTION can only be used in transaction blocks");
             return Ok(());
+        }
+        if let Some(name) = &modes.snapshot {
+            return self.import_snapshot(name);
         }
         if self.transaction.current.is_some() {
             let now = self.settings.show("transaction_isolation").map(|(_, level)| level).unwrap_or_default();
@@ -395,6 +403,7 @@ impl Session {
         let pinned = self.transaction.modes.as_of.is_some();
         self.transaction = State::default();
         self.portals.clear();
+        self.withdraw_snapshots();
         self.end_cursors(committed);
         match committed {
             true => self.send_messages(),
@@ -445,6 +454,7 @@ impl Session {
                 let modes = self.transaction.modes.clone();
                 self.transaction = State { block: Block::Failed, modes, ..State::default() };
                 self.portals.clear();
+                self.withdraw_snapshots();
                 self.end_cursors(false);
                 self.messages.take();
                 self.settings.end_transaction(false);

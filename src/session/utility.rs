@@ -28,6 +28,7 @@ impl Session {
                 Ok(self.message(Message::Notify { channel, payload }, "NOTIFY"))
             }
             Statement::Upkeep(upkeep) => self.upkeep(upkeep).await,
+            Statement::Lock(lock) => self.lock_tables(lock).await,
             Statement::Close(name) => self.close_cursor(name.as_deref()),
             Statement::Declare(_)
             | Statement::Fetch(_)
@@ -41,6 +42,7 @@ impl Session {
             | Statement::Copy(_)
             | Statement::Ddl(_)
             | Statement::Transaction(_)
+            | Statement::Do(_)
             | Statement::Execute { .. } => Err(SqlError::internal("a statement went astray")),
         }
     }
@@ -79,18 +81,9 @@ impl Session {
 
     async fn set(&mut self, set: &SetStatement) -> Result<Reply> {
         let done = || Ok(Reply::Command("SET".to_owned()));
-        match (set.name.as_str(), set.value.as_deref()) {
-            ("transaction_isolation" | "transaction_read_only" | "transaction_deferrable", value) => {
-                let modes = modes_of(&set.name, value.unwrap_or_default())?;
-                return self.control(crate::sql::TransactionStatement::Set(modes)).await;
-            }
-            ("session_authorization", value) => {
-                if value.is_some_and(|role| role != self.user) {
-                    return Err(SqlError::unsupported("the session's user cannot be changed", "Use SET ROLE."));
-                }
-                return done();
-            }
-            _ => {}
+        if matches!(set.name.as_str(), "transaction_isolation" | "transaction_read_only" | "transaction_deferrable") {
+            let modes = modes_of(&set.name, set.value.as_deref().unwrap_or_default())?;
+            return self.control(crate::sql::TransactionStatement::Set(modes)).await;
         }
         if set.local && self.transaction.block != Block::Explicit {
             self.warn(SqlState::NO_ACTIVE_SQL_TRANSACTION, "SET LOCAL can only be used in transaction blocks");
@@ -101,6 +94,9 @@ impl Session {
             None if set.local => self.settings.reset_local(&set.name)?,
             None => self.settings.reset(&set.name)?,
         }
+        if set.name == "session_authorization" {
+            self.settings.assign("role", "none", source)?;
+        }
         self.after_change(&set.name);
         done()
     }
@@ -108,7 +104,7 @@ impl Session {
     /// What a changed setting means to the session itself.
     fn after_change(&mut self, name: &str) {
         match name {
-            "role" => self.show_role(),
+            "role" | "session_authorization" => self.show_role(),
             "default_transaction_isolation" | "default_transaction_read_only" => self.show_modes(),
             "chronogate.as_of" | "system_versioning_asof" => {
                 if let Ok((_, shown)) = self.settings.show("chronogate.as_of")
@@ -125,7 +121,7 @@ impl Session {
     /// Lets SHOW is_superuser answer for the current role.
     pub(super) fn show_role(&self) {
         let effective = self.settings.effective();
-        let role = effective.role.as_deref().unwrap_or(&self.user);
+        let role = effective.role.as_deref().unwrap_or(&effective.session_user);
         let superuser = self.shared.tenancy.role(role).is_some_and(|role| role.superuser);
         self.settings.fix("is_superuser", if superuser { "on" } else { "off" });
     }
@@ -144,9 +140,11 @@ impl Session {
 
     fn reset(&mut self, name: Option<&str>) -> Result<Reply> {
         match name {
-            Some("session_authorization") => {}
             Some(name) => {
                 self.settings.reset(name)?;
+                if name == "session_authorization" {
+                    self.settings.reset("role")?;
+                }
                 self.after_change(name);
             }
             None => {
@@ -168,6 +166,7 @@ impl Session {
                 self.advisory.give_back_all();
                 self.messages.push(Message::Unlisten(None));
                 self.discard_temporary();
+                self.settings.reset("session_authorization")?;
                 self.settings.reset("role")?;
                 self.settings.reset_all();
                 self.show_role();

@@ -131,7 +131,7 @@ pub fn grant(cursor: &mut Cursor<'_>) -> Result<Ddl> {
             return Err(cursor.unsupported(format!("{} is not supported", words.join(" ")), hint));
         }
     }
-    refuse_granted_by(cursor)?;
+    granted_by(cursor, &objects)?;
     Ok(Ddl::Grant(Grant { privileges, objects, roles }))
 }
 
@@ -143,17 +143,22 @@ pub fn revoke(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     }
     let (privileges, objects) = what(cursor, "FROM")?;
     let roles = cursor.list(grantee)?;
-    refuse_granted_by(cursor)?;
+    granted_by(cursor, &objects)?;
     // Nothing depends on a grant: CASCADE and RESTRICT are one.
     cursor.accept_any(&["CASCADE", "RESTRICT"]);
     Ok(Ddl::Revoke(Grant { privileges, objects, roles }))
 }
 
-fn refuse_granted_by(cursor: &Cursor<'_>) -> Result<()> {
-    match cursor.sees("GRANTED") {
-        true => Err(cursor.unsupported("GRANTED BY is not supported", "Leave GRANTED BY out.")),
-        false => Ok(()),
+/// GRANTED BY of a membership says what the catalogue does not keep: which superuser gave it.
+fn granted_by(cursor: &mut Cursor<'_>, objects: &GrantObjects) -> Result<()> {
+    if !cursor.sees("GRANTED") {
+        return Ok(());
     }
+    if !matches!(objects, GrantObjects::Roles(_)) {
+        return Err(cursor.unsupported("GRANTED BY is not supported", "Leave GRANTED BY out."));
+    }
+    cursor.expect_all(&["GRANTED", "BY"])?;
+    role(cursor).map(drop)
 }
 
 fn grantee(cursor: &mut Cursor<'_>) -> Result<String> {

@@ -6,7 +6,7 @@
 use super::cursor::Cursor;
 use super::lex::Slice;
 use super::statement::{Ddl, Parsed, Statement};
-use super::{access, copy, ddl, fetch, query, settings, transaction, upkeep, utility};
+use super::{access, copy, ddl, fetch, lock_table, procedural, query, settings, transaction, upkeep, utility};
 use crate::error::{Result, SqlError};
 
 pub fn parsed(slice: Slice<'_>) -> Result<Parsed> {
@@ -44,6 +44,8 @@ pub fn statement(slice: Slice<'_>) -> Result<Statement> {
         "FETCH" | "MOVE" => fetch::fetch(&mut cursor)?,
         "CLOSE" => fetch::close(&mut cursor)?,
         "LISTEN" | "UNLISTEN" | "NOTIFY" => utility::notification(&mut cursor)?,
+        "LOCK" => lock_table::statement(&mut cursor)?,
+        "DO" => procedural::statement(&mut cursor)?,
         "CREATE" => data_definition(ddl::create(&mut cursor)?),
         "ALTER" => data_definition(ddl::alter(&mut cursor)?),
         "DROP" => data_definition(ddl::drop(&mut cursor)?),
@@ -65,12 +67,10 @@ fn data_definition(ddl: Ddl) -> Statement {
 /// First words of statements that are known and not served, with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
     ("CALL", "Run the procedure's statements from the client."),
-    ("DO", "Run the block's statements from the client."),
     ("ERASE", "DELETE ends a row; its history stays."),
     ("FLASHBACK", "INSERT … SELECT … FOR SYSTEM_TIME AS OF brings rows of the past back."),
     ("IMPORT", "Load data with COPY."),
     ("LOAD", "Extensions cannot be loaded."),
-    ("LOCK", "A transaction that changes a row which another has changed meanwhile fails with 40001: retry it."),
     ("REASSIGN", "Change owners one by one with ALTER … OWNER TO."),
     ("REFRESH", "Use a plain view."),
     ("RESTORE", "INSERT … SELECT … FOR SYSTEM_TIME AS OF brings rows of the past back."),

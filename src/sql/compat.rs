@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::columns::{self, UNNAMED};
+use super::token_forms;
 
 /// Brings a statement to the form that the planner reads: plain string literals, operators by their sign,
 /// functions of pg_catalog by their name alone, LIKE patterns with a backslash.
@@ -53,6 +54,24 @@ impl VisitorMut for Rewrite {
     }
 }
 
+/// BETWEEN SYMMETRIC: between the bounds in either order.
+fn symmetric(value: &Expr, negated: bool, low: &Expr, high: &Expr) -> Option<Expr> {
+    let Expr::Function(function) = low else { return None };
+    let [ObjectNamePart::Identifier(name)] = &function.name.0[..] else { return None };
+    let ast::FunctionArguments::List(list) = &function.args else { return None };
+    let [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(low))] = &list.args[..] else { return None };
+    if name.value != token_forms::SYMMETRIC {
+        return None;
+    }
+    let between = |low: &Expr, high: &Expr| {
+        let copy = |expr: &Expr| Box::new(expr.clone());
+        Box::new(Expr::Between { expr: copy(value), negated, low: copy(low), high: copy(high) })
+    };
+    let op = if negated { BinaryOperator::And } else { BinaryOperator::Or };
+    let either = Expr::BinaryOp { left: between(low, high), op, right: between(high, low) };
+    Some(Expr::Nested(Box::new(either)))
+}
+
 /// FETCH FIRST n ROWS ONLY is LIMIT n, and one row where it names no number. Beside a LIMIT it stays.
 fn fetch_as_limit(query: &mut ast::Query) {
     if query.fetch.as_ref().is_none_or(|fetch| fetch.with_ties || fetch.percent) {
@@ -71,6 +90,11 @@ fn fetch_as_limit(query: &mut ast::Query) {
 
 fn rewrite_expr(expr: &mut Expr) {
     match expr {
+        Expr::Between { expr: value, negated, low, high } => {
+            if let Some(either) = symmetric(value, *negated, low, high) {
+                *expr = either;
+            }
+        }
         Expr::Function(function) => unqualify(&mut function.name),
         Expr::BinaryOp { op, .. } | Expr::AnyOp { compare_op: op, .. } | Expr::AllOp { compare_op: op, .. } => {
             if let BinaryOperator::PGCustomBinaryOperator(path) = op
@@ -139,16 +163,21 @@ fn plain_string(value: &Value) -> Option<String> {
     }
 }
 
-/// Writes a literal pattern with the backslash as its escape, the only one the engine has. Other escapes of
-/// patterns that are not literals stay as they are, for the planner to refuse.
+/// Writes a pattern with the backslash as its escape, the only one the engine has: a literal at once, any other by
+/// `like_escape`.
 fn backslash_pattern(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>) {
     let Some(chosen) = escape.as_ref().and_then(|e| e.value.clone().into_string()) else { return };
-    let Expr::Value(value) = pattern else { return };
-    let Value::SingleQuotedString(text) = &value.value else { return };
+    let literal = match &*pattern {
+        Expr::Value(value) => value.value.clone().into_string(),
+        _ => None,
+    };
     let mut escapes = chosen.chars();
-    let escape_char = match (escapes.next(), escapes.next()) {
-        (first, None) => first,
-        _ => return,
+    let (Some(text), (escape_char, None)) = (literal, (escapes.next(), escapes.next())) else {
+        let text = std::mem::replace(pattern, Expr::value(Value::Null));
+        let arguments = [text, Expr::value(Value::SingleQuotedString(chosen))];
+        *pattern = function("like_escape", arguments);
+        *escape = None;
+        return;
     };
     let mut rewritten = String::with_capacity(text.len());
     let mut chars = text.chars();
@@ -162,8 +191,23 @@ fn backslash_pattern(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>
             rewritten.push(c);
         }
     }
-    value.value = Value::SingleQuotedString(rewritten);
+    *pattern = Expr::value(Value::SingleQuotedString(rewritten));
     *escape = None;
+}
+
+fn function<const N: usize>(name: &str, arguments: [Expr; N]) -> Expr {
+    let args = arguments.into_iter().map(|arg| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg))).collect();
+    let list = ast::FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
+    Expr::Function(ast::Function {
+        name: ast::ObjectName::from(vec![ast::Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(list),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
 }
 
 /// Gives the unnamed expressions of an inner query the names that the query around it may use (`x.count`),

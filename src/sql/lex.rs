@@ -114,6 +114,11 @@ impl Lexed<'_> {
         }
     }
 
+    /// The whole text, `;` and all.
+    pub fn whole(&self) -> Slice<'_> {
+        Slice { lexed: self, from: 0, to: self.lexemes.len() }
+    }
+
     /// The statements of the text, in order; empty ones are left out.
     pub fn statements(&self) -> Vec<Slice<'_>> {
         let ends = self.lexemes.iter().enumerate().filter(|(_, l)| l.token == Token::SemiColon).map(|(i, _)| i);

@@ -146,12 +146,13 @@ fn set_name(ty: &mut DataType, to: &Qualified) {
 /// The text with the label `from` of the type renamed, where it stands in a cast to it; a text that is nothing but the
 /// label is one as well.
 pub fn rename_label(text: &str, is_it: IsType<'_>, from: &str, to: &str) -> String {
-    let renames = |expr: &mut Expr| match expr {
-        Expr::Value(value) => match &mut value.value {
-            Value::SingleQuotedString(label) | Value::EscapedStringLiteral(label) if label == from => to.clone_into(label),
-            _ => {}
-        },
-        _ => {}
+    let renames = |expr: &mut Expr| {
+        if let Expr::Value(value) = expr
+            && let Value::SingleQuotedString(label) | Value::EscapedStringLiteral(label) = &mut value.value
+            && label == from
+        {
+            to.clone_into(label);
+        }
     };
     let mut depth = 0;
     let renamed = rewritten(text, |expr| {

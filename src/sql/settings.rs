@@ -48,8 +48,9 @@ pub fn assignment(cursor: &mut Cursor<'_>) -> Result<(String, Option<String>)> {
         let value = if cursor.accept("NONE") { "none".to_owned() } else { word_or_string(cursor)? };
         return Ok(("role".to_owned(), Some(value)));
     }
-    if cursor.sees_all(&["SESSION", "AUTHORIZATION"]) {
-        return Err(cursor.unsupported("SET SESSION AUTHORIZATION is not supported", "Connect as that role."));
+    if cursor.accept_all(&["SESSION", "AUTHORIZATION"]) {
+        let value = if cursor.accept("DEFAULT") { None } else { Some(word_or_string(cursor)?) };
+        return Ok(("session_authorization".to_owned(), value));
     }
     let name = setting_name(cursor)?;
     if !cursor.accept("TO") {
@@ -169,11 +170,6 @@ pub fn show(cursor: &mut Cursor<'_>) -> Result<Statement> {
 
 pub fn reset(cursor: &mut Cursor<'_>) -> Result<Statement> {
     cursor.expect("RESET")?;
-    if cursor.sees_all(&["SESSION", "AUTHORIZATION"]) {
-        return Err(
-            SqlError::unsupported("RESET SESSION AUTHORIZATION is not supported", "Connect as that role.").at(cursor.position())
-        );
-    }
     Ok(Statement::Reset(named(cursor)?))
 }
 

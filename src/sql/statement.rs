@@ -3,6 +3,7 @@
 
 use datafusion::sql::sqlparser::ast;
 
+use super::procedural::CodeBlock;
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{Identity, OnCommit, PgType, Qualified};
 
@@ -81,6 +82,8 @@ pub enum Statement {
         payload: String,
     },
     Upkeep(Upkeep),
+    Do(Box<CodeBlock>),
+    Lock(LockTable),
 }
 
 /// A WITH query that writes: an Insert, Update or Delete. What it returns is called by its name in the schema
@@ -131,6 +134,27 @@ pub struct Upkeep {
     pub alone: bool,
     /// What must be there.
     pub relations: Vec<Name>,
+}
+
+/// LOCK TABLE.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockTable {
+    pub tables: Vec<Name>,
+    pub mode: TableLock,
+    pub no_wait: bool,
+}
+
+/// PostgreSQL's modes of table locks, the weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TableLock {
+    AccessShare,
+    RowShare,
+    RowExclusive,
+    ShareUpdateExclusive,
+    Share,
+    ShareRowExclusive,
+    Exclusive,
+    AccessExclusive,
 }
 
 /// DECLARE name CURSOR FOR query.
@@ -212,6 +236,8 @@ pub struct TransactionModes {
     pub read_only: Option<bool>,
     /// `AS OF SYSTEM TIME x`, `AS OF TIMESTAMP x`.
     pub as_of: Option<AsOfValue>,
+    /// SET TRANSACTION SNAPSHOT: the name of an exported one.
+    pub snapshot: Option<String>,
 }
 
 /// An instant as written: an expression of constants to evaluate, or a commit number.
@@ -326,6 +352,11 @@ pub enum Ddl {
         labels: Vec<String>,
     },
     CreateDomain(CreateDomain),
+    /// CREATE TYPE … AS (fields): names and types.
+    CreateComposite {
+        name: Name,
+        fields: Vec<(String, PgType, Option<OwnType>)>,
+    },
     /// ALTER TYPE, or ALTER DOMAIN.
     AlterType {
         name: Name,

@@ -90,7 +90,6 @@ pub fn modes(cursor: &mut Cursor<'_>) -> Result<TransactionModes> {
 }
 
 fn mode(cursor: &mut Cursor<'_>, modes: &mut TransactionModes) -> Result<()> {
-    let position = cursor.position();
     if cursor.accept_all(&["ISOLATION", "LEVEL"]) {
         modes.isolation = Some(isolation(cursor)?);
     } else if cursor.accept_all(&["READ", "ONLY"]) {
@@ -100,8 +99,7 @@ fn mode(cursor: &mut Cursor<'_>, modes: &mut TransactionModes) -> Result<()> {
     } else if cursor.accept("DEFERRABLE") || cursor.accept_all(&["NOT", "DEFERRABLE"]) {
         // Reads never wait for a safe snapshot: deferring them changes nothing.
     } else if cursor.accept("SNAPSHOT") {
-        let hint = "Write BEGIN AS OF SYSTEM TIME '…' to read one state in several sessions.";
-        return Err(SqlError::unsupported("SET TRANSACTION SNAPSHOT is not supported", hint).at(position));
+        modes.snapshot = Some(cursor.string()?);
     } else if cursor.sees("WITH") {
         let hint = "Write BEGIN READ ONLY AS OF SYSTEM TIME '…'.";
         return Err(cursor.unsupported("BEGIN … WITH is not supported", hint));

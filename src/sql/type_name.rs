@@ -323,16 +323,10 @@ fn numeric_type(precision: i64, scale: i64) -> Result<PgType> {
     if !(1..=1000).contains(&precision) {
         return Err(invalid(format!("NUMERIC precision {precision} must be between 1 and 1000")));
     }
-    if precision > 38 {
-        let message = format!("NUMERIC precision {precision} is not supported");
-        return Err(SqlError::unsupported(message, "A numeric has at most 38 digits."));
+    if !(-1000..=1000).contains(&scale) {
+        return Err(invalid(format!("NUMERIC scale {scale} must be between -1000 and 1000")));
     }
-    if !(0..=precision).contains(&scale) {
-        let message = format!("NUMERIC scale {scale} is not supported");
-        return Err(SqlError::unsupported(message, "The scale must be between 0 and the precision."));
-    }
-    let modifier = i32::try_from((precision << 16) | scale).unwrap_or_default() + 4;
-    Ok(PgType::new(TypeName::Numeric).with_modifier(modifier))
+    Ok(PgType::numeric(precision as i32, scale as i32))
 }
 
 fn sized(cursor: &mut Cursor<'_>, name: TypeName, label: &str, default: Option<i64>) -> Result<PgType> {

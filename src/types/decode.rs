@@ -7,7 +7,9 @@ use datafusion::common::ScalarValue;
 
 use super::calendar::{FIRST_MICROS, MICROS_PER_DAY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
 use super::complaint::{bad_binary, bad_message_length, infinity_unsupported};
-use super::text::{list_of, null_of, scalar_from_text};
+use super::numeric::{MAX_SCALE, Mantissa, Numeric, column};
+use super::text::{list_of, null_of, row_of, scalar_from_text};
+use super::user::UserType;
 use super::zone::Zone;
 use super::{PgType, TypeName, datetime, json, number, plain};
 use crate::error::{Result, SqlError, SqlState};
@@ -132,6 +134,11 @@ fn scalar(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
         TypeName::Interval => interval(input)?,
         TypeName::Int2vector => list(PgType::new(TypeName::Int2).array_of(), input)?,
         TypeName::Oidvector => list(PgType::new(TypeName::Oid).array_of(), input)?,
+        TypeName::Composite(user) => composite(user, input)?,
+        TypeName::Record => {
+            let message = "input of anonymous composite types is not implemented";
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
         TypeName::Void => ScalarValue::Null,
     })
 }
@@ -179,50 +186,68 @@ fn interval(input: &mut Input<'_>) -> Result<ScalarValue> {
 fn numeric(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
     let (groups, weight, sign, scale) = (input.i16()?, input.i16()?, input.i16()? as u16, input.i16()?);
     let bad = |what: &str| bad_binary(format!("invalid {what} in external \"numeric\" value"));
-    let negative = match sign {
-        0 => false,
-        0x4000 => true,
-        0xC000 | 0xD000 | 0xF000 => {
-            return Err(SqlError::unsupported("NaN and infinite numerics are not supported", "Use double precision for them."));
+    let groups = usize::try_from(groups).map_err(|_| bad("length"))?;
+    let value = match sign {
+        0 | 0x4000 => {
+            let scale = u32::try_from(scale).ok().filter(|s| *s <= MAX_SCALE).ok_or_else(|| bad("scale"))?;
+            let mut digits = String::with_capacity(groups * 4);
+            for _ in 0..groups {
+                let group = input.i16()?;
+                if !(0..=9999).contains(&group) {
+                    return Err(bad("digit"));
+                }
+                let _ = std::fmt::Write::write_fmt(&mut digits, format_args!("{group:04}"));
+            }
+            // Digits beyond those that are shown do not count.
+            let fraction = groups as i64 * 4 - (i64::from(weight) + 1) * 4;
+            digits_at(&digits, fraction, scale, sign != 0)?
         }
+        0xC000 => Numeric::NaN,
+        0xD000 => Numeric::Infinity,
+        0xF000 => Numeric::NegativeInfinity,
         _ => return Err(bad("sign")),
     };
-    let groups = usize::try_from(groups).map_err(|_| bad("length"))?;
-    let scale = usize::try_from(scale).map_err(|_| bad("scale"))?;
-    if weight.unsigned_abs() > 5000 || groups > 5000 {
-        return Err(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format"));
+    match (ty.numeric_precision(), ty.numeric_digits()) {
+        (Some((p, s)), _) => Ok(ScalarValue::Decimal128(Some(number::parse_numeric(&value.to_string(), (p, s))?), p, s)),
+        (None, Some((p, s))) => Ok(column::scalar(Some(&value.fit(p, s)?))),
+        (None, None) => Ok(column::scalar(Some(&value))),
     }
-    let mut text = String::from(if negative { "-0" } else { "0" });
-    for position in 0..i32::from(weight) + 1 {
-        if position >= groups as i32 {
-            text.push_str("0000");
-        } else {
-            push_group(&mut text, input).map_err(|e| e.unwrap_or_else(|| bad("digit")))?;
-        }
-    }
-    let mut fraction = "0000".repeat((-i32::from(weight) - 1).max(0) as usize);
-    for _ in (i32::from(weight) + 1).max(0)..groups as i32 {
-        push_group(&mut fraction, input).map_err(|e| e.unwrap_or_else(|| bad("digit")))?;
-    }
-    fraction.truncate(scale);
-    text.push('.');
-    text.push_str(&fraction);
-    let precision = ty.numeric_precision();
-    let mantissa = number::parse_numeric(&text, precision)?;
-    let (p, s) = precision.unwrap_or((38, super::pg_type::UNCONSTRAINED_SCALE));
-    Ok(ScalarValue::Decimal128(Some(mantissa), p, s))
 }
 
-/// `Err(None)` for a group that is no four digits.
-fn push_group(text: &mut String, input: &mut Input<'_>) -> Result<(), Option<SqlError>> {
-    use std::fmt::Write;
-    match input.i16().map_err(Some)? {
-        group @ 0..=9999 => {
-            let _ = write!(text, "{group:04}");
-            Ok(())
-        }
-        _ => Err(None),
+/// `digits × 10^-fraction`, cut to so many digits after the point.
+fn digits_at(digits: &str, fraction: i64, scale: u32, negative: bool) -> Result<Numeric> {
+    let wide = Mantissa::of_digits("", if digits.is_empty() { "0" } else { digits }, negative);
+    let wide = wide.ok_or_else(|| bad_binary("invalid digit in external \"numeric\" value"))?;
+    let shift = i64::from(scale) - fraction;
+    let mantissa = match u32::try_from(shift) {
+        Ok(more) => wide.times_ten(more),
+        Err(_) => wide.without_digits(shift.unsigned_abs() as u32),
+    };
+    Numeric::of_mantissa(mantissa, scale)
+}
+
+fn composite(user: UserType, input: &mut Input<'_>) -> Result<ScalarValue> {
+    let wrong = |message: String| SqlError::new(SqlState::DATATYPE_MISMATCH, message);
+    let (fields, count) = (user.fields(), input.i32()?);
+    if usize::try_from(count).ok() != Some(fields.len()) {
+        return Err(wrong(format!("wrong number of columns: {count}, expected {}", fields.len())));
     }
+    let mut values = Vec::with_capacity(fields.len());
+    for (at, (_, ty)) in (1..).zip(fields) {
+        let oid = input.i32()? as u32;
+        if oid != ty.oid() {
+            let (found, expected) = (oid, ty.oid());
+            return Err(wrong(format!("binary data has type {found} instead of expected {expected} in record column {at}")));
+        }
+        values.push(match input.i32()? {
+            -1 => null_of(*ty)?,
+            len => {
+                let len = usize::try_from(len).map_err(|_| bad_message_length())?;
+                binary(*ty, input.take(len)?)?
+            }
+        });
+    }
+    row_of(user, values)
 }
 
 fn list(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {

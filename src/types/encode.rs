@@ -6,8 +6,8 @@
 use bytes::{BufMut, BytesMut};
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array,
-    Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, RecordBatch, StringArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray,
+    Int32Array, Int64Array, IntervalMonthDayNanoArray, LargeBinaryArray, ListArray, RecordBatch, StringArray, StructArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
@@ -18,9 +18,10 @@ use datafusion::arrow::datatypes::{
 use super::calendar::{POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, write_date, write_time, write_timestamp, write_timestamptz};
 use super::interval::write_interval;
 use super::number::{write_float4, write_float8, write_numeric};
+use super::numeric::Numeric;
 use super::plain::{parse_uuid, write_bytea};
 use super::zone::Zone;
-use super::{PgType, TypeName, array};
+use super::{PgType, TypeName, array, record};
 use crate::error::{Result, SqlError, SqlState};
 
 const BINARY: i16 = 1;
@@ -96,11 +97,9 @@ pub enum Column {
     Vector(Box<Column>),
     Float4(Float32Array),
     Float8(Float64Array),
-    Numeric {
-        values: Decimal128Array,
-        scale: i8,
-        trim: bool,
-    },
+    /// Numerics that all show the same digits after the point.
+    Decimal(Decimal128Array, i8),
+    Numeric(LargeBinaryArray),
     Text(StringArray),
     Uuid(StringArray),
     Jsonb(StringArray),
@@ -115,6 +114,8 @@ pub enum Column {
         items: Box<Column>,
         element: PgType,
     },
+    /// A row, with the types of its fields.
+    Record(StructArray, Vec<(PgType, Column)>),
     /// Of type void: an empty text.
     Void,
 }
@@ -134,9 +135,16 @@ impl Column {
             };
             return Ok(Self::Named(oids.clone(), names.clone()));
         }
+        if let (TypeName::Record | TypeName::Composite(_), Some(rows)) = (ty.name, array.as_struct_opt()) {
+            let fields = rows.fields().iter().zip(rows.columns()).map(|(field, values)| {
+                let ty = PgType::of_field(field);
+                Ok((ty, Self::new(ty, values, zone)?))
+            });
+            return Ok(Self::Record(rows.clone(), fields.collect::<Result<_>>()?));
+        }
         let cast_array;
         let array = match (ty.name, array.data_type()) {
-            (TypeName::Numeric, DataType::Decimal128(..)) => array,
+            (TypeName::Numeric, DataType::Decimal128(..) | DataType::LargeBinary) => array,
             (_, have) if *have == ty.arrow() => array,
             _ => {
                 cast_array = cast(array, &ty.arrow()).map_err(|_| unfit(ty, array))?;
@@ -161,11 +169,12 @@ impl Column {
             TypeName::Float4 => Self::Float4(array.as_primitive::<Float32Type>().clone()),
             TypeName::Float8 => Self::Float8(array.as_primitive::<Float64Type>().clone()),
             TypeName::Numeric => {
+                if let Some(values) = array.as_binary_opt::<i64>() {
+                    return Ok(Self::Numeric(values.clone()));
+                }
                 let values = array.as_primitive::<Decimal128Type>().clone();
                 let scale = values.scale();
-                // Full width stands for numerics whose digits after the point nobody fixed.
-                let trim = ty.numeric_precision().is_none() && values.precision() == 38;
-                Self::Numeric { values, scale, trim }
+                Self::Decimal(values, scale)
             }
             TypeName::Text
             | TypeName::Varchar
@@ -185,6 +194,7 @@ impl Column {
             TypeName::Timestamp => Self::Timestamp(array.as_primitive::<TimestampMicrosecondType>().clone()),
             TypeName::Timestamptz => Self::Timestamptz(array.as_primitive::<TimestampMicrosecondType>().clone(), zone),
             TypeName::Interval => Self::Interval(array.as_primitive::<IntervalMonthDayNanoType>().clone()),
+            TypeName::Record | TypeName::Composite(_) => return Err(unfit(ty, array)),
             TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => Self::Void,
         })
     }
@@ -212,7 +222,8 @@ impl Column {
             Self::Vector(list) => list.is_null(row),
             Self::Float4(a) => a.is_null(row),
             Self::Float8(a) => a.is_null(row),
-            Self::Numeric { values, .. } => values.is_null(row),
+            Self::Decimal(a, _) => a.is_null(row),
+            Self::Numeric(a) => a.is_null(row),
             Self::Text(a) | Self::Uuid(a) | Self::Jsonb(a) => a.is_null(row),
             Self::Bytea(a) => a.is_null(row),
             Self::Date(a) => a.is_null(row),
@@ -220,6 +231,7 @@ impl Column {
             Self::Timestamp(a) | Self::Timestamptz(a, _) => a.is_null(row),
             Self::Interval(a) => a.is_null(row),
             Self::List { lists, .. } => lists.is_null(row),
+            Self::Record(rows, _) => rows.is_null(row),
             Self::Void => false,
         }
     }
@@ -236,7 +248,8 @@ impl Column {
             Self::Vector(list) => write_vector(out, list, row),
             Self::Float4(a) => write_float4(out, a.value(row)),
             Self::Float8(a) => write_float8(out, a.value(row)),
-            Self::Numeric { values, scale, trim } => write_numeric(out, values.value(row), *scale, *trim),
+            Self::Decimal(a, scale) => write_numeric(out, a.value(row), *scale),
+            Self::Numeric(a) => Numeric::decode(a.value(row)).write(out),
             Self::Text(a) | Self::Uuid(a) | Self::Jsonb(a) => out.push_str(a.value(row)),
             Self::Bytea(a) => write_bytea(out, a.value(row)),
             Self::Date(a) => write_date(out, a.value(row)),
@@ -245,6 +258,7 @@ impl Column {
             Self::Timestamptz(a, zone) => write_timestamptz(out, a.value(row), *zone),
             Self::Interval(a) => write_interval(out, a.value(row)),
             Self::List { lists, items, .. } => write_list(out, lists, items, row),
+            Self::Record(_, fields) => write_record(out, fields, row),
             Self::Void => {}
         }
     }
@@ -280,7 +294,17 @@ impl Column {
             Self::Oid(a) | Self::Regtype(a) | Self::Named(a, _) => out.put_u32(a.value(row) as u32),
             Self::Float4(a) => out.put_f32(a.value(row)),
             Self::Float8(a) => out.put_f64(a.value(row)),
-            Self::Numeric { values, scale, trim } => put_numeric(out, values.value(row), *scale, *trim),
+            Self::Decimal(a, scale) => {
+                let mut text = String::with_capacity(48);
+                write_numeric(&mut text, a.value(row), *scale);
+                put_numeric(out, &text);
+            }
+            Self::Numeric(a) => match Numeric::decode(a.value(row)) {
+                Numeric::NaN => put_special(out, 0xc000),
+                Numeric::Infinity => put_special(out, 0xd000),
+                Numeric::NegativeInfinity => put_special(out, 0xf000),
+                finite => put_numeric(out, &finite.to_string()),
+            },
             Self::Text(a) => out.put_slice(a.value(row).as_bytes()),
             Self::Uuid(a) => out.put_slice(&parse_uuid(a.value(row))?),
             Self::Jsonb(a) => {
@@ -298,6 +322,7 @@ impl Column {
                 out.put_i32(interval.months);
             }
             Self::List { lists, items, element } => put_list(out, lists, items, *element, 1, row)?,
+            Self::Record(_, fields) => put_record(out, fields, row)?,
             Self::Vector(list) => {
                 if let Self::List { lists, items, element } = list.as_ref() {
                     put_list(out, lists, items, *element, 0, row)?;
@@ -369,6 +394,37 @@ fn write_list(out: &mut String, lists: &ListArray, items: &Column, row: usize) {
     out.push('}');
 }
 
+fn write_record(out: &mut String, fields: &[(PgType, Column)], row: usize) {
+    let mut scratch = String::new();
+    out.push('(');
+    for (i, (_, field)) in fields.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        if !field.is_null(row) {
+            scratch.clear();
+            field.write_text(row, &mut scratch);
+            record::write_field(out, &scratch);
+        }
+    }
+    out.push(')');
+}
+
+/// The number of fields, then of each the OID of its type, its length and its bytes.
+fn put_record(out: &mut BytesMut, fields: &[(PgType, Column)], row: usize) -> Result<()> {
+    out.put_i32(length(fields.len())?);
+    let mut scratch = String::new();
+    for (ty, field) in fields {
+        out.put_u32(ty.oid());
+        if field.is_null(row) {
+            out.put_i32(-1);
+        } else {
+            field.put_field(row, BINARY, &mut scratch, out)?;
+        }
+    }
+    Ok(())
+}
+
 fn write_vector(out: &mut String, list: &Column, row: usize) {
     let Column::List { lists, items, .. } = list else { return };
     let offsets = lists.value_offsets();
@@ -405,13 +461,19 @@ fn put_list(out: &mut BytesMut, lists: &ListArray, items: &Column, element: PgTy
     Ok(())
 }
 
+/// NaN and the infinities: no digits, and a sign of their own.
+fn put_special(out: &mut BytesMut, sign: u16) {
+    out.put_i16(0);
+    out.put_i16(0);
+    out.put_u16(sign);
+    out.put_i16(0);
+}
+
 /// Groups of four digits, where the first stands, the sign and the digits shown after the point.
-fn put_numeric(out: &mut BytesMut, mantissa: i128, scale: i8, trim: bool) {
-    let mut text = String::with_capacity(48);
-    write_numeric(&mut text, mantissa, scale, trim);
-    let digits = text.strip_prefix('-').unwrap_or(&text);
+fn put_numeric(out: &mut BytesMut, text: &str) {
+    let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let mut padded = String::with_capacity(48);
+    let mut padded = String::with_capacity(digits.len() + 8);
     padded.extend(std::iter::repeat_n('0', (4 - whole.len() % 4) % 4));
     padded.push_str(whole);
     let whole_groups = padded.len() / 4;
@@ -425,7 +487,7 @@ fn put_numeric(out: &mut BytesMut, mantissa: i128, scale: i8, trim: bool) {
     let weight = if kept.is_empty() { 0 } else { whole_groups as i16 - 1 - leading as i16 };
     out.put_i16(kept.len() as i16);
     out.put_i16(weight);
-    out.put_u16(if mantissa < 0 { 0x4000 } else { 0 });
+    out.put_u16(if text.starts_with('-') { 0x4000 } else { 0 });
     out.put_i16(fraction.len() as i16);
     kept.iter().for_each(|g| out.put_i16(*g));
 }

@@ -1,12 +1,12 @@
 //! Text of integers, floats and numerics, in and out.
 //!
-//! A numeric is its mantissa, an `i128`, at a scale that its type fixes. What does not fit is refused,
-//! never cut: see [`parse_numeric`].
+//! A numeric(p, s) is its mantissa, an `i128`, at the scale that its type fixes; what does not fit is refused, never
+//! cut: see [`parse_numeric`]. Numerics without precision are those of [`super::numeric`].
 
 use std::fmt::Write;
 
 use super::complaint::{bad_syntax, text_out_of_range};
-use super::pg_type::UNCONSTRAINED_SCALE;
+use super::numeric::Numeric;
 use crate::error::{Result, SqlError, SqlState};
 
 pub fn parse_int2(text: &str) -> Result<i16> {
@@ -91,17 +91,14 @@ pub const fn power_of_ten(n: u32) -> i128 {
     10i128.pow(n)
 }
 
-/// The mantissa at the scale of the type.
-///
-/// `Some((p, s))`: rounded half away from zero to `s` digits; 22003 when it then needs more than `p`.
-/// `None`, a numeric without precision: 22003 when it would need more than ten digits after the point or 28
-/// before it; nothing is rounded.
-pub fn parse_numeric(text: &str, precision: Option<(u8, i8)>) -> Result<i128> {
-    let decimal = Decimal::parse(text)?;
-    match precision {
-        Some((p, s)) => decimal.rounded(p, s).ok_or_else(|| numeric_field_overflow(p, s)),
-        None => decimal.exact(UNCONSTRAINED_SCALE).ok_or_else(too_wide),
+/// The mantissa of a numeric(p, s): rounded half away from zero to `s` digits; 22003 when it then needs more than `p`.
+pub fn parse_numeric(text: &str, (p, s): (u8, i8)) -> Result<i128> {
+    if text.contains(['i', 'I'])
+        && let Ok(infinite) = Numeric::parse(text)
+    {
+        return infinite.fit(p.into(), s.into()).map(|_| 0);
     }
+    Decimal::parse(text)?.rounded(p, s).ok_or_else(|| numeric_field_overflow(p, s))
 }
 
 /// 22003 in the words of a numeric(p, s) that is too small for its value.
@@ -110,13 +107,6 @@ pub fn numeric_field_overflow(p: u8, s: i8) -> SqlError {
     let bound = if whole == 0 { "1".to_owned() } else { format!("10^{whole}") };
     SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow")
         .detail(format!("A field with precision {p}, scale {s} must round to an absolute value less than {bound}."))
-}
-
-/// 22003: a numeric without precision would need more digits than it holds.
-pub fn too_wide() -> SqlError {
-    SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
-        .detail("A numeric without precision holds 28 digits before the point and 10 after it.")
-        .hint("Declare the column or the cast as numeric(precision, scale).")
 }
 
 /// A decimal as it was written: `±mantissa × 10^-scale`, at most 38 significant digits kept exactly.
@@ -140,7 +130,7 @@ impl Decimal {
         if ["nan", "inf", "infinity"].iter().any(|n| unsigned.eq_ignore_ascii_case(n)) {
             return Err(SqlError::unsupported(
                 format!("numeric value \"{body}\" is not supported"),
-                "Use double precision for NaN and infinities.",
+                "A numeric without precision holds NaN and the infinities.",
             ));
         }
         let bad = || bad_syntax("numeric", text);
@@ -149,7 +139,7 @@ impl Decimal {
             None => (unsigned, 0),
         };
         if exponent.abs() > 100_000 {
-            return Err(too_wide());
+            return Err(super::numeric::overflow());
         }
         let mut decimal = Self::read_digits(digits).ok_or_else(bad)?;
         decimal.scale -= exponent;
@@ -203,17 +193,6 @@ impl Decimal {
         let mantissa = rescale(mantissa, shift)?;
         (mantissa.abs() < power_of_ten(u32::from(precision.min(38)))).then_some(mantissa)
     }
-
-    /// The mantissa at this scale when that is the whole value.
-    pub fn exact(self, scale: i8) -> Option<i128> {
-        let shift = i32::from(scale) - self.scale;
-        if self.rest.is_some() {
-            return None;
-        }
-        let mantissa = rescale(self.mantissa, shift)?;
-        let back = if shift < 0 { rescale(mantissa, -shift)? } else { self.mantissa };
-        (back == self.mantissa && mantissa.abs() < power_of_ten(38)).then_some(mantissa)
-    }
 }
 
 /// `mantissa × 10^shift`, rounding half away from zero when `shift` is negative; `None` on overflow.
@@ -232,8 +211,8 @@ pub fn rescale(mantissa: i128, shift: i32) -> Option<i128> {
     }
 }
 
-/// Digits of a mantissa at a scale; `trim` leaves out zeros at the end of the fraction.
-pub fn write_numeric(out: &mut String, mantissa: i128, scale: i8, trim: bool) {
+/// Digits of a mantissa at a scale.
+pub fn write_numeric(out: &mut String, mantissa: i128, scale: i8) {
     let mut digits = [0u8; 40];
     let mut rest = mantissa.unsigned_abs();
     let mut at = digits.len();
@@ -253,10 +232,10 @@ pub fn write_numeric(out: &mut String, mantissa: i128, scale: i8, trim: bool) {
         out.push('-');
     }
     let digits = std::str::from_utf8(&digits[at..]).unwrap_or_default();
-    push_point(out, digits, scale, trim);
+    push_point(out, digits, scale);
 }
 
-fn push_point(out: &mut String, digits: &str, scale: i8, trim: bool) {
+fn push_point(out: &mut String, digits: &str, scale: i8) {
     let Ok(scale @ 1..) = usize::try_from(scale) else {
         out.push_str(digits);
         if digits != "0" {
@@ -267,10 +246,6 @@ fn push_point(out: &mut String, digits: &str, scale: i8, trim: bool) {
     let (whole, fraction) = digits.split_at(digits.len().saturating_sub(scale));
     out.push_str(if whole.is_empty() { "0" } else { whole });
     let zeros = scale - fraction.len();
-    let fraction = if trim { fraction.trim_end_matches('0') } else { fraction };
-    if fraction.is_empty() && trim {
-        return;
-    }
     out.push('.');
     out.extend(std::iter::repeat_n('0', zeros));
     out.push_str(fraction);
@@ -373,11 +348,11 @@ mod tests {
         out
     }
 
-    fn numeric(text: &str, precision: Option<(u8, i8)>) -> String {
+    fn numeric(text: &str, precision: (u8, i8)) -> String {
         match parse_numeric(text, precision) {
             Ok(mantissa) => {
                 let mut out = String::new();
-                write_numeric(&mut out, mantissa, precision.map_or(10, |p| p.1), precision.is_none());
+                write_numeric(&mut out, mantissa, precision.1);
                 out
             }
             Err(e) => e.code().code().to_owned(),
@@ -429,7 +404,7 @@ mod tests {
 
     #[test]
     fn numerics_round_at_their_scale_and_refuse_what_does_not_fit() {
-        let price = Some((10, 2));
+        let price = (10, 2);
         for (text, precision, expected) in [
             ("12.345", price, "12.35"),
             ("-12.345", price, "-12.35"),
@@ -438,17 +413,13 @@ mod tests {
             (".5", price, "0.50"),
             ("5.", price, "5.00"),
             ("1e3", price, "1000.00"),
-            ("1.5", None, "1.5"),
-            ("100", None, "100"),
-            ("0.0000000001", None, "0.0000000001"),
-            ("0.00000000001", None, "22003"),
-            ("12345678901234567890123456789012345678", Some((38, 0)), "12345678901234567890123456789012345678"),
-            ("123456789012345678901234567890123456785", Some((38, 0)), "22003"),
-            ("0.123456789012345678901234567890123456785", Some((38, 38)), "0.12345678901234567890123456789012345679"),
-            ("1.2.3", None, "22P02"),
-            ("", None, "22P02"),
-            (".", None, "22P02"),
-            ("NaN", None, "0A000"),
+            ("12345678901234567890123456789012345678", (38, 0), "12345678901234567890123456789012345678"),
+            ("123456789012345678901234567890123456785", (38, 0), "22003"),
+            ("0.123456789012345678901234567890123456785", (38, 38), "0.12345678901234567890123456789012345679"),
+            ("1.2.3", price, "22P02"),
+            ("", price, "22P02"),
+            (".", price, "22P02"),
+            ("NaN", price, "0A000"),
         ] {
             assert_eq!(numeric(text, precision), expected, "{text}");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit};
 use serde::{Deserialize, Serialize};
 
 use super::user::UserType;
@@ -61,6 +61,10 @@ pub enum TypeName {
     Unknown,
     /// An enumeration that a user defined; its values are labels.
     Enum(UserType),
+    /// A row type that a user defined.
+    Composite(UserType),
+    /// A row of no type of its own.
+    Record,
 }
 
 /// A type as a column or expression has it.
@@ -88,9 +92,6 @@ fn is_no_modifier(modifier: &i32) -> bool {
 pub const PG_TYPE: &str = "pg.type";
 /// Field metadata: the modifier, decimal; absent for -1.
 pub const PG_TYPMOD: &str = "pg.typmod";
-
-/// Digits after the point that a `numeric` without precision carries.
-pub const UNCONSTRAINED_SCALE: i8 = 10;
 
 /// Everything fixed about one base type: name, internal name, SQL name, OID, array OID, length.
 struct Row(TypeName, &'static str, &'static str, Oid, Oid, i16);
@@ -128,6 +129,7 @@ const TYPES: &[Row] = &[
     Row(TypeName::Regoperator, "regoperator", "regoperator", 2204, 2209, 4),
     Row(TypeName::Regclass, "regclass", "regclass", 2205, 2210, 4),
     Row(TypeName::Regtype, "regtype", "regtype", 2206, 2211, 4),
+    Row(TypeName::Record, "record", "record", 2249, 2287, -1),
     Row(TypeName::Void, "void", "void", 2278, 0, 4),
     Row(TypeName::Uuid, "uuid", "uuid", 2950, 2951, 16),
     Row(TypeName::Jsonb, "jsonb", "jsonb", 3802, 3807, -1),
@@ -149,6 +151,14 @@ impl TypeName {
 
     /// The type that a user defined.
     pub const fn user(self) -> Option<UserType> {
+        match self {
+            Self::Enum(ty) | Self::Composite(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// The enumeration that it is.
+    pub const fn enumeration(self) -> Option<UserType> {
         match self {
             Self::Enum(ty) => Some(ty),
             _ => None,
@@ -196,13 +206,25 @@ impl PgType {
         Self { array: false, ..self }
     }
 
-    /// `numeric(p, s)`; `None` for a numeric without precision and for every other type.
-    pub fn numeric_precision(self) -> Option<(u8, i8)> {
+    /// The digits of `numeric(p, s)`; `None` for a numeric without precision and for every other type.
+    pub fn numeric_digits(self) -> Option<(i32, i32)> {
         if self.name != TypeName::Numeric || self.modifier < 4 {
             return None;
         }
         let packed = self.modifier - 4;
-        Some(((packed >> 16) as u8, (packed & 0xffff) as i8))
+        // The scale is a number of eleven bits with a sign.
+        Some((packed >> 16, ((packed & 0x7ff) ^ 1024) - 1024))
+    }
+
+    /// The digits of a `numeric(p, s)` whose values are Arrow's decimals; `None` for one that they are too narrow for.
+    pub fn numeric_precision(self) -> Option<(u8, i8)> {
+        let (precision, scale) = self.numeric_digits()?;
+        (precision <= 38 && (0..=precision).contains(&scale)).then_some((precision as u8, scale as i8))
+    }
+
+    /// `numeric(p, s)`.
+    pub const fn numeric(precision: i32, scale: i32) -> Self {
+        Self::new(TypeName::Numeric).with_modifier(((precision << 16) | (scale & 0x7ff)) + 4)
     }
 
     /// The `n` of varchar(n) and char(n).
@@ -224,6 +246,7 @@ impl PgType {
         match self.name {
             _ if self.array => -1,
             TypeName::Enum(_) => 4,
+            TypeName::Composite(_) => -1,
             name => row(name).5,
         }
     }
@@ -248,7 +271,7 @@ impl PgType {
     pub fn from_tag(tag: &str) -> Option<Self> {
         let (bare, array) = tag.strip_prefix('_').map_or((tag, false), |element| (element, true));
         match UserType::from_tag(bare) {
-            Some(user) => Some(Self { array, ..Self::new(TypeName::Enum(user)) }),
+            Some(user) => Some(Self { array, ..Self::new(user.type_name()) }),
             None => Self::from_internal_name(tag),
         }
     }
@@ -256,7 +279,7 @@ impl PgType {
     /// As `format_type` shows it: `integer`, `numeric(10,2)`, `text[]`.
     pub fn sql_name(self) -> String {
         let mut name = self.name.user().map_or_else(|| row(self.name).2.to_owned(), UserType::shown_name);
-        if let Some((p, s)) = self.numeric_precision() {
+        if let Some((p, s)) = self.numeric_digits() {
             name = format!("numeric({p},{s})");
         } else if let Some(n) = self.max_chars() {
             name = format!("{name}({n})");
@@ -325,8 +348,8 @@ impl PgType {
             TypeName::Float4 => DataType::Float32,
             TypeName::Float8 => DataType::Float64,
             TypeName::Numeric => {
-                let (p, s) = self.numeric_precision().unwrap_or((38, UNCONSTRAINED_SCALE));
-                DataType::Decimal128(p, s)
+                // One form where all values show the same digits after the point, another where each has its own.
+                self.numeric_precision().map_or(super::numeric::column::ARROW, |(p, s)| DataType::Decimal128(p, s))
             }
             TypeName::Text
             | TypeName::Varchar
@@ -340,6 +363,8 @@ impl PgType {
             | TypeName::NodeTree
             | TypeName::Enum(_)
             | TypeName::Unknown => DataType::Utf8,
+            TypeName::Composite(user) => DataType::Struct(user.fields().iter().map(|(name, ty)| ty.field(name, true)).collect()),
+            TypeName::Record => DataType::Struct(Fields::empty()),
             TypeName::Bytea => DataType::Binary,
             TypeName::Date => DataType::Date32,
             TypeName::Time => DataType::Time64(TimeUnit::Microsecond),
@@ -385,6 +410,7 @@ impl PgType {
             (false, DataType::List(item)) => {
                 self.name.vector_of().is_some_and(|element| PgType::new(element).arrow() == *item.data_type())
             }
+            (false, DataType::Struct(_)) if self.name == TypeName::Record => true,
             (false, arrow) => self.arrow() == *arrow,
             _ => false,
         }
@@ -397,12 +423,10 @@ impl PgType {
             DataType::Int8 | DataType::Int16 | DataType::UInt8 => Self::new(TypeName::Int2),
             DataType::Int32 | DataType::UInt16 => Self::INT4,
             DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Self::INT8,
-            DataType::Decimal128(..) | DataType::Decimal256(..) => Self::new(TypeName::Numeric),
+            DataType::Decimal128(..) | DataType::Decimal256(..) | DataType::LargeBinary => Self::new(TypeName::Numeric),
             DataType::Float16 | DataType::Float32 => Self::new(TypeName::Float4),
             DataType::Float64 => Self::new(TypeName::Float8),
-            DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-                Self::new(TypeName::Bytea)
-            }
+            DataType::Binary | DataType::BinaryView | DataType::FixedSizeBinary(_) => Self::new(TypeName::Bytea),
             DataType::Date32 | DataType::Date64 => Self::new(TypeName::Date),
             DataType::Time32(_) | DataType::Time64(_) => Self::new(TypeName::Time),
             DataType::Timestamp(_, None) => Self::new(TypeName::Timestamp),
@@ -412,6 +436,7 @@ impl PgType {
                 Self::of_field(item).array_of()
             }
             DataType::Dictionary(_, value) => Self::of_arrow(value),
+            DataType::Struct(_) => Self::new(TypeName::Record),
             _ => Self::TEXT,
         }
     }

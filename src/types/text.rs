@@ -4,16 +4,19 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, ListArray, new_empty_array};
+use datafusion::arrow::array::{Array, ArrayRef, ListArray, StructArray, new_empty_array};
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::datatypes::FieldRef;
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 
 use super::complaint::bad_syntax;
 use super::encode::Column;
+use super::numeric::Numeric;
 use super::plain::{Fit, fit_text, parse_bool, parse_bytea, parse_uuid, write_uuid};
+use super::record::parse_record;
+use super::user::UserType;
 use super::zone::Zone;
-use super::{PgType, TypeName, array, datetime, interval, json, number};
+use super::{PgType, TypeName, array, datetime, interval, json, number, numeric};
 use crate::error::{Result, SqlError, SqlState};
 
 /// The value that the text stands for, as the type's Arrow type has it.
@@ -72,6 +75,11 @@ pub fn scalar_from_text_as(ty: PgType, text: &str, zone: Zone, fit: Fit) -> Resu
         TypeName::Oidvector => vector(TypeName::Oid, text, zone)?,
         TypeName::Regtype => ScalarValue::Int64(Some(regtype(text)?)),
         TypeName::Void => ScalarValue::Null,
+        TypeName::Composite(user) => composite(user, text, zone, fit)?,
+        TypeName::Record => {
+            let message = "input of anonymous composite types is not implemented";
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+        }
         TypeName::Enum(ty) => {
             ty.check(text)?;
             utf8(text)
@@ -84,10 +92,43 @@ fn utf8(text: impl Into<String>) -> ScalarValue {
 }
 
 fn numeric_scalar(ty: PgType, text: &str) -> Result<ScalarValue> {
-    let precision = ty.numeric_precision();
-    let mantissa = number::parse_numeric(text, precision)?;
-    let (p, s) = precision.unwrap_or((38, super::pg_type::UNCONSTRAINED_SCALE));
-    Ok(ScalarValue::Decimal128(Some(mantissa), p, s))
+    if let Some((p, s)) = ty.numeric_precision() {
+        return Ok(ScalarValue::Decimal128(Some(number::parse_numeric(text, (p, s))?), p, s));
+    }
+    let value = Numeric::parse(text)?;
+    let value = match ty.numeric_digits() {
+        Some((precision, scale)) => value.fit(precision, scale)?,
+        None => value,
+    };
+    Ok(numeric::column::scalar(Some(&value)))
+}
+
+/// A row of a user's type from its fields.
+pub fn row_of(user: UserType, values: Vec<ScalarValue>) -> Result<ScalarValue> {
+    let arrow = PgType::new(TypeName::Composite(user)).arrow();
+    let DataType::Struct(fields) = &arrow else { return Err(SqlError::internal("a row type without fields")) };
+    let arrays = values.iter().map(ScalarValue::to_array).collect::<std::result::Result<Vec<_>, _>>();
+    let arrays = arrays.map_err(|_| SqlError::internal("a value without an array form"))?;
+    let row = StructArray::try_new(fields.clone(), arrays, None);
+    Ok(ScalarValue::Struct(Arc::new(row.map_err(|_| SqlError::internal("values do not fit the fields of their type"))?)))
+}
+
+fn composite(user: UserType, text: &str, zone: Zone, fit: Fit) -> Result<ScalarValue> {
+    let texts = parse_record(text)?;
+    let fields = user.fields();
+    let malformed = |detail: &str| {
+        SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed record literal: \"{text}\"")).detail(detail)
+    };
+    match texts.len() {
+        n if n < fields.len() => return Err(malformed("Too few columns.")),
+        n if n > fields.len() => return Err(malformed("Too many columns.")),
+        _ => {}
+    }
+    let value = |(text, (_, ty)): (&Option<String>, &(String, PgType))| match text {
+        None => null_of(*ty),
+        Some(text) => scalar_from_text_as(*ty, text, zone, fit),
+    };
+    row_of(user, texts.iter().zip(fields).map(value).collect::<Result<_>>()?)
 }
 
 /// A vector of the catalogue: numbers with white space between them.

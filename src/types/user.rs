@@ -1,7 +1,7 @@
 //! Types that users of a database define, as handles that are copied like any other type's name.
 //!
-//! A handle shows one *shape*: the type's numbers and name, and for an enumeration its labels in their order, as one
-//! state of the definitions has them. Equal shapes are one: they are kept for as long as the program runs, one for
+//! A handle shows one *shape*: the type's numbers and name, and for an enumeration its labels in their order, for a
+//! composite type its fields, as one state of the definitions has them. Equal shapes are one: they are kept for as long as the program runs, one for
 //! every state of a type that any catalogue ever had, which the catalogues keep as well. Two handles are equal when
 //! they name the same type, whichever shapes they show; a statement sees one shape of a type at a time.
 //!
@@ -22,7 +22,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::name::Qualified;
-use super::pg_type::Oid;
+use super::pg_type::{Oid, PgType, TypeName};
 use crate::error::{Result, SqlError, SqlState};
 
 /// What a type is in one state of the definitions.
@@ -40,6 +40,8 @@ pub enum Kind {
     Unknown,
     /// Labels in their order.
     Enum(Vec<Label>),
+    /// Names and types of a row's fields.
+    Composite(Vec<(String, PgType)>),
 }
 
 /// One value of an enumeration.
@@ -133,7 +135,23 @@ impl UserType {
     pub fn labels(self) -> &'static [Label] {
         match &self.0.shape.kind {
             Kind::Enum(labels) => labels,
-            Kind::Unknown => &[],
+            Kind::Composite(_) | Kind::Unknown => &[],
+        }
+    }
+
+    /// Names and types of a composite type's fields.
+    pub fn fields(self) -> &'static [(String, PgType)] {
+        match &self.0.shape.kind {
+            Kind::Composite(fields) => fields,
+            Kind::Enum(_) | Kind::Unknown => &[],
+        }
+    }
+
+    /// What a column of the type has for its type's name.
+    pub fn type_name(self) -> TypeName {
+        match &self.0.shape.kind {
+            Kind::Composite(_) => TypeName::Composite(self),
+            Kind::Enum(_) | Kind::Unknown => TypeName::Enum(self),
         }
     }
 
@@ -184,7 +202,7 @@ impl Shapes {
     fn keep(&mut self, shape: Shape) -> &'static Kept {
         let labels: &[Label] = match &shape.kind {
             Kind::Enum(labels) => labels,
-            Kind::Unknown => &[],
+            Kind::Composite(_) | Kind::Unknown => &[],
         };
         let by_label = labels.iter().enumerate().map(|(at, known)| (known.label.clone(), at)).collect();
         let by_stored = labels.iter().enumerate().map(|(at, known)| (known.stored.clone(), at)).collect();

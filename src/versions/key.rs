@@ -1,10 +1,12 @@
 //! Keys as bytes whose order is the order of the values.
 //!
 //! Every part is one marker byte (`0x01` a value, `0x02` NULL, which sorts last) and then: integers as eight
-//! big-endian bytes with the sign bit flipped; numerics as sixteen; floats likewise with negative ones
+//! big-endian bytes with the sign bit flipped; numerics as sixteen, and `0x03` with bytes of their own where those do
+//! not hold them; floats likewise with negative ones
 //! inverted; booleans as one byte; text and bytes with `0x00` written `0x00 0xff` and ended by `0x00 0x00`.
 //! So a prefix of the parts is a prefix of the bytes. Text orders by its UTF-8 bytes (the C collation).
 
+use std::borrow::Cow;
 use std::ops::Bound;
 
 use super::ItemKey;
@@ -18,11 +20,19 @@ pub enum KeyPart<'a> {
     Int(i64),
     /// A numeric as its mantissa; all keys of one column share one scale.
     Decimal(i128),
+    /// A numeric that the column's scale cannot hold: the greatest mantissa below it, and bytes that order it among the
+    /// values between this one and the next.
+    Between(i128, Cow<'a, [u8]>),
     Float(f64),
     /// Text of every kind, uuid in its canonical lower-case text.
     Text(&'a str),
     Bytes(&'a [u8]),
 }
+
+/// Digits after the point of the mantissas of numerics without precision.
+pub const NUMERIC_SCALE: u32 = 10;
+/// Follows a mantissa above which the value lies.
+pub const BETWEEN: u8 = 0x03;
 
 /// Appends one part; see the module's rule.
 pub fn encode_part(part: &KeyPart<'_>, out: &mut Vec<u8>) {
@@ -36,6 +46,12 @@ pub fn encode_part(part: &KeyPart<'_>, out: &mut Vec<u8>) {
         KeyPart::Bool(b) => out.push(u8::from(*b)),
         KeyPart::Int(n) => out.extend_from_slice(&((*n as u64) ^ (1 << 63)).to_be_bytes()),
         KeyPart::Decimal(n) => out.extend_from_slice(&((*n as u128) ^ (1 << 127)).to_be_bytes()),
+        KeyPart::Between(below, rest) => {
+            out.extend_from_slice(&((*below as u128) ^ (1 << 127)).to_be_bytes());
+            // Above every marker, so that it comes after the mantissa itself, whatever parts follow that.
+            out.push(BETWEEN);
+            escape(rest, out);
+        }
         KeyPart::Float(x) => {
             // -0 and 0 are one key; NaN is one key and greater than every number, as in PostgreSQL.
             let x = if *x == 0.0 {

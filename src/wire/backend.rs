@@ -134,7 +134,9 @@ pub fn copy_data(out: &mut BytesMut, data: &[u8]) {
 /// ErrorResponse or NoticeResponse, after its severity.
 pub fn report(out: &mut BytesMut, error: &SqlError) {
     match error.fields().severity {
-        Severity::Notice | Severity::Warning => put(out, &NoticeResponse::new(fields(error))),
+        Severity::Debug | Severity::Log | Severity::Info | Severity::Notice | Severity::Warning => {
+            put(out, &NoticeResponse::new(fields(error)))
+        }
         Severity::Error | Severity::Fatal => put(out, &ErrorResponse::new(fields(error))),
     }
 }

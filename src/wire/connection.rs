@@ -6,7 +6,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio_util::sync::WaitForCancellationFutureOwned;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::channel::{Channel, Ended, FLUSH_AT, Frame, violation};
 use super::frontend::{Bind, Message, Target, Unreadable, is_extended};
@@ -60,6 +60,8 @@ pub struct Connection {
     registration: Registration,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
     expired: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Another session ends this one.
+    ended: CancellationToken,
     /// An extended-query message failed: what comes is dropped until Sync.
     skipping: bool,
     /// ReadyForQuery was the last thing said and nothing has come since.
@@ -71,7 +73,8 @@ impl Connection {
         channel.set_max_body(server.options.max_message_bytes);
         let draining = Box::pin(server.shutdown.draining());
         let expired = Box::pin(server.shutdown.expired());
-        Self { server, channel, session, registration, draining, expired, skipping: false, idle: false }
+        let ended = session.ending();
+        Self { server, channel, session, registration, draining, expired, ended, skipping: false, idle: false }
     }
 
     /// Serves the client until it leaves or must.
@@ -98,6 +101,9 @@ impl Connection {
     }
 
     async fn next_frame(&mut self) -> Result<Frame, Ended> {
+        if self.ended.is_cancelled() {
+            return Err(shutting_down());
+        }
         if let Some(frame) = self.channel.buffered_frame()? {
             return Ok(frame);
         }
@@ -122,6 +128,7 @@ impl Connection {
                 frame = self.channel.frame() => return frame,
                 () = &mut self.draining, if resting => return Err(shutting_down()),
                 () = &mut self.expired => return Err(shutting_down()),
+                () = self.ended.cancelled() => return Err(shutting_down()),
                 ended = &mut silent => return ended,
                 Some(notification) = self.session.notified(), if resting => notification,
             };

@@ -245,3 +245,37 @@ fn two_that_wait_for_each_other_do_not_wait_for_ever() {
         server.stop().await;
     });
 }
+
+#[test]
+fn a_session_that_another_ends_is_told_so() {
+    run(async {
+        let server = TestServer::start().await;
+        let other = server.connect().await;
+        // One that does nothing, one in a transaction, one that runs a statement.
+        for occupied in [None, Some("BEGIN"), Some("SELECT pg_sleep(30)")] {
+            let victim = server.connect().await;
+            let pid: i32 = victim.query_one("SELECT pg_backend_pid()", &[]).await.expect("answers").get(0);
+            let running = async {
+                match occupied {
+                    Some("BEGIN") => victim.batch_execute("BEGIN").await,
+                    Some(statement) => victim.batch_execute(statement).await,
+                    None => Ok(()),
+                }
+            };
+            let ending = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                let row = other.query_one("SELECT pg_terminate_backend($1)", &[&pid]).await.expect("answers");
+                assert!(row.get::<_, bool>(0));
+            };
+            let (ran, ()) = tokio::join!(running, ending);
+            if occupied == Some("SELECT pg_sleep(30)") {
+                assert_eq!(code(ran), "57P01");
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert!(victim.batch_execute("SELECT 1").await.is_err(), "{occupied:?} is still there");
+        }
+        let gone = other.query_one("SELECT pg_terminate_backend(2147483647)", &[]).await.expect("answers");
+        assert!(!gone.get::<_, bool>(0));
+        server.stop().await;
+    });
+}

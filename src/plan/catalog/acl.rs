@@ -24,6 +24,30 @@ pub const TABLE: &str = "arwdDxt";
 pub const SEQUENCE: &str = "rwU";
 pub const SCHEMA: &str = "UC";
 
+/// What everybody and the owner may do with a new object of a kind, by the letter that `acldefault` calls it.
+const DEFAULTS: &[(&str, &str, &str)] = &[
+    ("c", "", ""),
+    ("r", "", TABLE),
+    ("s", "", SEQUENCE),
+    ("d", "Tc", "CTc"),
+    ("f", "X", "X"),
+    ("l", "U", "U"),
+    ("L", "", "rw"),
+    ("n", "", SCHEMA),
+    ("p", "", "sA"),
+    ("t", "", "C"),
+    ("F", "", "U"),
+    ("S", "", "U"),
+    ("T", "U", "U"),
+];
+
+/// The items that stand for no grant at all; `None` for a kind that there is not.
+pub fn default_items(kind: &str, owner: &str) -> Option<Vec<String>> {
+    let (_, everybody, own) = DEFAULTS.iter().find(|(letter, ..)| *letter == kind)?;
+    let item = |role: &str, letters: &str| (!letters.is_empty()).then(|| format!("{role}={letters}/{}", quoted(owner)));
+    Some([item("", everybody), item(&quoted(owner), own)].into_iter().flatten().collect())
+}
+
 /// The items of an object; `None` while nothing was granted on it. The owner's own comes first.
 pub fn items(owner: &str, grants: &Grants, all: &str) -> Option<Vec<String>> {
     if grants.values().all(Vec::is_empty) {
@@ -54,5 +78,15 @@ mod tests {
         let grants = Grants::from([("bob".to_owned(), held(&["SELECT", "INSERT"])), (PUBLIC.to_owned(), held(&["SELECT"]))]);
         assert_eq!(items("ann", &grants, TABLE).unwrap(), ["ann=arwdDxt/ann", "bob=ar/ann", "=r/ann"]);
         assert_eq!(items("ann", &Grants::new(), TABLE), None);
+    }
+
+    #[test]
+    fn defaults_are_postgresqls() {
+        let check = |kind: &str, expected: &[&str]| assert_eq!(default_items(kind, "ann").unwrap(), expected, "{kind}");
+        check("c", &[]);
+        check("r", &["ann=arwdDxt/ann"]);
+        check("d", &["=Tc/ann", "ann=CTc/ann"]);
+        check("T", &["=U/ann", "ann=U/ann"]);
+        assert_eq!(default_items("?", "ann"), None);
     }
 }

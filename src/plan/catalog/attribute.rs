@@ -119,6 +119,11 @@ pub fn attributes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch>
             index_attributes(&mut rows, state, table, &index);
         }
     }
+    for composite in state.catalog.live_types().filter_map(|def| def.composite()) {
+        for (number, (name, ty)) in (1..).zip(&composite.fields) {
+            Attribute::of_type(composite.relation, name, number, *ty).push(state, &mut rows);
+        }
+    }
     for view in state.catalog.views.values() {
         for (number, (name, ty)) in (1..).zip(&view.columns) {
             Attribute::of_type(view.id, name, number, *ty).push(state, &mut rows);

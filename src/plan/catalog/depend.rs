@@ -47,6 +47,11 @@ pub fn dependencies(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatc
         let own = (PG_TYPE, def.id, 0);
         all.add(own, (PG_NAMESPACE, namespace(state, &def.name.schema), 0), "n");
         all.add((PG_TYPE, def.array_id, 0), own, "i");
+        if let Some(composite) = def.composite() {
+            all.add((PG_CLASS, composite.relation, 0), own, "i");
+            let users = composite.fields.iter().filter_map(|(_, ty)| ty.name.user());
+            users.into_iter().for_each(|user| all.add((PG_CLASS, composite.relation, 0), (PG_TYPE, user.oid(), 0), "n"));
+        }
         let Some(domain) = def.domain() else { continue };
         if let Some(base) = domain.over.or(domain.base.name.user().map(|user| user.oid())) {
             all.add(own, (PG_TYPE, base, 0), "n");

@@ -131,6 +131,12 @@ pub fn classes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
                 .push(&mut rows);
         }
     }
+    for def in state.catalog.live_types() {
+        let Some(composite) = def.composite() else { continue };
+        let (namespace, owner) = (namespace(state, &def.name.schema), state.role_oid(&def.owner));
+        let class = class(composite.relation, &def.name.name, namespace, owner, "c", composite.fields.len());
+        Class { row_type: def.id, identity: 'n', tuples: 0.0, ..class }.push(&mut rows);
+    }
     for view in state.catalog.views.values() {
         view_class(state, view).push(&mut rows);
     }

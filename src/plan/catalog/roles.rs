@@ -12,6 +12,21 @@ use crate::types::Oid;
 /// The role that stands for a database's owner; owns `public`.
 pub const DATABASE_OWNER: (Oid, &str) = (6171, "pg_database_owner");
 
+/// The roles that PostgreSQL has from the beginning, for whoever looks for them; nobody is a member.
+const PREDEFINED: &[(Oid, &str)] = &[
+    (3373, "pg_monitor"),
+    (3374, "pg_read_all_settings"),
+    (3375, "pg_read_all_stats"),
+    (3377, "pg_stat_scan_tables"),
+    (4200, "pg_signal_backend"),
+    (4544, "pg_checkpoint"),
+    (4569, "pg_read_server_files"),
+    (4570, "pg_write_server_files"),
+    (4571, "pg_execute_server_program"),
+    (6181, "pg_read_all_data"),
+    (6182, "pg_write_all_data"),
+];
+
 /// What a verifier or its absence is shown as.
 const HIDDEN: &str = "********";
 
@@ -20,10 +35,10 @@ fn settings(role: &RoleDef) -> Option<Vec<String>> {
     (!items.is_empty()).then_some(items)
 }
 
-fn database_owner() -> RoleDef {
+fn predefined((oid, name): (Oid, &str)) -> RoleDef {
     RoleDef {
-        id: DATABASE_OWNER.0,
-        name: DATABASE_OWNER.1.to_owned(),
+        id: oid,
+        name: name.to_owned(),
         superuser: false,
         login: false,
         create_database: false,
@@ -51,8 +66,8 @@ pub fn roles(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let roles = spec.name == "pg_roles";
     let all: Vec<&str> = columns.into_iter().chain(roles.then_some("rolconfig")).collect();
     let mut rows = Rows::new(spec, &all).always("rolinherit", true).always("rolconnlimit", -1);
-    let owner = database_owner();
-    for role in state.roles.iter().map(AsRef::as_ref).chain([&owner]) {
+    let system: Vec<RoleDef> = std::iter::once(&DATABASE_OWNER).chain(PREDEFINED).map(|role| predefined(*role)).collect();
+    for role in state.roles.iter().map(AsRef::as_ref).chain(&system) {
         let password = if roles { Some(HIDDEN) } else { None };
         // The first superuser may do all that PostgreSQL's may.
         let first = role.id == BOOTSTRAP_ROLE;

@@ -6,7 +6,7 @@ use super::rows::{Cell, Rows};
 use super::spec::Spec;
 use super::state::Catalogue;
 use crate::error::Result;
-use crate::plan::StatementContext;
+use crate::plan::{AdvisoryKey, LockedThing, StatementContext};
 use crate::versions::Timestamp;
 
 pub fn databases(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
@@ -181,6 +181,39 @@ pub fn database_statistics(ctx: &StatementContext, _: &Catalogue, spec: &'static
     for database in ctx.server.databases() {
         let backends = sessions.iter().filter(|s| s.database == database.name).count();
         rows.push(&[database.oid.into(), (&database.name).into(), i32::try_from(backends).unwrap_or(i32::MAX).into()]);
+    }
+    rows.finish()
+}
+
+/// What is held is shown: reads hold nothing, and a commit's locks last no longer than it.
+pub fn locks(ctx: &StatementContext, _: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
+    let columns =
+        ["locktype", "database", "relation", "classid", "objid", "objsubid", "pid", "mode", "granted", "virtualtransaction"];
+    let mut rows = Rows::new(spec, &columns).always("fastpath", false);
+    let databases = ctx.server.databases();
+    for lock in ctx.server.locks() {
+        let database = databases.iter().find(|d| d.name == lock.database).map(|d| d.oid);
+        let (kind, relation, key) = match lock.thing {
+            LockedThing::Table(oid) => ("relation", Some(oid), None),
+            LockedThing::Row(oid) => ("tuple", Some(oid), None),
+            LockedThing::Advisory(AdvisoryKey::One(key)) => {
+                let key = key.cast_unsigned();
+                ("advisory", None, Some(((key >> 32) as u32, key as u32, 1_i16)))
+            }
+            LockedThing::Advisory(AdvisoryKey::Two(a, b)) => ("advisory", None, Some((a.cast_unsigned(), b.cast_unsigned(), 2))),
+        };
+        rows.push(&[
+            kind.into(),
+            database.into(),
+            relation.into(),
+            key.map(|(class, ..)| class).into(),
+            key.map(|(_, object, _)| object).into(),
+            key.map(|(.., part)| i32::from(part)).into(),
+            lock.pid.into(),
+            lock.mode.into(),
+            lock.granted.into(),
+            format!("{}/1", lock.pid).into(),
+        ]);
     }
     rows.finish()
 }

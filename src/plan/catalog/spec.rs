@@ -32,6 +32,7 @@ static FIXED: &[(&str, &str)] = &[
     ("pg_cast", file!("pg_cast")),
     ("pg_collation", file!("pg_collation")),
     ("pg_description", file!("pg_description")),
+    ("pg_extension", file!("pg_extension")),
     ("pg_language", file!("pg_language")),
     ("pg_opclass", file!("pg_opclass")),
     ("pg_operator", file!("pg_operator")),
@@ -39,6 +40,9 @@ static FIXED: &[(&str, &str)] = &[
     ("pg_proc", file!("pg_proc")),
     ("pg_range", file!("pg_range")),
     ("pg_tablespace", file!("pg_tablespace")),
+    ("pg_ts_config", file!("pg_ts_config")),
+    ("pg_ts_dict", file!("pg_ts_dict")),
+    ("pg_ts_parser", file!("pg_ts_parser")),
     ("pg_type", file!("pg_type")),
 ];
 

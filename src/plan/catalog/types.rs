@@ -14,6 +14,7 @@ use super::rows::{Cell, Rows};
 use super::spec::{self, Spec};
 use super::state::Catalogue;
 use crate::error::{Result, SqlError};
+use crate::history::TypeKind;
 use crate::types::{Oid, PgType, Qualified};
 
 /// What other relations repeat of a type.
@@ -85,6 +86,9 @@ fn own_facts(state: &Catalogue, oid: Oid) -> Option<Facts> {
     }
     let def = state.catalog.live_types().find(|def| def.id == oid)?;
     let name = &def.name.name;
+    if def.composite().is_some() {
+        return Some(Facts { array: def.array_id, ..plain(name, -1, "d", "C") });
+    }
     Some(match def.domain() {
         None => Facts { by_value: true, storage: "p".to_owned(), array: def.array_id, ..plain(name, 4, "i", "E") },
         Some(domain) => {
@@ -225,6 +229,7 @@ fn own_types(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
         "typbyval",
         "typtype",
         "typcategory",
+        "typrelid",
         "typsubscript",
         "typelem",
         "typarray",
@@ -247,6 +252,8 @@ fn own_types(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
         let domain = def.domain();
         // enum_in and its like, domain_in and domain_recv with the base type's output.
         let functions: [Cell<'_>; 4] = match domain {
+            // record_in and its like.
+            None if def.composite().is_some() => [2290, 2291, 2402, 2403].map(Cell::from),
             None => [3506, 3507, 3532, 3533].map(Cell::from),
             Some(domain) => {
                 let (output, send) = output_functions(domain.base.oid());
@@ -261,8 +268,14 @@ fn own_types(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
             owner.into(),
             own.length.into(),
             own.by_value.into(),
-            if domain.is_some() { "d" } else { "e" }.into(),
+            match &def.kind {
+                TypeKind::Enum(_) => "e",
+                TypeKind::Domain(_) => "d",
+                TypeKind::Composite(_) => "c",
+            }
+            .into(),
             own.category.as_str().into(),
+            def.composite().map_or(0, |composite| composite.relation).into(),
             0.into(),
             0.into(),
             def.array_id.into(),
@@ -287,6 +300,7 @@ fn own_types(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
             false.into(),
             "b".into(),
             "A".into(),
+            0.into(),
             6179.into(),
             def.id.into(),
             0.into(),

@@ -326,10 +326,11 @@ fn bytes_of(arrays: &[ArrayRef], rows: usize) -> Result<Vec<Box<[u8]>>> {
 }
 
 /// Whether values of this type are equal exactly where their bytes are.
-pub fn is_plain(ty: PgType) -> bool {
+pub fn is_plain(field: &Field) -> bool {
+    let ty = PgType::of_field(field);
     use crate::types::TypeName::*;
     let plain = [Bool, Int2, Int4, Int8, Numeric, Text, Varchar, Name, Uuid, Date, Time, Timestamp, Timestamptz, Bytea, Oid];
-    !ty.array && plain.contains(&ty.name)
+    !ty.array && plain.contains(&ty.name) && *field.data_type() != DataType::LargeBinary
 }
 
 fn list(field: &FieldRef, batches: &[RecordBatch]) -> Result<ScalarValue> {

@@ -5,6 +5,7 @@
 //! (`lateral`). After it no expression but those names an outer column; 42803 for one that GROUP BY has hidden.
 
 mod call;
+mod defer;
 mod lateral;
 mod nested;
 mod once;
@@ -74,11 +75,12 @@ fn alone(plan: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Subquery(lateral) => Ok(Transformed::yes(Arc::unwrap_or_clone(lateral.subquery))),
         other => Ok(Transformed::no(other)),
     })?;
-    if plan.transformed {
-        plan.data.transform_up(|node| node.recompute_schema().map(Transformed::yes)).map(|t| t.data)
+    let plan = if plan.transformed {
+        plan.data.transform_up(|node| node.recompute_schema().map(Transformed::yes))?.data
     } else {
-        Ok(plan.data)
-    }
+        plan.data
+    };
+    plan.transform_down(defer::deferred).map(|t| t.data)
 }
 
 fn rewrite_node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -220,7 +222,7 @@ impl Rewriter<'_> {
     fn member(&self, wanted: Expr, subquery: Subquery, negated: bool) -> Result<Expr> {
         let field = only_field(&subquery.subquery)?;
         let (_, wanted_field) = wanted.to_field(self.schema)?;
-        let alike = wanted_field.data_type() == field.data_type() && call::is_plain(PgType::of_field(&field));
+        let alike = wanted_field.data_type() == field.data_type() && call::is_plain(&field);
         let member = if alike {
             let (subquery, mut args) = self.correlated(subquery)?;
             args.insert(0, wanted);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::{
-    DataType, Decimal128Type, Field, FieldRef, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    DataType, Field, FieldRef, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
 };
 use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate::average::avg_udaf;
@@ -19,14 +19,14 @@ use datafusion::logical_expr::{
 };
 
 use super::ambient::external;
-use super::arithmetic::quotient;
 use super::jsonb::JsonColumn;
+use super::numeric_sum::{self, AverageDecimals, MOST_DIGITS, SumNumeric};
 use super::temporal::{out_of_range, scale_interval};
 use super::widened::Widened;
 use super::{ordered_set, spread};
 use crate::error::{SqlError, SqlState};
-use crate::plan::casts::COMPUTED_SCALE;
 use crate::types::encode::Column;
+use crate::types::numeric::column::{ARROW, is_numeric};
 use crate::types::{PgType, TypeName, Zone, json};
 
 type Result<T> = datafusion::common::Result<T>;
@@ -90,7 +90,8 @@ impl Own {
     /// DataFusion's aggregate that does the work for arguments of this type.
     fn inner(&self, argument: &DataType) -> Option<Arc<AggregateUDF>> {
         match (self.aggregate, argument) {
-            (Aggregate::Sum, DataType::Float32) => None,
+            (Aggregate::Sum, DataType::Float32 | DataType::LargeBinary) => None,
+            (Aggregate::Sum, DataType::Decimal128(precision, _)) if *precision > MOST_DIGITS => None,
             (Aggregate::Sum, _) => Some(sum_udaf()),
             (Aggregate::Average, DataType::Float64) => Some(avg_udaf()),
             _ => None,
@@ -112,6 +113,14 @@ impl Own {
 
     fn inner_of(&self, args: &AccumulatorArgs) -> Option<Arc<AggregateUDF>> {
         args.expr_fields.first().and_then(|f| self.inner(f.data_type()))
+    }
+
+    /// The scale of the decimals whose average this is, where they have room to be added up.
+    fn averages_decimals(&self, args: &AccumulatorArgs) -> Option<i8> {
+        match (self.aggregate, args.expr_fields.first()?.data_type()) {
+            (Aggregate::Average, DataType::Decimal128(precision, scale)) if *precision <= MOST_DIGITS => Some(*scale),
+            _ => None,
+        }
     }
 
     fn undefined(&self, types: &[DataType]) -> SqlError {
@@ -143,7 +152,7 @@ impl AggregateUDFImpl for Own {
             (Aggregate::Sum, [whole @ (Int16 | Int32 | Int64)]) => vec![whole.clone()],
             (Aggregate::Sum, [DataType::UInt64]) => vec![Int64],
             (Aggregate::Average, [Int16 | Int32 | Int64 | DataType::UInt64]) => vec![Decimal128(20, 0)],
-            (Aggregate::Sum | Aggregate::Average, [decimal @ Decimal128(..)]) => vec![decimal.clone()],
+            (Aggregate::Sum | Aggregate::Average, [numeric @ (Decimal128(..) | DataType::LargeBinary)]) => vec![numeric.clone()],
             (Aggregate::Sum, [Float32]) => vec![Float32],
             (Aggregate::Sum | Aggregate::Average, [Float32 | Float64 | Null]) => vec![Float64],
             (Aggregate::Sum | Aggregate::Average, [span @ Interval(_)]) => vec![span.clone()],
@@ -157,7 +166,8 @@ impl AggregateUDFImpl for Own {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match (self.aggregate, types.first()) {
             (Aggregate::Array { .. } | Aggregate::Object { .. }, _) => Ok(DataType::Utf8),
-            (Aggregate::Average, Some(DataType::Decimal128(..))) => Ok(DataType::Decimal128(38, COMPUTED_SCALE)),
+            (Aggregate::Average, Some(numeric)) if is_numeric(numeric) => Ok(ARROW),
+            (Aggregate::Sum, Some(numeric)) if is_numeric(numeric) && self.inner(numeric).is_none() => Ok(ARROW),
             (Aggregate::Average, Some(span @ DataType::Interval(_))) => Ok(span.clone()),
             (Aggregate::Sum, Some(DataType::Float32)) => Ok(DataType::Float32),
             (Aggregate::Sum, Some(argument)) => match self.widens_to(argument) {
@@ -201,9 +211,10 @@ impl AggregateUDFImpl for Own {
         Ok(match (self.aggregate, args.expr_fields.first().map(|f| f.data_type())) {
             (Aggregate::Average, Some(DataType::Interval(_))) => Box::new(AverageInterval::default()),
             (Aggregate::Sum, Some(DataType::Float32)) => Box::new(SumReal::default()),
-            (Aggregate::Average, Some(DataType::Decimal128(_, scale))) => {
-                Box::new(AverageDecimal { sum: 0, count: 0, scale: *scale })
+            (Aggregate::Average, Some(DataType::Decimal128(precision, scale))) if *precision <= MOST_DIGITS => {
+                Box::new(AverageDecimals::new(*scale))
             }
+            (average, Some(numeric)) if is_numeric(numeric) => Box::new(SumNumeric::new(average == Aggregate::Average)),
             (Aggregate::Array { jsonb }, _) => Box::new(Pieces { types, jsonb, object: false, text: String::new(), any: false }),
             (Aggregate::Object { jsonb }, _) => Box::new(Pieces { types, jsonb, object: true, text: String::new(), any: false }),
             _ => return Err(external(SqlError::internal("an aggregate over a type it was not planned for"))),
@@ -220,8 +231,12 @@ impl AggregateUDFImpl for Own {
             span @ DataType::Interval(_) if self.aggregate == Aggregate::Average => {
                 vec![field("sum", span), field("count", DataType::Int64)]
             }
-            DataType::Decimal128(_, scale) if self.aggregate == Aggregate::Average => {
+            DataType::Decimal128(precision, scale) if self.aggregate == Aggregate::Average && precision <= MOST_DIGITS => {
                 vec![field("sum", DataType::Decimal128(38, scale)), field("count", DataType::Int64)]
+            }
+            numeric if is_numeric(&numeric) => {
+                let [sum, count] = numeric_sum::STATE;
+                vec![field("sum", sum), field("count", count)]
             }
             DataType::Float32 if self.aggregate == Aggregate::Sum => vec![field("sum", DataType::Float64)],
             _ => vec![field("text", DataType::Utf8)],
@@ -229,7 +244,10 @@ impl AggregateUDFImpl for Own {
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        self.inner_of(&args).is_some_and(|inner| inner.groups_accumulator_supported(args))
+        match self.inner_of(&args) {
+            Some(inner) => inner.groups_accumulator_supported(args),
+            None => self.averages_decimals(&args).is_some() && !args.is_distinct,
+        }
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
@@ -237,7 +255,10 @@ impl AggregateUDFImpl for Own {
         match (self.inner_of(&args), widening) {
             (Some(inner), Some(to)) => Ok(Widened::new(inner.create_groups_accumulator(args)?, to)),
             (Some(inner), None) => inner.create_groups_accumulator(args),
-            (None, _) => Err(external(SqlError::internal("an aggregate without groups"))),
+            (None, _) => match self.averages_decimals(&args) {
+                Some(scale) => Ok(Box::new(AverageDecimals::new(scale))),
+                None => Err(external(SqlError::internal("an aggregate without groups"))),
+            },
         }
     }
 
@@ -255,62 +276,6 @@ impl AggregateUDFImpl for Own {
             Aggregate::Sum | Aggregate::Average => ReversedUDAF::Identical,
             Aggregate::Array { .. } | Aggregate::Object { .. } => ReversedUDAF::NotSupported,
         }
-    }
-}
-
-#[derive(Debug)]
-struct AverageDecimal {
-    sum: i128,
-    count: i64,
-    scale: i8,
-}
-
-impl AverageDecimal {
-    fn add(&mut self, value: i128) -> Result<()> {
-        self.sum = self.sum.checked_add(value).ok_or_else(|| external(crate::types::complaint::out_of_range("numeric")))?;
-        Ok(())
-    }
-}
-
-impl Accumulator for AverageDecimal {
-    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let values = values[0].as_primitive::<Decimal128Type>();
-        self.count += (values.len() - values.null_count()) as i64;
-        values.iter().flatten().try_for_each(|value| self.add(value))
-    }
-
-    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        let values = values[0].as_primitive::<Decimal128Type>();
-        self.count -= (values.len() - values.null_count()) as i64;
-        values.iter().flatten().try_for_each(|value| self.add(-value))
-    }
-
-    fn supports_retract_batch(&self) -> bool {
-        true
-    }
-
-    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        let counts = states[1].as_primitive::<datafusion::arrow::datatypes::Int64Type>();
-        self.count += counts.iter().flatten().sum::<i64>();
-        states[0].as_primitive::<Decimal128Type>().iter().flatten().try_for_each(|value| self.add(value))
-    }
-
-    fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::Decimal128(Some(self.sum), 38, self.scale), ScalarValue::Int64(Some(self.count))])
-    }
-
-    fn evaluate(&mut self) -> Result<ScalarValue> {
-        if self.count == 0 {
-            return Ok(ScalarValue::Decimal128(None, 38, COMPUTED_SCALE));
-        }
-        let sum = (self.sum, i32::from(self.scale));
-        let average = quotient(sum, (i128::from(self.count), 0), i32::from(COMPUTED_SCALE));
-        let average = average.ok_or_else(|| external(crate::types::complaint::out_of_range("numeric")))?;
-        Ok(ScalarValue::Decimal128(Some(average), 38, COMPUTED_SCALE))
-    }
-
-    fn size(&self) -> usize {
-        size_of_val(self)
     }
 }
 

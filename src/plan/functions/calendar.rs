@@ -4,7 +4,7 @@
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Float64Array, IntervalMonthDayNanoArray, Time64MicrosecondArray,
 };
-use datafusion::arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, IntervalMonthDayNano};
+use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type, IntervalMonthDayNano};
 
 use super::ambient::statement;
 use super::define::{Call, Function, INT4, Returns, TEXT, Want};
@@ -15,7 +15,9 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::types::calendar::{Civil, MICROS_PER_DAY, MICROS_PER_SECOND, days_in_month, days_of, split};
 use crate::types::datetime::in_date_range;
 use crate::types::encode::Column;
-use crate::types::number::{rescale, write_numeric};
+use crate::types::numeric::Numeric;
+use crate::types::numeric::cast::to_float;
+use crate::types::numeric::column::is_numeric;
 use crate::types::text::scalar_from_text;
 use crate::types::{PgType, TypeName, Zone};
 
@@ -171,7 +173,7 @@ fn to_char(call: &Call<'_>) -> Result<ArrayRef> {
                 patterns::format_interval(pattern, span).map(Some)
             });
         }
-        t if t.is_numeric() => return number_to_char(call),
+        t if t.is_numeric() || is_numeric(t) => return number_to_char(call),
         other => {
             let message = format!("function to_char({}, text) does not exist", PgType::of_arrow(other).sql_name());
             return Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
@@ -205,6 +207,9 @@ fn number_to_char(call: &Call<'_>) -> Result<ArrayRef> {
         }
         let mut plain = String::new();
         column.write_text(row, &mut plain);
+        if plain.bytes().any(|b| b.is_ascii_alphabetic()) {
+            return Err(SqlError::unsupported("to_char of NaN and infinities is not supported", "Filter them out."));
+        }
         if pattern.is_roman() {
             let whole = rounded(&plain, 0, 0)?;
             return Ok(Some(pattern.write_roman(whole.parse().ok())));
@@ -240,11 +245,9 @@ fn float_to_char(pattern: &NumberPattern, x: f64, digits: usize) -> Result<Strin
 
 /// Plain digits multiplied by a power of ten and rounded half away from zero.
 fn rounded(plain: &str, post: usize, multi: usize) -> Result<String> {
-    let decimal = crate::types::number::Decimal::parse(plain)?;
-    let shift = post as i32 + multi as i32 - decimal.scale;
-    let mantissa = rescale(decimal.mantissa, shift).ok_or_else(|| out_of_range("numeric"))?;
+    let shifted = Numeric::parse(plain)?.times(&Numeric::parse(&format!("1e{multi}"))?)?.round(post as i32)?;
     let mut out = String::new();
-    write_numeric(&mut out, mantissa, i8::try_from(post).unwrap_or(i8::MAX), false);
+    shifted.write(&mut out);
     Ok(out)
 }
 
@@ -276,10 +279,8 @@ fn to_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
     } else {
         let none = || SqlError::new(SqlState::UNDEFINED_FUNCTION, "function to_timestamp does not exist for this type");
         let seconds: Float64Array = match call.args[0].data_type() {
-            DataType::Decimal128(_, scale) => {
-                let values = call.args[0].as_primitive::<Decimal128Type>();
-                let unit = 10f64.powi(i32::from(*scale));
-                values.iter().map(|v| v.map(|v| v as f64 / unit)).collect()
+            numeric if is_numeric(numeric) => {
+                to_float(&call.args[0], PgType::new(TypeName::Float8))?.as_primitive::<Float64Type>().clone()
             }
             _ => {
                 let cast = datafusion::arrow::compute::cast(&call.args[0], &DataType::Float64).map_err(|_| none())?;

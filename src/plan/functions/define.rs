@@ -15,6 +15,8 @@ use datafusion::logical_expr::{
 
 use super::ambient::{external, zone};
 use crate::error::{Result, SqlError, SqlState};
+use crate::plan::casts::cast_array;
+use crate::types::numeric::column::{ARROW, is_exact};
 use crate::types::{PgType, TypeName, Zone, json};
 
 /// What an argument is cast to before the body sees it.
@@ -194,6 +196,44 @@ impl Defined {
         Self { function, aliases, signature }
     }
 
+    /// Arguments in the numeric types that Arrow has no casts to.
+    fn brought(&self, arrays: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+        let wants = self.function.wants;
+        let types: Vec<DataType> = arrays.iter().map(|a| a.data_type().clone()).collect();
+        let lists = with_numerics(wants, &types);
+        let brought = |(i, array): (usize, ArrayRef)| match wants.get(i).or(wants.last()) {
+            Some(Want::Type(name)) if takes_numbers(*name, array.data_type()) => {
+                cast_array(&array, PgType::of_arrow(array.data_type()), PgType::new(*name), Zone::UTC)
+            }
+            Some(Want::Array | Want::Element) => match lists.as_ref().and_then(|lists| lists.get(i)) {
+                Some(ty) if ty != array.data_type() => {
+                    let (from, to) = (PgType::of_arrow(array.data_type()), PgType::of_arrow(ty));
+                    cast_array(&array, from, to, Zone::UTC)
+                }
+                _ => Ok(array),
+            },
+            _ => Ok(array),
+        };
+        arrays.into_iter().enumerate().map(brought).collect()
+    }
+
+    /// The field of an argument as the body sees it.
+    fn brought_field(&self, field: &FieldRef, all: &[FieldRef]) -> FieldRef {
+        let wants = self.function.wants;
+        let Some(at) = all.iter().position(|f| Arc::ptr_eq(f, field)) else { return Arc::clone(field) };
+        let types: Vec<DataType> = all.iter().map(|f| f.data_type().clone()).collect();
+        match wants.get(at).or(wants.last()) {
+            Some(Want::Type(name)) if takes_numbers(*name, field.data_type()) => {
+                Arc::new(PgType::new(*name).field(field.name(), true))
+            }
+            Some(Want::Array | Want::Element) => match with_numerics(wants, &types).and_then(|types| types.get(at).cloned()) {
+                Some(ty) if ty != *field.data_type() => Arc::new(PgType::of_arrow(&ty).field(field.name(), true)),
+                _ => Arc::clone(field),
+            },
+            _ => Arc::clone(field),
+        }
+    }
+
     fn undefined(&self, args: &[DataType]) -> SqlError {
         let types: Vec<String> = args.iter().map(|t| PgType::of_arrow(t).sql_name()).collect();
         SqlError::new(
@@ -244,7 +284,11 @@ impl ScalarUDFImpl for Defined {
             return Err(external(self.undefined(args)));
         }
         let element = common_element(wants, args);
+        let brought = with_numerics(wants, args);
         let wanted = |(i, have): (usize, &DataType)| match wants.get(i).or(wants.last()) {
+            // Brought to the type when the function is called: Arrow has no such cast.
+            Some(Want::Type(name)) if takes_numbers(*name, have) => have.clone(),
+            Some(Want::Array | Want::Element) if brought.is_some() => have.clone(),
             Some(Want::Type(name)) => PgType::new(*name).arrow(),
             Some(Want::Texts) => PgType::TEXT.array_of().arrow(),
             Some(Want::Array) => match &element {
@@ -271,6 +315,8 @@ impl ScalarUDFImpl for Defined {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> datafusion::common::Result<FieldRef> {
+        let fields: Vec<FieldRef> = args.arg_fields.iter().map(|f| self.brought_field(f, args.arg_fields)).collect();
+        let args = ReturnFieldArgs { arg_fields: &fields, ..args };
         let field = match self.function.returns {
             Returns::Fixed(ty) => ty.field(self.function.name, true),
             Returns::Computed(compute) => {
@@ -310,7 +356,8 @@ impl ScalarUDFImpl for Defined {
         let constant = !volatile && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
         let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>, _>>()?;
-        let types = args.arg_fields.iter().map(|f| PgType::of_field(f)).collect();
+        let arrays = self.brought(arrays).map_err(external)?;
+        let types = args.arg_fields.iter().map(|f| PgType::of_field(&self.brought_field(f, &args.arg_fields))).collect();
         let call = Call { args: arrays, types, rows, returns: args.return_field, options: &args.config_options };
         let result = (self.function.body)(&call).map_err(external)?;
         if constant {
@@ -318,6 +365,33 @@ impl ScalarUDFImpl for Defined {
         }
         Ok(ColumnarValue::Array(result))
     }
+}
+
+/// Whether a number of this type is brought to one of that name by us and not by Arrow.
+fn takes_numbers(name: TypeName, have: &DataType) -> bool {
+    match name {
+        TypeName::Numeric => is_exact(have) && *have != ARROW,
+        TypeName::Float4 | TypeName::Float8 => *have == ARROW,
+        _ => false,
+    }
+}
+
+/// The types of a call's arrays and elements where one of them is of numerics that show their own digits, and so all
+/// numbers among them become such.
+fn with_numerics(wants: &[Want], args: &[DataType]) -> Option<Vec<DataType>> {
+    let involved = |i: usize| matches!(wants.get(i).or(wants.last()), Some(Want::Array | Want::Element));
+    let element = |ty: &DataType| if let DataType::List(item) = ty { item.data_type().clone() } else { ty.clone() };
+    let mut parts = args.iter().enumerate().filter(|(i, _)| involved(*i));
+    if !parts.clone().any(|(_, ty)| element(ty) == ARROW) || !parts.all(|(_, ty)| is_exact(&element(ty))) {
+        return None;
+    }
+    let numeric = PgType::new(TypeName::Numeric);
+    let brought = |(i, ty): (usize, &DataType)| match ty {
+        DataType::List(_) if involved(i) => numeric.array_of().arrow(),
+        _ if involved(i) => numeric.arrow(),
+        _ => ty.clone(),
+    };
+    Some(args.iter().enumerate().map(brought).collect())
 }
 
 fn item_type(list: &DataType) -> DataType {
@@ -371,7 +445,7 @@ fn implicit(from: &DataType, to: &DataType) -> bool {
         DataType::Int16 => Some(1),
         DataType::Int32 => Some(2),
         DataType::Int64 => Some(3),
-        DataType::Decimal128(..) => Some(4),
+        DataType::Decimal128(..) | DataType::LargeBinary => Some(4),
         DataType::Float32 => Some(5),
         DataType::Float64 => Some(6),
         _ => None,

@@ -22,7 +22,7 @@ pub const FUNCTIONS: &[Function] = &[
 ];
 
 fn enumeration(types: &[PgType]) -> Result<UserType> {
-    let found = types.iter().filter(|ty| !ty.array).find_map(|ty| ty.name.user());
+    let found = types.iter().filter(|ty| !ty.array).find_map(|ty| ty.name.enumeration());
     found.ok_or_else(|| {
         SqlError::new(SqlState::DATATYPE_MISMATCH, "could not determine actual enum type")
             .hint("Cast the argument to the enumeration: NULL::name.")
@@ -31,7 +31,7 @@ fn enumeration(types: &[PgType]) -> Result<UserType> {
 
 fn same(types: &[PgType], _: &[DataType], _: &[Option<&ScalarValue>]) -> Result<Field> {
     let user = enumeration(types)?;
-    let own = types.iter().find(|ty| ty.name.user() == Some(user)).copied().unwrap_or(PgType::TEXT);
+    let own = types.iter().find(|ty| ty.name.enumeration() == Some(user)).copied().unwrap_or(PgType::TEXT);
     Ok(own.element().field("enum", true))
 }
 

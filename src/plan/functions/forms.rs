@@ -46,7 +46,7 @@ impl VisitorMut for Forms {
             Expr::UnaryOp { op, expr: operand } => {
                 let name = match op {
                     UnaryOperator::BitwiseNot => "pg_bit_not",
-                    UnaryOperator::PGSquareRoot => "sqrt",
+                    UnaryOperator::PGSquareRoot => "dsqrt",
                     UnaryOperator::PGCubeRoot => "cbrt",
                     UnaryOperator::PGAbs => "abs",
                     _ => return ControlFlow::Continue(()),

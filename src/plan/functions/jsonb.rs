@@ -101,6 +101,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("to_jsonb", ANY, JSONB_RESULT, |c| convert(c, true)).stable(),
     Function::new("to_json", ANY, JSON_RESULT, |c| convert(c, false)).stable().aliases(&["row_to_json", "array_to_json"]),
     Function::new("jsonb_build_object", ANY, JSONB_RESULT, |c| build_object(c, true)).variadic().optional(1).stable(),
+    Function::new(ROW_JSON, ANY, JSON_RESULT, row_json).variadic().optional(1).stable(),
     Function::new("json_build_object", ANY, JSON_RESULT, |c| build_object(c, false)).variadic().optional(1).stable(),
     Function::new("jsonb_build_array", ANY, JSONB_RESULT, |c| build_array(c, true)).variadic().optional(1).stable(),
     Function::new("json_build_array", ANY, JSON_RESULT, |c| build_array(c, false)).variadic().optional(1).stable(),
@@ -582,6 +583,8 @@ impl JsonColumn {
             Column::Float4(_) | Column::Float8(_) if text.bytes().all(|b| !b.is_ascii_alphabetic() || b == b'e') => {
                 out.push_str(&text)
             }
+            // NaN and the infinities are no numbers in JSON.
+            Column::Numeric(_) if text.bytes().any(|b| b.is_ascii_alphabetic()) => json::write_string(out, &text),
             _ if self.verbatim => out.push_str(&text),
             _ => {
                 if self.timestamp {
@@ -630,6 +633,26 @@ fn convert(call: &Call<'_>, jsonb: bool) -> Result<ArrayRef> {
         let mut out = String::new();
         columns[0].write(row, &mut out);
         finish(out, jsonb).map(Some)
+    })
+}
+
+/// A row as JSON, of the names and values of its columns.
+pub const ROW_JSON: &str = "__row_json";
+
+/// As `build_object`, without the spaces, as rows are written.
+fn row_json(call: &Call<'_>) -> Result<ArrayRef> {
+    let columns = columns(call, false)?;
+    call.map_text(|row| {
+        let mut out = String::from("{");
+        for (n, pair) in columns.chunks(2).enumerate() {
+            let [_, value] = pair else { continue };
+            out.push_str(if n > 0 { "," } else { "" });
+            json::write_string(&mut out, call.text(n * 2, row).unwrap_or_default());
+            out.push(':');
+            value.write(row, &mut out);
+        }
+        out.push('}');
+        finish(out, false).map(Some)
     })
 }
 

@@ -16,8 +16,11 @@ mod enumerations;
 pub mod extremes;
 pub mod forms;
 mod jsonb;
+mod mixed;
 mod number_text;
 mod numeric;
+pub mod numeric_distinct;
+mod numeric_sum;
 mod operators;
 pub mod order_key;
 mod ordered_set;
@@ -28,6 +31,7 @@ mod spread;
 mod strings;
 mod temporal;
 mod text;
+pub mod typed_arrays;
 mod widened;
 
 use std::sync::Arc;
@@ -39,6 +43,9 @@ use datafusion::optimizer::Analyzer;
 use datafusion::prelude::SessionConfig;
 
 pub use ambient::{Ambient, client_error, external};
+pub use jsonb::ROW_JSON;
+pub use mixed::is_mixed;
+pub use numeric::NEGATE;
 pub use session::SERVER_VERSION;
 pub use temporal::plus_interval;
 
@@ -66,6 +73,7 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
     let scalar = scalar_functions(entropy);
     let mut functions = SessionStateDefaults::default_scalar_functions();
     functions.extend(scalar.iter().cloned());
+    let functions = mixed::wrapped(functions);
     let mut aggregates = SessionStateDefaults::default_aggregate_functions();
     aggregates.extend(aggregate_functions());
     let operators = operators::PostgresOperators::new(operator_functions(&functions));
@@ -75,7 +83,7 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(PostgresOrder::default()));
     rules.insert(0, Arc::new(PostgresCasts::default()));
-    rules.push(Arc::new(PostgresCasts::after_coercion()));
+    rules.push(Arc::new(PostgresCasts::default()));
     rules.push(Arc::new(CorrelatedSubqueries));
     builder
         .with_scalar_functions(functions)

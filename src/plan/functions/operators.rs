@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
@@ -17,6 +17,7 @@ use super::ambient::external;
 use super::text::BYTES_CONCAT;
 use super::{arithmetic, arrays, regular, temporal};
 use crate::error::{SqlError, SqlState};
+use crate::types::numeric::column::{ARROW, is_exact};
 use crate::types::{PgType, TypeName};
 
 #[derive(Debug)]
@@ -66,12 +67,6 @@ impl PostgresOperators {
         let (l, r) = (typed(raw.left, left, left_type), typed(raw.right, right, right_type));
         let arrow = |e: &Expr, ty: PgType| e.get_type(schema).unwrap_or_else(|_| ty.arrow());
         let (left_arrow, right_arrow) = (arrow(&l, left_type), arrow(&r, right_type));
-        if raw.op == BinaryOperator::Divide
-            && let (Some(a), Some(b)) = (constant(&l), constant(&r))
-            && let Some(quotient) = arithmetic::constant_quotient(a, b)
-        {
-            return Ok(PlannerResult::Planned(Expr::Literal(quotient, None)));
-        }
         if let Some((left_to, right_to)) = arithmetic::common_type(&left_arrow, &right_arrow) {
             return self.planned(name, vec![cast_arrow(l, &left_arrow, left_to), cast_arrow(r, &right_arrow, right_to)]);
         }
@@ -151,7 +146,7 @@ impl PostgresOperators {
         self.planned(name, vec![typed(raw.left, left, known), typed(raw.right, right, known)])
     }
 
-    fn comparison(&self, raw: RawBinaryExpr, left: Operand, right: Operand) -> Planned {
+    fn comparison(&self, raw: RawBinaryExpr, left: Operand, right: Operand, schema: &DFSchema) -> Planned {
         let (l, r) = match (left, right) {
             (Operand::Typed(ty), Operand::Untyped) => (raw.left, typed(raw.right, right, compared_as(ty))),
             (Operand::Untyped, Operand::Typed(ty)) => (typed(raw.left, left, compared_as(ty)), raw.right),
@@ -167,6 +162,7 @@ impl PostgresOperators {
         {
             return Err(external(no_operator(l, &raw.op, r)));
         }
+        let (l, r) = numerics(l, r, schema);
         Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left: l, right: r }))
     }
 }
@@ -222,7 +218,7 @@ impl ExprPlanner for PostgresOperators {
             }
             Op::StringConcat => self.concatenation(raw, left, right),
             Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => self.arithmetic(raw, left, right, schema),
-            Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => self.comparison(raw, left, right),
+            Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => self.comparison(raw, left, right, schema),
             _ => Ok(PlannerResult::Original(raw)),
         }
     }
@@ -234,11 +230,22 @@ impl ExprPlanner for PostgresOperators {
     ) -> datafusion::common::Result<PlannerResult<RawFieldAccessExpr>> {
         let RawFieldAccessExpr { expr, field_access } = raw;
         let json = matches!(operand(&expr, schema), Operand::Typed(PgType { name: TypeName::Jsonb, array: false, .. }));
-        let text = |key: &Expr| matches!(key, Expr::Literal(ScalarValue::Utf8(_), _));
+        // A name is an array of characters, counted from 0.
+        let name = matches!(operand(&expr, schema), Operand::Typed(PgType { name: TypeName::Name, array: false, .. }));
+        let character = |key: &Expr| if name { whole(key) } else { None };
+        let text = |key: &Expr| {
+            let named = |ty: PgType| !ty.array && matches!(ty.name, TypeName::Text | TypeName::Varchar);
+            matches!(key, Expr::Literal(ScalarValue::Utf8(_), _)) || matches!(operand(key, schema), Operand::Typed(t) if named(t))
+        };
         let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
         let planned = match field_access {
             GetFieldAccess::NamedStructField { name } if json => {
                 self.call("jsonb_field", vec![expr, Expr::Literal(name, None)])?
+            }
+            GetFieldAccess::ListIndex { key } if character(&key).is_some() => {
+                let number = |n: i64| Expr::Literal(ScalarValue::Int64(Some(n)), None);
+                let first = character(&key).unwrap_or_default().saturating_add(1);
+                self.call("substr", vec![expr, number(first), number(1)])?
             }
             GetFieldAccess::ListIndex { key } if json && text(&key) => self.call("jsonb_field", vec![expr, *key])?,
             GetFieldAccess::ListIndex { key } if json => self.call("jsonb_element", vec![expr, *key])?,
@@ -257,7 +264,24 @@ impl ExprPlanner for PostgresOperators {
             let message = "multidimensional arrays are not supported";
             return Err(external(SqlError::unsupported(message, "Use jsonb for nested lists.")));
         }
+        let types = exprs.iter().map(|e| e.get_type(schema)).collect::<Result<Vec<_>, _>>();
+        if types.is_ok_and(|types| super::is_mixed(&types)) {
+            let numeric = |e| cast_to(e, PgType::new(TypeName::Numeric));
+            return Ok(PlannerResult::Original(exprs.into_iter().map(numeric).collect()));
+        }
         Ok(PlannerResult::Original(exprs))
+    }
+
+    /// Aggregates that the planner has for floats take numerics too, as floats.
+    fn plan_aggregate(&self, raw: RawAggregateExpr) -> datafusion::common::Result<PlannerResult<RawAggregateExpr>> {
+        let name = raw.func.name();
+        let floats =
+            name.starts_with("regr_") || name.starts_with("covar") || matches!(name, "corr" | "percentile_cont" | "median");
+        if !floats {
+            return Ok(PlannerResult::Original(raw));
+        }
+        let args = raw.args.into_iter().map(|arg| Expr::Cast(Cast::new(Box::new(arg), DataType::Float64))).collect();
+        Ok(PlannerResult::Original(RawAggregateExpr { args, ..raw }))
     }
 
     fn plan_substring(&self, args: Vec<Expr>) -> datafusion::common::Result<PlannerResult<Vec<Expr>>> {
@@ -274,16 +298,15 @@ impl ExprPlanner for PostgresOperators {
     }
 }
 
-/// The value of a literal, whole ones being cast to the integer they are.
-fn constant(expr: &Expr) -> Option<&ScalarValue> {
-    match expr {
-        Expr::Literal(value, _) => Some(value),
-        Expr::Cast(cast) if cast.field.data_type().is_integer() => match cast.expr.as_ref() {
-            Expr::Literal(value @ ScalarValue::Int64(_), _) => Some(value),
-            _ => None,
-        },
-        _ => None,
-    }
+/// A numeric that shows its own digits and a number of another form, in a form that both have: Arrow compares no others.
+fn numerics(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
+    let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else { return (left, right) };
+    let brought = |expr: Expr, other: &DataType, own: &DataType| match (own, other) {
+        (own, &ARROW) if *own != ARROW && is_exact(own) => cast_to(expr, PgType::new(TypeName::Numeric)),
+        (&ARROW, other) if other.is_floating() => cast_to(expr, PgType::new(TypeName::Float8)),
+        _ => expr,
+    };
+    (brought(left, &right_type, &left_type), brought(right, &left_type, &right_type))
 }
 
 fn is_bytes(operand: Operand) -> bool {
@@ -316,6 +339,18 @@ fn operand(expr: &Expr, schema: &DFSchema) -> Operand {
         expr => expr
             .to_field(schema)
             .map_or(Operand::Typed(PgType::new(TypeName::Void)), |(_, f)| Operand::Typed(PgType::of_field(&f))),
+    }
+}
+
+/// A constant whole number, whatever it is cast to.
+fn whole(expr: &Expr) -> Option<i64> {
+    match expr {
+        Expr::Cast(cast) => whole(&cast.expr),
+        Expr::Literal(value, _) => match value.cast_to(&DataType::Int64) {
+            Ok(ScalarValue::Int64(number)) => number,
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::error::{Result, SqlError};
 use crate::plan::keys::key_part;
 use crate::types::calendar::MICROS_PER_DAY;
 use crate::types::json::Json;
+use crate::types::numeric::column::{ARROW, keys};
 use crate::types::{PgType, TypeName, order};
 use crate::versions::key::encode_part;
 
@@ -18,14 +19,23 @@ use crate::versions::key::encode_part;
 pub const ORDER_KEY: &str = "pg_order_key";
 
 pub fn function() -> Function {
-    Function::new(ORDER_KEY, &[Want::Any], Returns::Field(|types, _, _| Ok(Field::new(ORDER_KEY, key_type(types), true))), run)
+    Function::new(
+        ORDER_KEY,
+        &[Want::Any],
+        Returns::Field(|types, arrow, _| Ok(Field::new(ORDER_KEY, key_type(types, arrow), true))),
+        run,
+    )
 }
 
-fn key_type(types: &[PgType]) -> DataType {
+fn key_type(types: &[PgType], arrow: &[DataType]) -> DataType {
     match types.first() {
-        Some(ty) if ty.array || ty.name == TypeName::Jsonb => DataType::Binary,
+        // Decimals of one scale compare as they are.
+        Some(ty) if ty.name == TypeName::Numeric && !ty.array && arrow.first() != Some(&ARROW) => {
+            arrow.first().cloned().unwrap_or(DataType::Binary)
+        }
+        Some(ty) if ty.array || matches!(ty.name, TypeName::Jsonb | TypeName::Numeric) => DataType::Binary,
         Some(ty) if ty.name == TypeName::Interval => DataType::Decimal128(38, 0),
-        Some(ty) if ty.name.user().is_some() => DataType::Int32,
+        Some(ty) if ty.name.enumeration().is_some() => DataType::Int32,
         _ => DataType::Utf8,
     }
 }
@@ -42,6 +52,10 @@ pub fn order_keys(values: &ArrayRef, ty: PgType) -> Result<ArrayRef> {
     match ty.name {
         TypeName::Interval => intervals(values),
         TypeName::Jsonb => documents(values),
+        TypeName::Numeric => match values.as_binary_opt::<i64>() {
+            Some(numbers) => Ok(Arc::new(keys(numbers))),
+            None => Ok(Arc::clone(values)),
+        },
         TypeName::Bpchar => {
             let texts = values.as_string_opt::<i32>().ok_or_else(no_key)?;
             let trimmed = texts.iter().map(|t| t.map(|t| t.trim_end_matches(' ')));

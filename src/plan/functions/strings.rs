@@ -30,6 +30,9 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("right", &[TEXT, INT4], TEXT_RESULT, |c| cut(c, |len, n| (len - n, len))),
     Function::new("repeat", &[TEXT, INT4], TEXT_RESULT, repeat),
     Function::new("split_part", &[TEXT, TEXT, INT4], TEXT_RESULT, split_part),
+    Function::new("like_escape", &[TEXT, TEXT], TEXT_RESULT, |c| {
+        c.map_text(|row| c.text(0, row).zip(c.text(1, row)).map(|(pattern, escape)| like_escape(pattern, escape)).transpose())
+    }),
     Function::new("starts_with", &[TEXT, TEXT], Returns::Fixed(PgType::BOOL), |c| {
         c.map::<bool, BooleanArray>(|row| Ok(c.text(0, row).zip(c.text(1, row)).map(|(t, p)| t.starts_with(p))))
     }),
@@ -45,6 +48,29 @@ fn length(call: &Call<'_>) -> Result<ArrayRef> {
         let text = call.text(0, row).map(|t| if padded { t.trim_end_matches(' ') } else { t });
         Ok(text.map(|t| t.chars().count() as i32))
     })
+}
+
+/// A pattern of LIKE whose escape is another character, or none, with the backslash as its escape. 22025 for more than one
+/// character.
+fn like_escape(pattern: &str, escape: &str) -> Result<String> {
+    let mut escapes = escape.chars();
+    let (escape, None) = (escapes.next(), escapes.next()) else {
+        let error = SqlError::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string");
+        return Err(error.hint("Escape string must be empty or one character."));
+    };
+    let mut plain = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if Some(c) == escape {
+            plain.push('\\');
+            plain.extend(chars.next());
+        } else if c == '\\' {
+            plain.push_str("\\\\");
+        } else {
+            plain.push(c);
+        }
+    }
+    Ok(plain)
 }
 
 fn octet_length(call: &Call<'_>) -> Result<ArrayRef> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Decimal128Array, GenericListArray, PrimitiveArray, StringArray, StringBuilder, new_null_array,
+    Array, ArrayRef, AsArray, GenericListArray, PrimitiveArray, StringArray, StringBuilder, new_null_array,
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
@@ -15,7 +15,9 @@ use datafusion::arrow::datatypes::{
 };
 
 use crate::error::{Result, SqlError, SqlState};
-use crate::types::{PgType, TypeName, Zone, complaint, number, text};
+use crate::types::numeric::Numeric;
+use crate::types::numeric::column::{Numbers, is_numeric};
+use crate::types::{PgType, TypeName, Zone, complaint, number, numeric, text};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -62,6 +64,8 @@ fn family(name: TypeName) -> Family {
         | TypeName::Int2vector
         | TypeName::Oidvector
         | TypeName::Enum(_)
+        | TypeName::Composite(_)
+        | TypeName::Record
         | TypeName::Void
         | TypeName::Unknown => Family::Alone(name),
     }
@@ -166,6 +170,11 @@ fn to_integer(values: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayRef> {
                 whole.ok_or_else(|| complaint::out_of_range(name))
             })?
         }
+        DataType::LargeBinary => {
+            let whole = |n: Numeric| i64::try_from(n.to_integer(name)?).map_err(|_| complaint::out_of_range(name));
+            let whole: Vec<_> = Numbers::new(values)?.iter().map(|n| n.map(whole).transpose()).collect::<Result<_>>()?;
+            Arc::new(whole.into_iter().collect::<PrimitiveArray<Int64Type>>())
+        }
         DataType::UInt64 => {
             let narrow = cast(values, &DataType::Int64).map_err(|_| complaint::out_of_range(name))?;
             if narrow.null_count() != values.null_count() {
@@ -208,17 +217,8 @@ fn to_float(values: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayRef> {
     if values.data_type() == &to.arrow() {
         return Ok(values.clone());
     }
-    if let DataType::Decimal128(_, scale) = values.data_type() {
-        let scale = *scale;
-        let digits = move |m: i128| {
-            let mut digits = String::new();
-            number::write_numeric(&mut digits, m, scale, true);
-            digits
-        };
-        return match to.name {
-            TypeName::Float4 => map::<Decimal128Type, Float32Type>(values, |m| number::parse_float4(&digits(m))),
-            _ => map::<Decimal128Type, Float64Type>(values, |m| number::parse_float8(&digits(m))),
-        };
+    if is_numeric(values.data_type()) {
+        return numeric::cast::to_float(values, to);
     }
     if to.name == TypeName::Float4 && from.name == TypeName::Float8 {
         return map::<Float64Type, Float32Type>(values, |x| {
@@ -234,53 +234,10 @@ fn to_float(values: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayRef> {
 }
 
 fn to_numeric(values: &ArrayRef, from: PgType, to: PgType) -> Result<ArrayRef> {
-    let (precision, scale) = to.numeric_precision().unwrap_or((38, crate::types::pg_type::UNCONSTRAINED_SCALE));
     if values.data_type() == &to.arrow() && (from.modifier == to.modifier || to.modifier == -1) {
         return Ok(values.clone());
     }
-    let overflow = || match to.numeric_precision() {
-        Some((p, s)) => number::numeric_field_overflow(p, s),
-        None => SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
-            .hint("Declare the column as numeric(precision, scale)."),
-    };
-    let limit = number::power_of_ten(u32::from(precision.min(38)));
-    let fit = |mantissa: Option<i128>| mantissa.filter(|m| m.unsigned_abs() < limit.unsigned_abs()).ok_or_else(overflow);
-    let from_float = |x: f64, digits: usize| {
-        if !x.is_finite() {
-            return Err(SqlError::unsupported(
-                format!("numeric value \"{x}\" is not supported"),
-                "Use double precision for NaN and infinities.",
-            ));
-        }
-        // PostgreSQL keeps the digits that the float type guarantees.
-        fit(number::Decimal::parse(&format!("{x:.*e}", digits - 1))?.rounded(precision, scale))
-    };
-    let scaled: Decimal128Array = match values.data_type() {
-        DataType::Decimal128(_, old) => {
-            let shift = i32::from(scale) - i32::from(*old);
-            decimals::<Decimal128Type>(values, |m| fit(number::rescale(m, shift)))?
-        }
-        DataType::Float32 => decimals::<Float32Type>(values, |x| from_float(f64::from(x), 6))?,
-        DataType::Float64 => decimals::<Float64Type>(values, |x| from_float(x, 15))?,
-        DataType::Decimal256(..) => {
-            let narrow = cast(values, &DataType::Decimal128(38, scale)).map_err(|_| overflow())?;
-            if narrow.null_count() != values.null_count() {
-                return Err(overflow());
-            }
-            decimals::<Decimal128Type>(&narrow, |m| fit(Some(m)))?
-        }
-        _ => {
-            let wide = arrow_cast(values, &DataType::Int64)?;
-            decimals::<Int64Type>(&wide, |n| fit(number::rescale(i128::from(n), i32::from(scale))))?
-        }
-    };
-    let sized = scaled.with_precision_and_scale(precision, scale).map_err(|_| overflow())?;
-    Ok(Arc::new(sized))
-}
-
-fn decimals<A: ArrowPrimitiveType>(values: &ArrayRef, convert: impl Fn(A::Native) -> Result<i128>) -> Result<Decimal128Array> {
-    let values = values.as_primitive_opt::<A>().ok_or_else(mismatch)?;
-    values.iter().map(|v| v.map(&convert).transpose()).collect()
+    numeric::cast::to_numeric(values, to)
 }
 
 fn plain_text(values: &ArrayRef) -> Result<ArrayRef> {

@@ -234,7 +234,6 @@ fn number_literal(digits: &str, negative: bool, ty: PgType, target: &Target) -> 
     let direct = match ty.name {
         Int2 | Int4 | Int8 => whole,
         Float4 | Float8 => digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'),
-        // A numeric without precision refuses what it would have to round, and so does its literal.
         Numeric => digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'),
         _ => false,
     };

@@ -24,6 +24,8 @@ use crate::plan::rows::batch_of;
 use crate::plan::{ResultColumn, RowStream};
 use crate::sql::columns::{UNNAMED, item_name};
 use crate::types::PgType;
+use crate::types::numeric::cast::to_numeric;
+use crate::types::numeric::column::is_numeric;
 
 /// A RETURNING clause as written, and over which columns.
 pub struct Clause<'a> {
@@ -137,6 +139,9 @@ fn conform(values: Vec<ArrayRef>, schema: &SchemaRef) -> Result<Vec<ArrayRef>> {
     let conformed = values.into_iter().zip(schema.fields()).map(|(array, field)| {
         if array.data_type() == field.data_type() {
             return Ok(array);
+        }
+        if is_numeric(array.data_type()) && is_numeric(field.data_type()) {
+            return to_numeric(&array, PgType::of_field(field));
         }
         cast(&array, field.data_type()).map_err(|e| SqlError::internal(format!("a returned value has another type: {e}")))
     });

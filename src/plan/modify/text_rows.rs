@@ -194,10 +194,10 @@ fn write_field(
             put(part, KeyPart::Int(n));
         }
         TypeName::Numeric => {
-            let mantissa = number::parse_numeric(text, ty.numeric_precision())?;
-            let scale = ty.numeric_precision().map_or(crate::types::pg_type::UNCONSTRAINED_SCALE, |(_, s)| s);
+            let Some((precision, scale)) = ty.numeric_precision() else { return write_other(ty, text, zone, out, part) };
+            let mantissa = number::parse_numeric(text, (precision, scale))?;
             digits.clear();
-            number::write_numeric(digits, mantissa, scale, ty.numeric_precision().is_none());
+            number::write_numeric(digits, mantissa, scale);
             out.extend_from_slice(digits.as_bytes());
             put(part, KeyPart::Decimal(mantissa));
         }
@@ -268,6 +268,8 @@ fn write_field(
         | TypeName::Aclitem
         | TypeName::NodeTree
         | TypeName::Enum(_)
+        | TypeName::Composite(_)
+        | TypeName::Record
         | TypeName::Void
         | TypeName::Unknown => return write_other(ty, text, zone, out, part),
     }

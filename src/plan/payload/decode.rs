@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder,
-    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, ListArray, NullBufferBuilder, StringBuilder,
+    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, LargeBinaryBuilder, ListArray, NullBufferBuilder, StringBuilder,
     Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
 };
 use datafusion::arrow::buffer::{OffsetBuffer, ScalarBuffer};
@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use super::members::Members;
 use super::{PayloadError, calendar};
+use crate::types::numeric::Numeric;
 use crate::types::{PgType, TypeName, UserType};
 
 /// One column to read from payloads.
@@ -152,7 +153,8 @@ enum Cells {
     Int8(Int64Builder),
     Float4(Float32Builder),
     Float8(Float64Builder),
-    Numeric(Decimal128Builder, i8),
+    Decimal(Decimal128Builder, i8),
+    Numeric(LargeBinaryBuilder),
     Text(StringBuilder),
     Bytes(BinaryBuilder),
     Date(Date32Builder),
@@ -180,7 +182,8 @@ macro_rules! with_builder {
             Cells::Int8($b) => $each,
             Cells::Float4($b) => $each,
             Cells::Float8($b) => $each,
-            Cells::Numeric($b, _) => $each,
+            Cells::Decimal($b, _) => $each,
+            Cells::Numeric($b) => $each,
             Cells::Text($b) => $each,
             Cells::Bytes($b) => $each,
             Cells::Date($b) => $each,
@@ -221,11 +224,13 @@ impl Cells {
             TypeName::Float4 => Self::Float4(Float32Builder::with_capacity(rows)),
             TypeName::Float8 => Self::Float8(Float64Builder::with_capacity(rows)),
             TypeName::Numeric => {
-                let (precision, scale) = ty.numeric_precision().unwrap_or((38, crate::types::pg_type::UNCONSTRAINED_SCALE));
+                let Some((precision, scale)) = ty.numeric_precision() else {
+                    return Ok(Self::Numeric(LargeBinaryBuilder::with_capacity(rows, rows * 8)));
+                };
                 let builder = Decimal128Builder::with_capacity(rows)
                     .with_precision_and_scale(precision, scale)
                     .map_err(|_| PayloadError::Unstorable(ty.sql_name()))?;
-                Self::Numeric(builder, scale)
+                Self::Decimal(builder, scale)
             }
             TypeName::Text
             | TypeName::Varchar
@@ -245,7 +250,7 @@ impl Cells {
             TypeName::Timestamp => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows)),
             TypeName::Timestamptz => Self::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")),
             TypeName::Interval => Self::Interval(IntervalMonthDayNanoBuilder::with_capacity(rows)),
-            TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => {
+            TypeName::Composite(_) | TypeName::Record | TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => {
                 return Err(PayloadError::Unstorable(ty.sql_name()));
             }
         })
@@ -292,7 +297,9 @@ impl Cells {
             (Self::Int2(_) | Self::Int4(_) | Self::Int8(_), [b'0'..=b'9' | b'-', ..]) => {
                 text.parse().is_ok_and(|n| self.append_integer(n))
             }
-            (Self::Float4(_) | Self::Float8(_) | Self::Numeric(..), [b'0'..=b'9' | b'-', ..]) => self.append_number(text),
+            (Self::Float4(_) | Self::Float8(_) | Self::Decimal(..) | Self::Numeric(_), [b'0'..=b'9' | b'-', ..]) => {
+                self.append_number(text)
+            }
             _ => false,
         }
     }
@@ -302,7 +309,8 @@ impl Cells {
         match self {
             Self::Float4(b) => text.parse().map(|x| b.append_value(x)).is_ok(),
             Self::Float8(b) => text.parse().map(|x| b.append_value(x)).is_ok(),
-            Self::Numeric(b, scale) => decimal(text, *scale).map(|n| b.append_value(n)).is_some(),
+            Self::Decimal(b, scale) => decimal(text, *scale).map(|n| b.append_value(n)).is_some(),
+            Self::Numeric(b) => Numeric::parse(text).map(|n| b.append_value(n.to_bytes())).is_ok(),
             _ => false,
         }
     }
@@ -343,7 +351,7 @@ impl Cells {
             // A column that was text before it became a number or a boolean.
             Self::Bool(b) => text.parse().map(|x| b.append_value(x)).is_ok(),
             Self::Int2(_) | Self::Int4(_) | Self::Int8(_) => text.parse().is_ok_and(|n| self.append_integer(n)),
-            Self::Float4(_) | Self::Float8(_) | Self::Numeric(..) => self.append_number(text),
+            Self::Float4(_) | Self::Float8(_) | Self::Decimal(..) | Self::Numeric(_) => self.append_number(text),
             Self::Json(_) | Self::List { .. } => false,
         }
     }
@@ -400,7 +408,7 @@ impl<'de> DeserializeSeed<'de> for CellSeed<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.0 {
             // The digits as written count, which a parsed number has lost.
-            Cells::Float4(_) | Cells::Float8(_) | Cells::Numeric(..) => self.raw_number(deserializer),
+            Cells::Float4(_) | Cells::Float8(_) | Cells::Decimal(..) | Cells::Numeric(_) => self.raw_number(deserializer),
             Cells::Json(b) => {
                 let raw: &RawValue = de::Deserialize::deserialize(deserializer)?;
                 match raw.get() {

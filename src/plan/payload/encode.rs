@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{
 use serde::de::IgnoredAny;
 
 use super::{PayloadError, calendar};
+use crate::types::numeric::Numeric;
 use crate::types::{PgType, TypeName};
 
 /// Writes rows as payloads: one member per column, in the order given, NULL as `null`.
@@ -73,7 +74,7 @@ fn is_json_null(array: &dyn Array, row: usize, ty: PgType) -> bool {
 
 /// One value as JSON shows it: as the payload holds it, but that enumerations have their labels of now.
 pub fn shown_json(array: &ArrayRef, row: usize, ty: PgType) -> Result<String, PayloadError> {
-    value_json(array, row, if ty.name.user().is_some() { PgType { name: TypeName::Text, ..ty } } else { ty })
+    value_json(array, row, if ty.name.enumeration().is_some() { PgType { name: TypeName::Text, ..ty } } else { ty })
 }
 
 /// One value as the payload holds it: what `PayloadColumn::missing` takes, and so not JSON's null.
@@ -105,8 +106,9 @@ fn write_value(out: &mut Vec<u8>, array: &dyn Array, row: usize, ty: PgType) -> 
             write_float(out, x.is_finite(), x.is_nan(), x.is_sign_negative(), |out| serde_json::to_writer(out, &x));
         }
         DataType::Decimal128(_, scale) => {
-            write_decimal(out, array.as_primitive::<Decimal128Type>().value(row), *scale, ty.numeric_precision().is_none());
+            write_decimal(out, array.as_primitive::<Decimal128Type>().value(row), *scale);
         }
+        DataType::LargeBinary => write_numeric(out, &Numeric::decode(array.as_binary::<i64>().value(row))),
         DataType::Utf8 => write_text(out, array.as_string::<i32>().value(row), ty)?,
         DataType::Binary => write_bytes(out, array.as_binary::<i32>().value(row)),
         DataType::Date32 => quoted(out, |out| calendar::write_date(out, array.as_primitive::<Date32Type>().value(row))),
@@ -168,8 +170,17 @@ fn write_float(
     }
 }
 
-/// Digits at the scale; without zeros at the end where the type has no scale of its own.
-fn write_decimal(out: &mut Vec<u8>, mantissa: i128, scale: i8, trim: bool) {
+/// The digits as they are shown; what is no number as a string.
+fn write_numeric(out: &mut Vec<u8>, value: &Numeric) {
+    let text = value.to_string();
+    match value {
+        Numeric::Finite(_) => out.extend_from_slice(text.as_bytes()),
+        _ => quoted(out, |out| out.extend_from_slice(text.as_bytes())),
+    }
+}
+
+/// Digits at the scale.
+fn write_decimal(out: &mut Vec<u8>, mantissa: i128, scale: i8) {
     let scale = usize::try_from(scale).unwrap_or(0);
     let mut digits = mantissa.unsigned_abs().to_string();
     if digits.len() <= scale {
@@ -179,7 +190,6 @@ fn write_decimal(out: &mut Vec<u8>, mantissa: i128, scale: i8, trim: bool) {
         out.push(b'-');
     }
     let (whole, fraction) = digits.split_at(digits.len() - scale);
-    let fraction = if trim { fraction.trim_end_matches('0') } else { fraction };
     out.extend_from_slice(whole.as_bytes());
     if !fraction.is_empty() {
         out.push(b'.');

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use crate::types::numeric::{self, Numeric};
 use crate::types::user::{Kind, Label, Shape};
 use crate::types::{PgType, Qualified, TypeName, UserType};
 
@@ -48,9 +49,13 @@ fn any_value(rng: &mut StdRng, ty: PgType) -> ScalarValue {
             ScalarValue::Float64(Some(if x.is_nan() { f64::NAN } else { x }))
         }
         TypeName::Numeric => {
-            let (p, s) = ty.numeric_precision().unwrap_or((38, 10));
+            let (p, s) = ty.numeric_precision().unwrap_or((38, 0));
             let bound = 10_i128.pow(u32::from(p));
-            ScalarValue::Decimal128(Some(rng.random_range(1 - bound..bound)), p, s)
+            let mantissa = rng.random_range(1 - bound..bound);
+            match ty.numeric_precision() {
+                Some(_) => ScalarValue::Decimal128(Some(mantissa), p, s),
+                None => numeric::column::scalar(Some(&Numeric::of_i128(mantissa, rng.random_range(0..60)))),
+            }
         }
         TypeName::Text
         | TypeName::Varchar
@@ -74,7 +79,9 @@ fn any_value(rng: &mut StdRng, ty: PgType) -> ScalarValue {
             let labels = user.labels();
             ScalarValue::Utf8(Some(labels[rng.random_range(0..labels.len())].label.clone()))
         }
-        TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => ScalarValue::Null,
+        TypeName::Composite(_) | TypeName::Record | TypeName::Void | TypeName::Int2vector | TypeName::Oidvector => {
+            ScalarValue::Null
+        }
     }
 }
 
@@ -183,8 +190,12 @@ fn numeric_keeps_the_digits_of_its_scale() {
     let price = PgType::new(TypeName::Numeric).with_modifier(((10 << 16) | 2) + 4);
     let array = ScalarValue::Decimal128(Some(-1230), 10, 2).to_array().unwrap();
     assert_eq!(value_json(&array, 0, price).unwrap(), "-12.30");
-    let any = ScalarValue::Decimal128(Some(123_000_000_000), 38, 10).to_array().unwrap();
-    assert_eq!(value_json(&any, 0, PgType::new(TypeName::Numeric)).unwrap(), "12.3");
+    for (written, stored) in [("12.300", "12.300"), ("NaN", "\"NaN\""), ("-inf", "\"-Infinity\"")] {
+        let any = numeric::column::scalar(Some(&Numeric::parse(written).unwrap())).to_array().unwrap();
+        assert_eq!(value_json(&any, 0, PgType::new(TypeName::Numeric)).unwrap(), stored);
+        let back = decode(&[column("n", PgType::new(TypeName::Numeric), None)], &format!(r#"{{"n": {stored}}}"#)).unwrap();
+        assert_eq!(&back[0], &any);
+    }
     assert_eq!(decode::decimal("1.5e2", 2), Some(15_000));
     assert_eq!(decode::decimal("0.005", 2), Some(1));
     assert_eq!(decode::decimal("1e99", 2), None);

@@ -3,6 +3,7 @@
 //! A call in a select list becomes `unnest` of that function, a call in FROM the rows of one (`from`). Lists are
 //! made whole: one of more than [`MOST`] values is refused with 54000.
 
+mod catalog;
 mod from;
 mod json;
 pub mod records;
@@ -25,6 +26,11 @@ pub const MOST: usize = 10_000_000;
 /// The columns of a function that gives rows: their names and the functions that give them as lists.
 pub type Columns = &'static [(&'static str, &'static str)];
 
+/// `information_schema._pg_expandarray`, whose rows a select list may take whole.
+pub const EXPAND_ARRAY: &str = "_pg_expandarray";
+
+pub use catalog::EXPANDED;
+
 /// What gives the list itself: its argument is one.
 pub const IDENTITY: &str = "";
 
@@ -44,6 +50,19 @@ const TABLE: &[(&str, Columns)] = &[
     ("jsonb_each", &[("key", json::KEYS), ("value", json::VALUES)]),
     ("json_each", &[("key", json::KEYS), ("value", json::VALUES)]),
     ("jsonb_each_text", &[("key", json::KEYS), ("value", json::VALUE_TEXTS)]),
+    ("pg_options_to_table", &[("option_name", catalog::OPTION_NAMES), ("option_value", catalog::OPTION_VALUES)]),
+    (
+        "pg_get_keywords",
+        &[
+            ("word", catalog::KEYWORDS[0]),
+            ("catcode", catalog::KEYWORDS[1]),
+            ("barelabel", catalog::KEYWORDS[2]),
+            ("catdesc", catalog::KEYWORDS[3]),
+            ("baredesc", catalog::KEYWORDS[4]),
+        ],
+    ),
+    ("pg_partition_ancestors", &[("relid", catalog::ANCESTORS)]),
+    (EXPAND_ARRAY, &[("x", IDENTITY), ("n", series::ORDINALS)]),
     ("json_each_text", &[("key", json::KEYS), ("value", json::VALUE_TEXTS)]),
 ];
 
@@ -54,6 +73,6 @@ pub fn columns_of(name: &str) -> Option<Columns> {
 
 /// The functions that give lists, to be registered.
 pub fn functions() -> Vec<Arc<ScalarUDF>> {
-    let all: [&[Function]; 2] = [series::FUNCTIONS, json::FUNCTIONS];
+    let all: [&[Function]; 3] = [series::FUNCTIONS, json::FUNCTIONS, catalog::FUNCTIONS];
     all.into_iter().flatten().map(|f| f.clone().udf()).collect()
 }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array, ListArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, TimestampMicrosecondArray};
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{
-    DataType, Decimal128Type, Field, Int64Type, IntervalMonthDayNanoType, TimestampMicrosecondType,
-};
+use datafusion::arrow::datatypes::{DataType, Field, Int64Type, IntervalMonthDayNanoType, TimestampMicrosecondType};
 use datafusion::common::ScalarValue;
 
 use super::MOST;
@@ -16,6 +14,8 @@ use crate::plan::casts::cast_array;
 use crate::plan::functions::arrays::first_subscript;
 use crate::plan::functions::define::{Call, Function, Returns, Want};
 use crate::plan::functions::plus_interval;
+use crate::types::numeric::Numeric;
+use crate::types::numeric::column::{Numbers, collect};
 use crate::types::{PgType, TypeName, Zone};
 
 pub const SERIES: &str = "__series";
@@ -66,16 +66,10 @@ fn series(call: &Call<'_>) -> Result<ArrayRef> {
             let zone = if element.name == TypeName::Timestamptz { call.zone() } else { Zone::UTC };
             times(item.clone(), &start, &stop, &step, zone)
         }
-        DataType::Decimal128(precision, scale) => {
+        DataType::LargeBinary => {
             let step = if call.args.len() > 2 { Some(bound(2)?) } else { None };
-            let one = 10_i128.pow(u32::from(scale.unsigned_abs()));
-            let value = |a: &ArrayRef, row: usize| a.is_valid(row).then(|| a.as_primitive::<Decimal128Type>().value(row));
-            let lists = numbers(call.rows, &start, &stop, step.as_ref(), one, value)?;
-            let (p, s) = (*precision, *scale);
-            list(item.clone(), lists, |values| {
-                let array = Decimal128Array::from(values).with_precision_and_scale(p, s);
-                Ok(Arc::new(array.map_err(|_| SqlError::internal("a series that does not fit its type"))?))
-            })
+            let lists = numerics(call.rows, &start, &stop, step.as_ref())?;
+            list(item.clone(), lists, |values| collect(values.into_iter().map(|v| Ok(Some(v)))))
         }
         whole => {
             let wide = |a: &ArrayRef| cast(a, &DataType::Int64).map_err(|_| SqlError::internal("a bound that is no number"));
@@ -117,6 +111,31 @@ fn numbers(
             Ok(Some(values))
         })
         .collect()
+}
+
+fn numerics(rows: usize, start: &ArrayRef, stop: &ArrayRef, step: Option<&ArrayRef>) -> Result<Lists<Numeric>> {
+    let (start, stop, step) = (Numbers::new(start)?, Numbers::new(stop)?, step.map(Numbers::new).transpose()?);
+    let one = |row: usize| {
+        let step = step.as_ref().map_or(Some(Numeric::of_i64(1)), |step| step.get(row));
+        let (Some(start), Some(stop), Some(step)) = (start.get(row), stop.get(row), step) else { return Ok(None) };
+        for (bound, what) in [(&start, "start value"), (&stop, "stop value"), (&step, "step size")] {
+            let kind = if bound.is_nan() { "NaN" } else { "infinity" };
+            if bound.scale().is_none() {
+                return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("{what} cannot be {kind}")));
+            }
+        }
+        if step.is_zero() {
+            return Err(no_step());
+        }
+        let mut values = Vec::new();
+        let mut next = start;
+        while if step.signum() > 0 { next <= stop } else { next >= stop } {
+            push(&mut values, next.clone())?;
+            next = next.plus(&step)?;
+        }
+        Ok(Some(values))
+    };
+    (0..rows).map(one).collect()
 }
 
 fn times(item: Arc<Field>, start: &ArrayRef, stop: &ArrayRef, step: &ArrayRef, zone: Zone) -> Result<ArrayRef> {

@@ -69,7 +69,10 @@ async fn numbers_keep_their_digits_and_refuse_to_overflow() {
     let mut world = World::with_orders().await;
     world.run("INSERT INTO orders VALUES (8, 'y', 10.50, NULL), (9, 'y', 0.25, NULL)").await;
     world
-        .check("SELECT sum(amount), sum(id), avg(id), max(amount) * 2 FROM orders WHERE state = 'y'", &["10.75|17|8.5|21.00"])
+        .check(
+            "SELECT sum(amount), sum(id), avg(id), max(amount) * 2 FROM orders WHERE state = 'y'",
+            &["10.75|17|8.5000000000000000|21.00"],
+        )
         .await;
     world.check("SELECT amount / 3, id / 2, id % 2 FROM orders WHERE id = 9", &["0.08333333333333333333|4|1"]).await;
     assert_eq!(

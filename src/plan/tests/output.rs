@@ -18,7 +18,7 @@ async fn columns_have_postgres_names_and_types() {
         [
             column("?column?", "integer"),
             column("?column?", "bigint"),
-            column("?column?", "numeric(3,2)"),
+            column("?column?", "numeric"),
             column("?column?", "text"),
             column("count", "bigint"),
             column("?column?", "text")

@@ -207,10 +207,14 @@ pub(super) fn key_columns(table: &TableDef, names: &[String], what: &str) -> Res
 
 fn check_type(column: &str, ty: PgType) -> Result<()> {
     match ty.name {
-        TypeName::Void | TypeName::Unknown => {
+        TypeName::Void | TypeName::Unknown | TypeName::Record => {
             let message = format!("column \"{column}\" has pseudo-type {}", ty.sql_name());
             Err(SqlError::new(SqlState::INVALID_TABLE_DEFINITION, message))
         }
+        TypeName::Composite(_) => Err(SqlError::unsupported(
+            format!("column \"{column}\" cannot be of the composite type {}", ty.sql_name()),
+            "Values of composite types are for queries; use a column for each part, or jsonb.",
+        )),
         name if name.is_reg()
             || matches!(
                 name,

@@ -69,6 +69,7 @@ impl Session {
     }
 
     pub(super) fn current_user(&self) -> String {
-        self.settings.effective().role.clone().unwrap_or_else(|| self.user.clone())
+        let effective = self.settings.effective();
+        effective.role.clone().unwrap_or_else(|| effective.session_user.clone())
     }
 }

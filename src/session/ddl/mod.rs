@@ -87,6 +87,7 @@ impl Session {
                 change.create_view(name, *or_replace, columns, query_text, query).await?;
             }
             Ddl::CreateEnum { name, labels } => change.create_enum(name, labels)?,
+            Ddl::CreateComposite { name, fields } => change.create_composite(name, fields)?,
             Ddl::CreateDomain(create) => Box::pin(change.create_domain(create)).await?,
             Ddl::AlterType { name, domain, action } => Box::pin(change.alter_type(name, *domain, action)).await?,
             Ddl::CreateSequence { name, if_not_exists, options } => change.create_sequence(name, *if_not_exists, options)?,

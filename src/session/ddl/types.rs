@@ -27,18 +27,23 @@ pub(super) fn reads_unchanged(from: PgType, to: PgType, keyed: bool) -> bool {
 }
 
 fn wider_numeric(from: PgType, to: PgType, keyed: bool) -> bool {
-    let shape = |ty: PgType| ty.numeric_precision().unwrap_or((38, crate::types::pg_type::UNCONSTRAINED_SCALE));
-    let ((p1, s1), (p2, s2)) = (shape(from), shape(to));
-    let whole = |p: u8, s: i8| i16::from(p) - i16::from(s);
-    whole(p2, s2) >= whole(p1, s1) && s2 >= s1 && (!keyed || s1 == s2)
+    // Without precision every value reads as it was written, but keys of such columns have a form of their own.
+    let Some((p2, s2)) = to.numeric_digits() else { return !keyed || from.numeric_precision().is_none() };
+    let Some((p1, s1)) = from.numeric_digits() else { return false };
+    let same_form = from.numeric_precision().is_some() == to.numeric_precision().is_some();
+    // Values are shown with all the digits of their type, which those of a wider form do not have written down.
+    let shown = to.numeric_precision().is_some() || s1 == s2;
+    p2 - s2 >= p1 - s1 && s2 >= s1 && shown && (!keyed || (s1 == s2 && same_form))
 }
 
 #[cfg(test)]
 mod tests {
+    use TypeName::Numeric;
+
     use super::*;
 
     fn numeric(p: i32, s: i32) -> PgType {
-        PgType::new(TypeName::Numeric).with_modifier(((p << 16) | s) + 4)
+        PgType::numeric(p, s)
     }
 
     fn varchar(n: i32) -> PgType {
@@ -58,6 +63,11 @@ mod tests {
         check(numeric(10, 2), numeric(12, 4), false, true);
         check(numeric(10, 2), numeric(12, 4), true, false);
         check(numeric(10, 2), numeric(10, 4), false, false);
+        check(numeric(10, 2), PgType::new(Numeric), false, true);
+        check(numeric(10, 2), PgType::new(Numeric), true, false);
+        check(PgType::new(Numeric), numeric(38, 10), false, false);
+        check(numeric(30, 2), numeric(50, 2), true, false);
+        check(numeric(30, 2), numeric(50, 4), false, false);
         check(PgType::INT4, PgType::TEXT, false, false);
     }
 }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use super::{Change, too_long};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{Catalog, EnumValue, IndexPart, NamedType, TableDef, TypeDef, TypeKind, ViewDef};
+use crate::history::{Catalog, CompositeDef, EnumValue, IndexPart, NamedType, TableDef, TypeDef, TypeKind, ViewDef};
 use crate::plan::catalog::deparse;
 use crate::sql::rename::{mentions_type, rename_label, rename_type};
 use crate::sql::{AlterType, ColumnSpec, Name, OwnType};
-use crate::types::{PgType, Qualified, TypeName};
+use crate::types::{PgType, Qualified};
 
 /// 42704 for a name that leads to no type.
 fn no_type(name: &Name) -> SqlError {
@@ -88,6 +88,29 @@ impl Change {
             values.push(EnumValue { id: self.catalog.ids.next(), label: label.clone(), stored: None });
         }
         self.create_user_type(id, array_id, name, TypeKind::Enum(values))
+    }
+
+    /// Values of such a type are for queries; no column has it.
+    pub(super) fn create_composite(&mut self, name: &Name, fields: &[(String, PgType, Option<OwnType>)]) -> Result<()> {
+        let name = self.new_name(name)?;
+        let mut resolved: Vec<(String, PgType)> = Vec::with_capacity(fields.len());
+        for (field, ty, own) in fields {
+            let (ty, domain) = self.written_type(*ty, own.as_ref())?;
+            if domain.is_some() {
+                let message = format!("attribute \"{field}\" cannot be of a domain");
+                return Err(SqlError::unsupported(message, "Use the base type."));
+            }
+            if resolved.iter().any(|(other, _)| other == field) {
+                let message = format!("column \"{field}\" specified more than once");
+                return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
+            }
+            resolved.push((field.clone(), ty));
+        }
+        if self.catalog.has_relation(&name) {
+            return Err(crate::history::CatalogError::RelationExists(name.name).into());
+        }
+        let (id, array_id, relation) = (self.catalog.ids.next(), self.catalog.ids.next(), self.catalog.ids.next());
+        self.create_user_type(id, array_id, name, TypeKind::Composite(CompositeDef { relation, fields: resolved }))
     }
 
     pub(super) fn create_user_type(&mut self, id: u32, array_id: u32, name: Qualified, kind: TypeKind) -> Result<()> {
@@ -276,10 +299,20 @@ impl Change {
         };
         let domains: Vec<Arc<TypeDef>> = self.catalog.live_types().filter(over).cloned().collect();
         let defaults = self.defaults_naming(def);
+        let rows: Vec<(Arc<TypeDef>, CompositeDef)> = self
+            .catalog
+            .live_types()
+            .filter_map(|other| Some((Arc::clone(other), other.composite()?.clone())))
+            .filter(|(_, composite)| composite.fields.iter().any(|(_, ty)| is_of(*ty, def.id)))
+            .collect();
         let described = |(table, column): &(Arc<TableDef>, String)| format!("column {column} of table {}", table.name.name);
         let mut needing: Vec<String> = columns.iter().map(described).collect();
         needing.extend(defaults.iter().map(|at| format!("default value for {}", described(at))));
         needing.extend(domains.iter().map(|domain| format!("type {}", shown(&domain.name))));
+        for (other, composite) in &rows {
+            let fields = composite.fields.iter().filter(|(_, ty)| is_of(*ty, def.id));
+            needing.extend(fields.map(|(field, _)| format!("column {field} of composite type {}", shown(&other.name))));
+        }
         let mut lines: Vec<String> = needing.iter().map(|what| format!("{what} depends on {of}")).collect();
         let views = self.views_naming(def);
         let only = views.iter().filter(|view| !columns.iter().any(|(table, _)| self.is_over_table(view, table)));
@@ -301,6 +334,10 @@ impl Change {
         }
         for domain in domains {
             Box::pin(self.drop_found_type(&domain, true)).await?;
+        }
+        for (other, mut composite) in rows {
+            composite.fields.retain(|(_, ty)| !is_of(*ty, def.id));
+            self.catalog.replace_type(TypeDef { kind: TypeKind::Composite(composite), ..TypeDef::clone(&other) })?;
         }
         Ok(self.catalog.drop_type(&def.name)?)
     }
@@ -359,7 +396,7 @@ impl Change {
 
 /// Whether the type is that of this number, or an array of it.
 fn is_of(ty: PgType, id: u32) -> bool {
-    matches!(ty.name, TypeName::Enum(user) if user.oid() == id)
+    ty.name.user().is_some_and(|user| user.oid() == id)
 }
 
 fn has_type(table: &TableDef, id: u32) -> bool {
@@ -411,7 +448,9 @@ fn check_label(label: &str) -> Result<()> {
 fn values_mut(def: &mut TypeDef) -> Result<&mut Vec<EnumValue>> {
     match &mut def.kind {
         TypeKind::Enum(values) => Ok(values),
-        TypeKind::Domain(_) => Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("{} is not an enum", def.name.name))),
+        TypeKind::Domain(_) | TypeKind::Composite(_) => {
+            Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, format!("{} is not an enum", def.name.name)))
+        }
     }
 }
 

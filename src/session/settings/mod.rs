@@ -50,11 +50,15 @@ pub struct Effective {
     pub application_name: String,
     /// Of SET ROLE; `None` is the session's user.
     pub role: Option<String>,
+    /// Who was authenticated, or of SET SESSION AUTHORIZATION.
+    pub session_user: String,
 }
 
 /// `client_min_messages`, as far as it concerns what we send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoticeFloor {
+    Debug,
+    Log,
     Notice,
     Warning,
     Error,
@@ -98,11 +102,13 @@ pub struct Settings {
 pub trait Checks: Send + Sync + std::fmt::Debug {
     /// A pinned time in canonical form; 22007 when it does not parse, 22023 when it lies in the future.
     fn pinned_time(&self, value: &str, time_zone: &str) -> Result<String>;
-    /// Whether the session's user may act as `role`: 22023 when there is none, 42501 when not.
-    fn role(&self, role: &str) -> Result<()>;
+    /// Whether `user` may act as `role`: 22023 when there is none, 42501 when not.
+    fn role(&self, user: &str, role: &str) -> Result<()>;
+    /// Whether who has been authenticated may be `role` to the session: 22023 and 42501 likewise.
+    fn session_role(&self, role: &str) -> Result<()>;
     /// The newest commit.
     fn newest_commit(&self) -> u64;
-    fn superuser(&self) -> bool;
+    fn superuser(&self, role: &str) -> bool;
 }
 
 /// Where a value comes from, which decides what it may be and how long it lasts.
@@ -133,10 +139,15 @@ impl Settings {
         Ok(value)
     }
 
+    fn is_superuser(&self) -> bool {
+        let effective = self.effective();
+        self.checks.superuser(effective.role.as_ref().unwrap_or(&effective.session_user))
+    }
+
     fn permit(&self, definition: &Definition, source: Source) -> Result<()> {
         match definition.access {
             Access::Anyone => Ok(()),
-            Access::Superuser if self.checks.superuser() => Ok(()),
+            Access::Superuser if self.is_superuser() => Ok(()),
             Access::Superuser => Err(SqlError::new(
                 SqlState::INSUFFICIENT_PRIVILEGE,
                 format!("permission denied to set parameter \"{}\"", definition.name),
@@ -159,7 +170,8 @@ impl Settings {
             }
             "chronogate.as_of" => Ok(String::new()),
             "role" if value == "none" => Ok(value.to_owned()),
-            "role" => self.checks.role(value).map(|()| value.to_owned()),
+            "role" => self.checks.role(&self.effective().session_user, value).map(|()| value.to_owned()),
+            "session_authorization" => self.checks.session_role(value).map(|()| value.to_owned()),
             _ => value::check(definition, value),
         }
     }
@@ -225,6 +237,11 @@ impl Settings {
         layers.session.retain(kept);
         layers.local.retain(kept);
         layers.touched(true);
+    }
+
+    /// Tells who was authenticated, once: what SET SESSION AUTHORIZATION goes back to.
+    pub fn authenticated(&self, user: &str) {
+        self.store("session_authorization".to_owned(), user.to_owned(), Source::Start, true);
     }
 
     /// Sets a value that the session keeps itself.
@@ -390,6 +407,8 @@ impl Effective {
         let notice_floor = match layers.text("client_min_messages").as_str() {
             "error" => NoticeFloor::Error,
             "warning" => NoticeFloor::Warning,
+            "log" => NoticeFloor::Log,
+            level if level.starts_with("debug") => NoticeFloor::Debug,
             _ => NoticeFloor::Notice,
         };
         Self {
@@ -410,6 +429,7 @@ impl Effective {
             context: some("chronogate.context"),
             application_name: layers.text("application_name"),
             role: some("role").filter(|role| role != "none"),
+            session_user: layers.text("session_authorization"),
         }
     }
 }

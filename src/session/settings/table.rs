@@ -205,7 +205,7 @@ pub static ALL: &[Definition] = &[
     fixed("server_encoding", "UTF8", "The character set of stored text.").reported(),
     fixed("server_version", "15.12", "The PostgreSQL version whose behaviour is followed.").reported(),
     fixed("server_version_num", "150012", "The same as a number."),
-    fixed("session_authorization", "", "The role of the session.").reported().hidden(),
+    user("session_authorization", Kind::Text, "", "The role of the session.").planning().reported().hidden(),
     setting(
         "session_replication_role",
         Kind::Only(&["origin"]),

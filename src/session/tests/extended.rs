@@ -125,3 +125,24 @@ async fn show_has_columns_before_it_runs() {
     assert_eq!(client.bound(&[], true).await.unwrap(), ("SHOW".to_owned(), vec!["UTC".to_owned()]));
     assert_eq!(client.session.parse("x", "SHOW no_such", &[]).await.unwrap_err().code(), SqlState::UNDEFINED_OBJECT);
 }
+
+#[tokio::test]
+async fn fetch_and_move_take_rows_of_a_portal_that_bind_made() {
+    let (_world, mut client) = with_table().await;
+    client.rows("BEGIN").await;
+    client.session.parse("s", "SELECT generate_series(1, $1::int)", &[]).await.unwrap();
+    let ten = [Some(Bytes::from_static(b"10"))];
+    client.session.bind("walk", "s", &[], &ten, &[]).await.unwrap();
+    let rows = |numbers: &[i32]| numbers.iter().map(i32::to_string).collect::<Vec<_>>();
+    assert_eq!(client.rows("FETCH 2 FROM walk").await, rows(&[1, 2]));
+    client.run("MOVE FORWARD 3 IN walk").await;
+    assert_eq!(client.rows("FETCH NEXT FROM walk").await, rows(&[6]));
+    assert_eq!(client.refused("FETCH BACKWARD 1 FROM walk").await, "55000 cursor can only scan forward");
+    client.run("ROLLBACK; BEGIN").await;
+    client.session.parse("t", "SELECT generate_series(1, $1::int)", &[]).await.unwrap();
+    client.session.bind("walk", "t", &[], &ten, &[]).await.unwrap();
+    client.run("MOVE 8 FROM walk").await;
+    // Execute goes on where MOVE stopped.
+    let rest = client.session.execute("walk").await.unwrap();
+    assert_eq!(collect(rest).await.unwrap().1, rows(&[9, 10]));
+}

@@ -54,7 +54,7 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let position = cursor.position();
     let scoped = cursor.accept("GLOBAL") || cursor.accept("LOCAL");
     let temporary = cursor.accept_any(&["TEMP", "TEMPORARY"]).is_some();
-    let replaceable = cursor.sees("VIEW") && !(scoped && !temporary);
+    let replaceable = cursor.sees("VIEW") && (temporary || !scoped);
     if or_replace && !replaceable {
         return Err(refused("CREATE OR REPLACE", cursor));
     }

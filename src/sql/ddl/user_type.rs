@@ -1,4 +1,4 @@
-//! CREATE and ALTER of types that users define: enumerations and domains. Composite types are refused.
+//! CREATE and ALTER of types that users define: enumerations, domains and composite types.
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -6,7 +6,7 @@ use super::column::{check_text, default_text};
 use super::{cascade, if_exists, if_not_exists};
 use crate::error::{Result, SqlError};
 use crate::sql::cursor::Cursor;
-use crate::sql::statement::{AlterType, CreateDomain, Ddl};
+use crate::sql::statement::{AlterType, CreateDomain, Ddl, Name};
 use crate::sql::type_name::type_name;
 
 /// Reads what follows CREATE TYPE.
@@ -19,8 +19,8 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         return Ok(Ddl::CreateEnum { name, labels });
     }
     if cursor.sees("AS") && cursor.peek_at(1) == Some(&Token::LParen) {
-        let hint = "Use a table, or jsonb, for values that have parts.";
-        return Err(cursor.unsupported("composite types are not supported", hint));
+        cursor.expect("AS")?;
+        return composite(cursor, name);
     }
     if cursor.sees_all(&["AS", "RANGE"]) {
         return Err(cursor.unsupported("range types are not supported", "Use two columns, one for each bound."));
@@ -29,6 +29,21 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         return Err(cursor.unsupported("base types are not supported", "Use an enumeration or a domain."));
     }
     Err(cursor.syntax())
+}
+
+fn composite(cursor: &mut Cursor<'_>, name: Name) -> Result<Ddl> {
+    cursor.expect_token(&Token::LParen)?;
+    let field = |next: &mut Cursor<'_>| {
+        let name = next.ident()?;
+        let written = type_name(next)?;
+        if next.accept("COLLATE") {
+            super::column::collation(next)?;
+        }
+        Ok((name, written.ty, written.own))
+    };
+    let fields = if cursor.sees_token(&Token::RParen) { Vec::new() } else { cursor.list(field)? };
+    cursor.expect_token(&Token::RParen)?;
+    Ok(Ddl::CreateComposite { name, fields })
 }
 
 /// Reads what follows ALTER TYPE.
@@ -50,8 +65,8 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         match common(cursor)? {
             Some(action) => action,
             None if ["ADD", "DROP", "ALTER", "RENAME"].iter().any(|word| cursor.sees(word)) => {
-                let hint = "There are enumerations and domains, which have no attributes.";
-                return Err(cursor.unsupported("attributes of composite types are not supported", hint));
+                let hint = "Drop the type and create it anew.";
+                return Err(cursor.unsupported("changes of a composite type's attributes are not supported", hint));
             }
             None => return Err(cursor.syntax()),
         }

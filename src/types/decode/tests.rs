@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::super::RowEncoder;
 use super::super::text::text_of_scalar;
 use super::*;
+use crate::types::numeric;
 
 const NUMERIC_10_2: PgType = PgType::new(TypeName::Numeric).with_modifier(((10 << 16) | 2) + 4);
 const NUMERIC_38_20: PgType = PgType::new(TypeName::Numeric).with_modifier(((38 << 16) | 20) + 4);
@@ -153,7 +154,8 @@ proptest! {
         let interval = IntervalMonthDayNano { months, days, nanoseconds: time * 1000 };
         for (ty, value) in [
             (PgType::new(TypeName::Float8), ScalarValue::Float64(Some(float))),
-            (PgType::new(TypeName::Numeric), ScalarValue::Decimal128(Some(mantissa), 38, 10)),
+            (PgType::new(TypeName::Numeric), numeric::column::scalar(Some(&numeric::Numeric::of_i128(mantissa, 10)))),
+            (PgType::numeric(38, 10), ScalarValue::Decimal128(Some(mantissa), 38, 10)),
             (PgType::new(TypeName::Timestamp), ScalarValue::TimestampMicrosecond(Some(micros), None)),
             (PgType::new(TypeName::Interval), ScalarValue::IntervalMonthDayNano(Some(interval))),
         ] {

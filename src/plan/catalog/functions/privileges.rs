@@ -1,12 +1,15 @@
 //! `has_…_privilege` and `pg_has_role`: what privileges a role has, found as statements find them.
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray};
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, ListBuilder, StringBuilder};
 
 use super::{View, number};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Authority, Grants};
+use crate::plan::catalog::acl;
 use crate::plan::catalog::objects::Relation;
-use crate::plan::functions::define::{Call, Function, Returns, Want};
+use crate::plan::functions::define::{Call, Function, INT8, Returns, TEXT, Want};
 use crate::types::{Oid, PgType, TypeName};
 
 const BOOL: Returns = Returns::Fixed(PgType::BOOL);
@@ -29,11 +32,32 @@ pub const FUNCTIONS: &[Function] = &[
     privilege("has_foreign_data_wrapper_privilege", |c| each(c, owner_only)),
     privilege("has_server_privilege", |c| each(c, owner_only)),
     privilege("pg_has_role", role),
+    Function::new("acldefault", &[TEXT, INT8], Returns::Fixed(PgType::new(TypeName::Aclitem).array_of()), default_items).stable(),
     Function::new("has_any_column_privilege", TWO, BOOL, |c| each(c, relation)).optional(1).stable(),
     Function::new("has_column_privilege", THREE, BOOL, column).optional(1).stable(),
     Function::new("has_parameter_privilege", TWO, BOOL, |c| each(c, everybody)).optional(1).stable(),
     Function::new("row_security_active", &[Want::Any], BOOL, |c| c.map::<bool, BooleanArray>(|_| Ok(Some(false)))).stable(),
 ];
+
+/// `acldefault(kind, owner)`.
+fn default_items(call: &Call<'_>) -> Result<ArrayRef> {
+    let view = View::of(call)?;
+    let item = PgType::new(TypeName::Aclitem).field("item", true);
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
+    for row in 0..call.rows {
+        let (Some(kind), Some(owner)) = (call.text(0, row), number(call, 1, row)) else {
+            lists.append_null();
+            continue;
+        };
+        let owner = view.catalogue.role(owner).map_or_else(|| owner.to_string(), |role| role.name.clone());
+        let Some(items) = acl::default_items(kind, &owner) else {
+            let message = format!("unrecognized object type abbreviation: {kind}");
+            return Err(SqlError::internal(message));
+        };
+        lists.append_value(items.into_iter().map(Some));
+    }
+    Ok(Arc::new(lists.finish()))
+}
 
 /// Whether an object of the argument at this place allows a privilege; `None` where there is no such object.
 type Check = fn(&View<'_>, &Call<'_>, usize, usize, &Authority, &str) -> Result<Option<bool>>;

@@ -63,6 +63,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("pg_column_size", &[Want::Any], INT4_RESULT, column_size),
     Function::new("pg_cancel_backend", &[INT4], BOOL, cancel).volatile(),
     Function::new("pg_terminate_backend", &[INT4, INT8], BOOL, terminate).optional(1).volatile(),
+    Function::new("pg_export_snapshot", &[], TEXT_RESULT, export_snapshot).volatile(),
     Function::new("pg_stat_get_snapshot_timestamp", &[], Returns::Fixed(PgType::TIMESTAMPTZ), |c| {
         Ok(Arc::new(TimestampMicrosecondArray::new_null(c.rows).with_timezone("UTC")))
     })
@@ -199,14 +200,18 @@ fn column_size(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-fn terminate(_: &Call<'_>) -> Result<ArrayRef> {
-    Err(SqlError::unsupported(
-        "a session cannot be ended from another one",
-        "pg_cancel_backend stops the statement that it runs.",
-    ))
+fn terminate(call: &Call<'_>) -> Result<ArrayRef> {
+    let message = "must be a member of the role whose process is being terminated or member of pg_signal_backend";
+    signal(call, message, |ctx, pid| ctx.server.terminate(pid))
 }
 
 fn cancel(call: &Call<'_>) -> Result<ArrayRef> {
+    let message = "must be a member of the role whose query is being canceled or member of pg_signal_backend";
+    signal(call, message, |ctx, pid| ctx.server.cancel(pid))
+}
+
+/// Tells a session something: 42501 with this message to who may not.
+fn signal(call: &Call<'_>, denied: &str, tell: fn(&crate::plan::StatementContext, i32) -> bool) -> Result<ArrayRef> {
     let ctx = statement(call.options)?;
     call.map::<bool, BooleanArray>(|row| {
         let Some(pid) = call.int4(0, row) else { return Ok(None) };
@@ -215,10 +220,22 @@ fn cancel(call: &Call<'_>) -> Result<ArrayRef> {
             return Ok(Some(false));
         };
         if !ctx.authority().owns(&session.user) {
-            let message = "must be a member of the role whose query is being canceled or member of pg_signal_backend";
-            return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+            return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, denied));
         }
-        Ok(Some(ctx.server.cancel(pid)))
+        Ok(Some(tell(ctx, pid)))
+    })
+}
+
+/// The same name for every call in a transaction would do; each gets its own, as PostgreSQL's do.
+fn export_snapshot(call: &Call<'_>) -> Result<ArrayRef> {
+    let ctx = statement(call.options)?;
+    call.map_text(|_| {
+        let mut transaction = ctx.transaction.lock();
+        // Others read it now: it must stay where it is.
+        transaction.has_read_more();
+        let name = ctx.server.export_snapshot(ctx.database.name(), &transaction)?;
+        ctx.objects.lock().exported.push(name.clone());
+        Ok(Some(name))
     })
 }
 

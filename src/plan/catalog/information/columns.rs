@@ -71,8 +71,8 @@ pub fn measures(ty: PgType) -> Measures {
         TypeName::Float4 => binary(24, None),
         TypeName::Float8 => binary(53, None),
         TypeName::Numeric => {
-            let digits = ty.numeric_precision();
-            let (precision, scale) = (digits.map(|(p, _)| i32::from(p)), digits.map(|(_, s)| i32::from(s)));
+            let digits = ty.numeric_digits();
+            let (precision, scale) = (digits.map(|(p, _)| p), digits.map(|(_, s)| s));
             Measures { precision, radix: Some(10), scale, ..Measures::default() }
         }
         TypeName::Text => Measures { octets: Some(1 << 30), ..Measures::default() },

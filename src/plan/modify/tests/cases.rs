@@ -545,8 +545,7 @@ async fn the_short_way_gives_the_answers_of_the_long_one() {
                 }
             };
             let parameters = [ScalarValue::Int32(Some(id)), ScalarValue::Utf8(Some("n".into()))];
-            let told =
-                |done: Result<Done>| done.map_err(|e| (e.code().code(), e.message().to_owned(), e.fields().detail.clone()));
+            let told = |done: Result<Done>| done.map_err(|e| (e.code(), e.message().to_owned(), e.fields().detail.clone()));
             let (one, other) = (told(short.run(&a, &parameters).await), told(long.run(&b, &parameters).await));
             assert_eq!(one, other, "seed {seed} step {step}: {a} / {b}");
             assert_eq!(short.rows("t").await, long.rows("t").await, "seed {seed} step {step}: {a} / {b}");

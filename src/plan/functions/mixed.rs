@@ -1,0 +1,98 @@
+//! `coalesce`, `greatest`, `least` and `nullif` where their arguments are numerics of several digits, which Arrow cannot
+//! bring to one type: such a call is a numeric whose values show their own digits.
+//!
+//! Says so while SQL is planned; `plan::ordering` brings the arguments there. All else is DataFusion's.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::Result;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
+use datafusion::logical_expr::type_coercion::functions::fields_with_udf;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+use crate::types::numeric::column::{ARROW, is_exact, is_numeric};
+
+const NAMES: [&str; 4] = ["coalesce", "greatest", "least", "nullif"];
+
+/// The functions with these in place of DataFusion's.
+pub fn wrapped(functions: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
+    let wrap = |inner: Arc<ScalarUDF>| match NAMES.contains(&inner.name()) {
+        true => {
+            let signature = Signature::user_defined(Volatility::Immutable);
+            Arc::new(ScalarUDF::new_from_impl(Mixed { inner, signature }))
+        }
+        false => inner,
+    };
+    functions.into_iter().map(wrap).collect()
+}
+
+/// Whether these are numerics, and whole numbers among them, that do not all show the same digits.
+pub fn is_mixed<'t>(types: impl IntoIterator<Item = &'t DataType>) -> bool {
+    let known: Vec<&DataType> = types.into_iter().filter(|t| !t.is_null()).collect();
+    known.iter().all(|t| is_exact(t)) && known.iter().any(|t| is_numeric(t)) && known.windows(2).any(|pair| pair[0] != pair[1])
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Mixed {
+    inner: Arc<ScalarUDF>,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Mixed {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        if is_mixed(types) {
+            return Ok(types.to_vec());
+        }
+        let fields: Vec<FieldRef> = types.iter().map(|t| Arc::new(Field::new("argument", t.clone(), true))).collect();
+        let coerced = fields_with_udf(&fields, self.inner.as_ref())?;
+        Ok(coerced.iter().map(|f| f.data_type().clone()).collect())
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match (is_mixed(types), types) {
+            (true, [first, ..]) => Ok(if self.name() == "nullif" { first.clone() } else { ARROW }),
+            _ => self.inner.return_type(types),
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        match args.arg_fields {
+            [first, ..] if is_mixed(args.arg_fields.iter().map(|f| f.data_type())) => Ok(match self.name() {
+                "nullif" => Arc::new(first.as_ref().clone().with_nullable(true)),
+                name => Arc::new(Field::new(name, ARROW, true)),
+            }),
+            _ => self.inner.return_field_from_args(args),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        self.inner.invoke_with_args(args)
+    }
+
+    fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        self.inner.simplify(args, info)
+    }
+
+    fn short_circuits(&self) -> bool {
+        self.inner.short_circuits()
+    }
+
+    fn conditional_arguments<'a>(&self, args: &'a [Expr]) -> Option<(Vec<&'a Expr>, Vec<&'a Expr>)> {
+        self.inner.conditional_arguments(args)
+    }
+}

@@ -1,0 +1,113 @@
+//! Forms that the parser does not know, written in tokens that it does: SELECT of nothing, BETWEEN SYMMETRIC, ROWS FROM.
+//!
+//! Each keeps the place of what it replaces. What they mean is settled in the tree: `compat` and `plan` know the marks.
+
+use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
+
+use super::cursor::is_keyword;
+
+/// A function around the lower bound of BETWEEN SYMMETRIC.
+pub const SYMMETRIC: &str = "\u{1}symmetric";
+/// ROWS FROM as a function of the functions within.
+pub const ROWS_FROM: &str = "\u{1}rows from";
+
+pub fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let has = |word: &str| tokens.iter().any(|t| is_keyword(&t.token, word));
+    let (symmetric, rows) = (has("SYMMETRIC") || has("ASYMMETRIC"), has("ROWS"));
+    let empty = tokens.iter().enumerate().any(|(at, _)| selects_nothing(&tokens, at));
+    if !symmetric && !rows && !empty {
+        return tokens;
+    }
+    let mut out = Vec::with_capacity(tokens.len() + 8);
+    let mut closing: Vec<usize> = Vec::new();
+    let mut at = 0;
+    while let Some(token) = tokens.get(at) {
+        let span = token.span;
+        let put = |out: &mut Vec<TokenWithSpan>, token: Token| out.push(TokenWithSpan { token, span });
+        if closing.last() == Some(&at) {
+            closing.pop();
+            put(&mut out, Token::RParen);
+        }
+        let follows = |word: &str| at > 0 && tokens.get(at - 1).is_some_and(|t| is_keyword(&t.token, word));
+        if is_keyword(&token.token, "ASYMMETRIC") && follows("BETWEEN") {
+            at += 1;
+            continue;
+        }
+        if is_keyword(&token.token, "SYMMETRIC")
+            && follows("BETWEEN")
+            && let Some(end) = end_of_bound(&tokens, at + 1)
+        {
+            put(&mut out, quoted(SYMMETRIC));
+            put(&mut out, Token::LParen);
+            closing.push(end);
+            at += 1;
+            continue;
+        }
+        let next = |ahead: usize| tokens.get(at + ahead).map(|t| &t.token);
+        if is_keyword(&token.token, "ROWS") && next(1).is_some_and(|t| is_keyword(t, "FROM")) && next(2) == Some(&Token::LParen) {
+            put(&mut out, quoted(ROWS_FROM));
+            at += 2;
+            continue;
+        }
+        out.push(token.clone());
+        if selects_nothing(&tokens, at) {
+            from_one_row(&mut out, span);
+        }
+        at += 1;
+    }
+    out
+}
+
+fn quoted(name: &str) -> Token {
+    Token::Word(Word {
+        value: name.to_owned(),
+        quote_style: Some('"'),
+        keyword: datafusion::sql::sqlparser::keywords::Keyword::NoKeyword,
+    })
+}
+
+/// SELECT without a list of columns, where there is no FROM either.
+fn selects_nothing(tokens: &[TokenWithSpan], at: usize) -> bool {
+    const AFTER: [&str; 9] = ["UNION", "EXCEPT", "INTERSECT", "WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "OFFSET"];
+    if !tokens.get(at).is_some_and(|t| is_keyword(&t.token, "SELECT")) {
+        return false;
+    }
+    match tokens.get(at + 1).map(|t| &t.token) {
+        None | Some(Token::EOF | Token::RParen) => true,
+        Some(token) => AFTER.iter().any(|word| is_keyword(token, word)),
+    }
+}
+
+/// `FROM (VALUES (1)) AS "…"`
+fn from_one_row(out: &mut Vec<TokenWithSpan>, span: Span) {
+    let word = |text: &str| Token::make_word(text, None);
+    let one = Token::Number("1".to_owned(), false);
+    let tokens = [
+        word("FROM"),
+        Token::LParen,
+        word("VALUES"),
+        Token::LParen,
+        one,
+        Token::RParen,
+        Token::RParen,
+        word("AS"),
+        quoted("\u{1}nothing"),
+    ];
+    out.extend(tokens.into_iter().map(|token| TokenWithSpan { token, span }));
+}
+
+/// Where the AND after the lower bound stands.
+fn end_of_bound(tokens: &[TokenWithSpan], from: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, token) in tokens.iter().enumerate().skip(from) {
+        match &token.token {
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket => depth = depth.checked_sub(1)?,
+            token if is_keyword(token, "CASE") => depth += 1,
+            token if is_keyword(token, "END") => depth = depth.checked_sub(1)?,
+            token if depth == 0 && is_keyword(token, "AND") => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
