@@ -1,5 +1,5 @@
-//! The methods of DataFusion's traits whose answer is the same for every type of ours: a plan without inputs,
-//! and a value that rides in the options of a statement. Nothing here reads or plans anything.
+//! The methods of DataFusion's traits whose answer is the same for every type of ours: a plan without inputs
+//! or with one, and a value that rides in the options of a statement. Nothing here reads or plans anything.
 
 /// Inside `impl ExecutionPlan`: a node called `$name` without inputs and without expressions that an optimizer
 /// may rewrite; its properties are the field `properties`.
@@ -43,6 +43,39 @@ macro_rules! plan_without_inputs {
     };
 }
 
+/// Inside `impl ExecutionPlan`: a node called `$name` over the one plan in its field `input`; its properties are the
+/// field `properties`, and its method `over` makes the same node over another input.
+macro_rules! plan_over_one_input {
+    ($name:literal) => {
+        fn name(&self) -> &'static str {
+            $name
+        }
+
+        fn properties(&self) -> &std::sync::Arc<datafusion::physical_plan::PlanProperties> {
+            &self.properties
+        }
+
+        fn children(&self) -> Vec<&std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
+            vec![&self.input]
+        }
+
+        fn replace_children(
+            self: std::sync::Arc<Self>,
+            mut children: Vec<std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>>,
+            _: datafusion::physical_plan::ReplaceChildrenOptions,
+        ) -> datafusion::common::Result<std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
+            Ok(self.over(children.pop().unwrap_or_else(|| std::sync::Arc::clone(&self.input))))
+        }
+
+        fn with_new_children(
+            self: std::sync::Arc<Self>,
+            mut children: Vec<std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>>,
+        ) -> datafusion::common::Result<std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
+            Ok(self.over(children.pop().unwrap_or_else(|| std::sync::Arc::clone(&self.input))))
+        }
+    };
+}
+
 /// `$type` can ride in DataFusion's options under `$prefix`. It is no setting: nothing lists it and SET refuses it.
 macro_rules! carried_in_options {
     ($type:ty, $prefix:literal) => {
@@ -74,4 +107,4 @@ macro_rules! carried_in_options {
     };
 }
 
-pub(in crate::plan) use {carried_in_options, plan_without_inputs};
+pub(in crate::plan) use {carried_in_options, plan_over_one_input, plan_without_inputs};

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, LogicalPlanBuilder, Subquery, UserDefinedLogicalNodeCore, build_join_schema,
 };
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use futures::{TryStreamExt, stream};
@@ -27,6 +27,7 @@ use super::nested::Nested;
 use super::run::{Correlated, Runner};
 use crate::plan::functions::define::scalar_at;
 use crate::plan::scan::BATCH_ROWS;
+use crate::plan::traits::plan_over_one_input;
 
 /// The join as an [`Apply`] where its right side is LATERAL.
 pub fn applied(join: Join) -> Result<Transformed<LogicalPlan>> {
@@ -166,6 +167,10 @@ impl ApplyExec {
         );
         Self { input, subquery, outer, kind, properties: Arc::new(properties) }
     }
+
+    fn over(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
+        Arc::new(Self::new(input, Arc::clone(&self.subquery), self.outer.clone(), self.kind, self.schema()))
+    }
 }
 
 impl DisplayAs for ApplyExec {
@@ -176,17 +181,7 @@ impl DisplayAs for ApplyExec {
 }
 
 impl ExecutionPlan for ApplyExec {
-    fn name(&self) -> &'static str {
-        "ApplyExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
+    plan_over_one_input!("ApplyExec");
 
     fn apply_expressions(
         &self,
@@ -198,19 +193,6 @@ impl ExecutionPlan for ApplyExec {
             }
         }
         Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self::new(input, Arc::clone(&self.subquery), self.outer.clone(), self.kind, self.schema())))
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -97,7 +97,7 @@ fn refuse_foreign_forms(insert: &ast::Insert) -> Result<()> {
 }
 
 /// Positions of the columns in the list; `None` without a list.
-fn named_columns(target: &Target, columns: &[ast::ObjectName]) -> Result<Option<Vec<usize>>> {
+pub(super) fn named_columns(target: &Target, columns: &[ast::ObjectName]) -> Result<Option<Vec<usize>>> {
     if columns.is_empty() {
         return Ok(None);
     }

@@ -13,6 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 
 use super::assigned::Assigned;
+use super::insert::named_columns;
 use super::parameters::Parameters;
 use super::program::{RowProgram, rows_where};
 use super::select::{column_of, fold, plan_typed, select};
@@ -328,21 +329,10 @@ fn inserted(
     overriding: bool,
 ) -> Result<(Vec<Assignment>, Vec<ast::Expr>)> {
     let Some(values) = values else { return Ok((Vec::new(), Vec::new())) };
-    let mut positions = Vec::with_capacity(columns.len());
-    for column in columns {
-        let name = match column.0.as_slice() {
-            [part] => part.as_ident().map(fold).unwrap_or_default(),
-            _ => return Err(SqlError::syntax("the columns of INSERT are bare names")),
-        };
-        let position = target.position(&name)?;
-        if positions.contains(&position) {
-            return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once")));
-        }
-        positions.push(position);
-    }
-    if columns.is_empty() {
-        positions = (0..target.layout.columns.len().min(values.len())).collect();
-    }
+    let positions = match named_columns(target, columns)? {
+        Some(positions) => positions,
+        None => (0..target.layout.columns.len().min(values.len())).collect(),
+    };
     if values.len() > positions.len() {
         return Err(SqlError::syntax("INSERT has more expressions than target columns"));
     }
