@@ -79,6 +79,7 @@ fn value(ty: PgType, rest: &mut &[u8]) -> Option<String> {
         | TypeName::Char
         | TypeName::Interval
         | TypeName::Uuid
+        | TypeName::Written(_)
         | TypeName::Json
         | TypeName::Jsonb
         | TypeName::Int2vector

@@ -26,14 +26,14 @@ use super::functions::ambient::{external, statement};
 use super::functions::define::{Call, Function, Returns, Want};
 use super::type_planner::DOMAIN;
 use crate::error::{Result, SqlError, SqlState};
-use crate::types::calendar::{MICROS_PER_DAY, split};
+use crate::types::calendar::{day_of, is_infinite, midnight, split};
 use crate::types::complaint::{bad_syntax, out_of_range};
 use crate::types::encode::Column;
 use crate::types::numeric::Numeric;
 use crate::types::numeric::column::Numbers;
 use crate::types::plain::{Fit, fit_text};
 use crate::types::text::{null_of, scalar_from_text_as};
-use crate::types::{PgType, TypeName, UserType, Zone, json, numeric};
+use crate::types::{PgType, TypeName, UserType, Written, Zone, json, numeric, written};
 
 /// The name of the function that casts are replaced by.
 pub const PG_CAST: &str = "pg_cast";
@@ -181,7 +181,8 @@ pub(super) fn cast_call(value: Expr, to: PgType) -> Expr {
 
 /// Whether a text means the same value of the type in every session.
 fn is_constant(to: PgType) -> bool {
-    !to.name.is_reg() && to.name != TypeName::Timestamptz
+    let in_zone = to.name.written().is_some_and(Written::depends_on_zone);
+    !to.name.is_reg() && to.name != TypeName::Timestamptz && !in_zone
 }
 
 fn is_text(ty: PgType) -> bool {
@@ -190,7 +191,7 @@ fn is_text(ty: PgType) -> bool {
 
 /// Whether Arrow's cast is what PostgreSQL would do.
 fn is_arrows(from: PgType, to: PgType) -> bool {
-    use TypeName::{Bool, Date, Float4, Float8, Int2, Int4, Int8, Interval, Oid, Timestamp, Void};
+    use TypeName::{Bool, Float4, Float8, Int2, Int4, Int8, Interval, Oid, Void};
     if from.name == Void {
         return true;
     }
@@ -212,7 +213,6 @@ fn is_arrows(from: PgType, to: PgType) -> bool {
             | (Int8, Float4 | Float8 | Oid)
             | (Float4, Float8)
             | (Bool, Int4)
-            | (Date, Timestamp)
             | (Interval, Interval)
     ) || (from.name.is_reg() && matches!(to.name, Oid | Int8))
         || (to.name.is_reg() && from.name == Oid)
@@ -245,6 +245,10 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
     if let (TypeName::Record | TypeName::Composite(_), TypeName::Composite(user)) = (from.name, to.name) {
         return rows(array, from, to, user, zone);
     }
+    if from.name.written().is_some() || to.name.written().is_some() {
+        return written_cast(array, from, to, zone);
+    }
+    let beyond = || SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
     match (from.name, to.name) {
         // An oid is kept as the integer that it is; only the type is another.
         (TypeName::Oid, Int8) => Ok(Arc::clone(array)),
@@ -277,31 +281,116 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
         (Timestamp, Timestamptz) => timestamps(array, Some("UTC"), |t| zone.instant(t)),
         (Date, Timestamptz) => {
             let days = array.as_primitive::<Date32Type>();
-            let instants = days.iter().map(|d| d.and_then(|d| zone.instant(i64::from(d) * MICROS_PER_DAY)));
-            Ok(Arc::new(instants.collect::<TimestampMicrosecondArray>().with_timezone("UTC")))
+            let one = |d| midnight(d).and_then(|t| zone.instant(t)).ok_or_else(beyond);
+            let instants = days.iter().map(|d| d.map(one).transpose()).collect::<Result<TimestampMicrosecondArray>>()?;
+            Ok(Arc::new(instants.with_timezone("UTC")))
+        }
+        (Date, Timestamp) => {
+            let days = array.as_primitive::<Date32Type>();
+            let times = days.iter().map(|d| d.map(|d| midnight(d).ok_or_else(beyond)).transpose());
+            Ok(Arc::new(times.collect::<Result<TimestampMicrosecondArray>>()?))
         }
         (Timestamp | Timestamptz, Date) => {
             let zone = if from.name == Timestamp { Zone::UTC } else { zone };
             let times = array.as_primitive::<TimestampMicrosecondType>();
-            let days = times.iter().map(|t| t.and_then(|t| zone.local(t)).map(|t| split(t).0 as i32));
+            let days = times.iter().map(|t| t.and_then(|t| zone.local(t)).map(day_of));
             Ok(Arc::new(days.collect::<Date32Array>()))
         }
         (Timestamp | Timestamptz, Time) => {
             let zone = if from.name == Timestamp { Zone::UTC } else { zone };
             let times = array.as_primitive::<TimestampMicrosecondType>();
-            let times = times.iter().map(|t| t.and_then(|t| zone.local(t)).map(|t| split(t).1));
+            let times = times.iter().map(|t| t.filter(|t| !is_infinite(*t)).and_then(|t| zone.local(t)).map(|t| split(t).1));
             Ok(Arc::new(times.collect::<datafusion::arrow::array::Time64MicrosecondArray>()))
         }
         (Jsonb, TypeName::Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric) => from_jsonb(array, to, zone),
         (Json | Jsonb, Json | Jsonb) => through_text(array, from, to, zone),
         (a, b) if a == b => through_text(array, from, to, zone),
         (a, b) if (a.is_oid() || b.is_oid()) && from.arrow().is_integer() && to.arrow().is_integer() => narrow(array, to),
-        (TypeName::Bool, Int4)
-        | (Int4, TypeName::Bool)
-        | (Date, Timestamp)
-        | (TypeName::Interval, Time)
-        | (Time, TypeName::Interval) => datafusion::arrow::compute::cast(array, &to.arrow()).map_err(|_| no_cast(from, to)),
+        (TypeName::Bool, Int4) | (Int4, TypeName::Bool) | (TypeName::Interval, Time) | (Time, TypeName::Interval) => {
+            datafusion::arrow::compute::cast(array, &to.arrow()).map_err(|_| no_cast(from, to))
+        }
         _ if is_arrows(from, to) => datafusion::arrow::compute::cast(array, &to.arrow()).map_err(|_| no_cast(from, to)),
+        _ => Err(no_cast(from, to)),
+    }
+}
+
+/// Casts from and to types that are carried as their text.
+fn written_cast(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
+    use TypeName::{Int2, Int4, Int8, Numeric, Time, Timestamptz};
+    use Written::{Bit, Box, Cidr, Circle, Inet, Lseg, Macaddr, Macaddr8, Money, Path, Point, Polygon, Timetz, Varbit};
+    let column = Column::new(from, array, zone)?;
+    let texts = |one: &dyn Fn(&str) -> Result<Option<String>>| -> Result<ArrayRef> {
+        let mut out = datafusion::arrow::array::StringBuilder::new();
+        let mut text = String::new();
+        for row in 0..array.len() {
+            text.clear();
+            if column.is_null(row) {
+                out.append_null();
+                continue;
+            }
+            column.write_text(row, &mut text);
+            out.append_option(one(&text)?);
+        }
+        Ok(Arc::new(out.finish()))
+    };
+    let in_zone = |t: i64| Zone::Fixed(zone.offset_at(t));
+    match (from.name, to.name) {
+        (a, b) if a == b && from.modifier == to.modifier => Ok(Arc::clone(array)),
+        (TypeName::Written(Inet), TypeName::Written(Cidr)) => {
+            texts(&|text| Ok(Some(written::network::Net::parse(text)?.network().full())))
+        }
+        (TypeName::Written(Cidr), TypeName::Written(Inet))
+        | (TypeName::Written(Bit | Varbit), TypeName::Written(Bit | Varbit))
+        | (TypeName::Written(Macaddr), TypeName::Written(Macaddr8)) => through_text(array, from, to, zone),
+        (TypeName::Written(Money), Numeric) => {
+            let numbers = texts(&|text| {
+                let cents = written::money::parse(text)?;
+                Ok(Some(numeric::Numeric::of_i128(cents.into(), 2).to_string()))
+            })?;
+            through_text(&numbers, PgType::TEXT, to, zone)
+        }
+        (Int2 | Int4 | Int8 | Numeric, TypeName::Written(Money)) => {
+            texts(&|text| written::money::parse(text).map(|cents| Some(written::money::write(cents))))
+        }
+        (Int4 | Int8, TypeName::Written(Bit)) => {
+            let width = usize::try_from(to.modifier).unwrap_or(1);
+            let sign = if from.name == Int4 { 32 } else { 64 };
+            texts(&|text| {
+                let n: i64 = text.parse().map_err(|_| out_of_range("bigint"))?;
+                let bit = |at: usize| if n >> at.min(sign - 1) & 1 == 1 { '1' } else { '0' };
+                Ok(Some((0..width).rev().map(bit).collect()))
+            })
+        }
+        (TypeName::Written(Bit), Int4 | Int8) => {
+            let most = if to.name == Int4 { 32 } else { 64 };
+            let numbers = texts(&|text| {
+                if text.len() > most {
+                    return Err(out_of_range(&PgType::new(to.name).sql_name()));
+                }
+                let n = u64::from_str_radix(text, 2).unwrap_or_default();
+                Ok(Some(if most == 32 { (n as u32 as i32).to_string() } else { (n as i64).to_string() }))
+            })?;
+            through_text(&numbers, PgType::TEXT, to, zone)
+        }
+        (TypeName::Written(Timetz), Time) => {
+            let times = array.as_string::<i32>().iter();
+            let micros = times.map(|t| t.map(|t| Ok(written::clock::Clock::parse(t)?.micros)).transpose());
+            Ok(Arc::new(micros.collect::<Result<datafusion::arrow::array::Time64MicrosecondArray>>()?))
+        }
+        (Time, TypeName::Written(Timetz)) => texts(&|text| written::clock::read(text, zone).map(Some)),
+        (Timestamptz, TypeName::Written(Timetz)) => {
+            let times = array.as_primitive::<TimestampMicrosecondType>().iter();
+            let clock = |t: i64| {
+                let Zone::Fixed(east) = in_zone(t) else { return None };
+                let micros = split(zone.local(t)?).1;
+                (!is_infinite(t)).then(|| written::clock::Clock { micros, east }.write())
+            };
+            Ok(Arc::new(times.map(|t| t.and_then(clock)).collect::<datafusion::arrow::array::StringArray>()))
+        }
+        (TypeName::Written(Lseg | Path | Box | Polygon | Circle | Point), TypeName::Written(_)) => {
+            let hint = "Make the other shape from its parts.";
+            Err(SqlError::unsupported(format!("{} is not supported", no_cast(from, to).message()), hint))
+        }
         _ => Err(no_cast(from, to)),
     }
 }
@@ -348,6 +437,10 @@ fn through_text(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Resul
             column.write_text(row, &mut text);
             if from.name == TypeName::Bool && !from.array && plain_text {
                 text = if text == "t" { "true".to_owned() } else { "false".to_owned() };
+            }
+            // An address as text has its prefix in any case.
+            if from == PgType::new(TypeName::Written(Written::Inet)) && plain_text && !text.contains('/') {
+                text.push_str(if text.contains(':') { "/128" } else { "/32" });
             }
             if from.name == TypeName::Bpchar && !from.array && to.name != TypeName::Bpchar {
                 text.truncate(text.trim_end_matches(' ').len());

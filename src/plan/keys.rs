@@ -10,6 +10,7 @@ use datafusion::common::ScalarValue;
 
 use crate::error::{Result, SqlError};
 use crate::types::numeric::Numeric;
+use crate::types::written::Comparison;
 use crate::types::{PgType, TypeName};
 use crate::versions::key::{NUMERIC_SCALE, encode_part};
 use crate::versions::{ItemKey, KeyPart};
@@ -37,6 +38,9 @@ pub fn key_part(array: &dyn Array, row: usize, ty: PgType) -> Result<KeyPart<'_>
             // As PostgreSQL compares them: a month has 30 days, a day 24 hours.
             let days = i128::from(x.months) * 30 + i128::from(x.days);
             KeyPart::Decimal(days * 86_400_000_000_000 + i128::from(x.nanoseconds))
+        }
+        DataType::Utf8 if ty.name.written().is_some_and(|kind| kind.comparison() != Comparison::Ordered) => {
+            return Err(no_order(ty));
         }
         DataType::Utf8 if ty.name != TypeName::Json => {
             let text = array.as_string::<i32>().value(row);

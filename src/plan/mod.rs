@@ -44,6 +44,7 @@ mod set_operations;
 mod set_returning;
 mod system;
 mod table;
+mod text_arguments;
 mod traits;
 pub mod type_planner;
 mod using;

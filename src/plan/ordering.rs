@@ -31,7 +31,8 @@ use super::functions::arrays::{ALL, ANY, CONTAINED, CONTAINS, OVERLAPS};
 use super::functions::{extremes, is_mixed, numeric_distinct, order_key, typed_arrays};
 use crate::error::{SqlError, SqlState};
 use crate::types::numeric::column::{ARROW, is_exact};
-use crate::types::{PgType, TypeName, Zone, scalar_from_text};
+use crate::types::written::Comparison;
+use crate::types::{PgType, TypeName, Written, Zone, scalar_from_text};
 
 #[derive(Debug)]
 pub struct PostgresOrder {
@@ -74,12 +75,18 @@ enum Known {
 
 /// Whether values of the type are equal, or ordered, otherwise than Arrow has it.
 fn keyed(ty: PgType) -> bool {
-    ty.array || ty.name.enumeration().is_some() || grouped_by_key(ty)
+    ty.array || ty.name.enumeration().is_some() || ty.name.written().is_some() || grouped_by_key(ty)
 }
 
 /// Whether values are equal in Arrow when they are in PostgreSQL, and only ordered otherwise.
 fn equal_as_they_are(ty: PgType) -> bool {
-    ty.name.enumeration().is_some() && !ty.array
+    let unique = ty.name.written().is_some_and(|kind| kind.comparison() == Comparison::Ordered);
+    (ty.name.enumeration().is_some() || unique) && !ty.array
+}
+
+/// Whether PostgreSQL has no order and no equality of values of the type.
+fn incomparable(ty: PgType) -> bool {
+    ty.name == TypeName::Json || ty.name.written().is_some_and(|kind| kind.comparison() == Comparison::None)
 }
 
 /// Whether values that are equal may differ in Arrow.
@@ -87,6 +94,7 @@ fn grouped_by_key(ty: PgType) -> bool {
     match ty.name {
         TypeName::Interval | TypeName::Jsonb | TypeName::Bpchar => true,
         TypeName::Numeric => ty.arrow() == ARROW,
+        TypeName::Written(kind) => kind.comparison() == Comparison::OrderedByKey,
         _ => false,
     }
 }
@@ -153,7 +161,7 @@ impl PostgresOrder {
             }
             LogicalPlan::Distinct(Distinct::All(input)) => {
                 let columns = input.schema().columns();
-                let needs = columns.iter().any(|c| matches!(known(&Expr::Column(c.clone()), input.schema()), Known::Of(t) if t.name == TypeName::Json || grouped_by_key(t)));
+                let needs = columns.iter().any(|c| matches!(known(&Expr::Column(c.clone()), input.schema()), Known::Of(t) if incomparable(t) || grouped_by_key(t)));
                 if !needs {
                     return Ok((LogicalPlan::Distinct(Distinct::All(input)), false));
                 }
@@ -188,7 +196,7 @@ impl PostgresOrder {
         let mut changed = false;
         for sort in sorts {
             match known(&sort.expr, schema) {
-                Known::Of(ty) if ty.name == TypeName::Json => return Err(external(no_order(ty, "ordering"))),
+                Known::Of(ty) if incomparable(ty) => return Err(external(no_order(ty, "ordering"))),
                 Known::Of(ty) if keyed(ty) => {
                     sort.expr = self.key_of(std::mem::take(&mut sort.expr));
                     changed = true;
@@ -204,7 +212,7 @@ impl PostgresOrder {
         let mut changed = false;
         for expr in exprs {
             match known(expr, schema) {
-                Known::Of(ty) if ty.name == TypeName::Json => return Err(external(no_order(ty, "equality"))),
+                Known::Of(ty) if incomparable(ty) => return Err(external(no_order(ty, "equality"))),
                 Known::Of(ty) if grouped_by_key(ty) => {
                     *expr = self.key_of(std::mem::take(expr));
                     changed = true;
@@ -289,8 +297,8 @@ impl PostgresOrder {
 
     /// Two operands brought to keys of one kind; false, and nothing changed, where Arrow compares as PostgreSQL.
     fn operands(&self, exprs: [Expr; 2], known: [Known; 2], op: &str, kind: Option<PgType>) -> Result<([Expr; 2], bool)> {
-        if let [Known::Of(a @ PgType { name: TypeName::Json, .. }), Known::Of(b)]
-        | [Known::Of(b), Known::Of(a @ PgType { name: TypeName::Json, .. })] = known
+        if let [Known::Of(a), Known::Of(b)] = known
+            && incomparable(a)
             && a.name == b.name
         {
             return Err(external(no_operator(a, op, b)));
@@ -313,7 +321,8 @@ impl PostgresOrder {
                 return Ok(([left, right], true));
             }
         }
-        if equal_as_they_are(kind) && is_equality(op) {
+        let one_type = matches!(known, [Known::Of(a), Known::Of(b)] if a.name != b.name);
+        if equal_as_they_are(kind) && is_equality(op) && !one_type {
             return Ok(([typed(left, known[0], kind)?, typed(right, known[1], kind)?], true));
         }
         let side =
@@ -329,6 +338,10 @@ impl PostgresOrder {
             Known::Of(ty) if kind.name == TypeName::Bpchar && !kind.array && is_text(ty) && ty.name != TypeName::Varchar => expr,
             Known::Of(ty) if !ty.array && ty.name == TypeName::Bpchar && kind.name == TypeName::Bpchar => self.key_of(expr),
             Known::Of(ty) if ty.name == TypeName::Numeric && !ty.array && is_own(ty) && is_own(kind) => self.key_of(expr),
+            // Addresses of both kinds have keys of one kind, strings of bits likewise.
+            Known::Of(PgType { name: TypeName::Written(_), array: false, .. }) if kind.name.written().is_some() => {
+                self.key_of(expr)
+            }
             Known::Of(ty) if ty.with_modifier(-1) != kind.with_modifier(-1) || ty.name == TypeName::Numeric => {
                 self.key_of(cast_call(expr, kind.with_modifier(-1)))
             }
@@ -458,7 +471,7 @@ impl PostgresOrder {
     fn aggregate(&self, mut call: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
         let mut changed = self.sort_keys(&mut call.params.order_by, schema)?;
         let argument = call.params.args.first().map(|arg| known(arg, schema));
-        let is_label = matches!(argument, Some(Known::Of(ty)) if equal_as_they_are(ty));
+        let is_label = matches!(argument, Some(Known::Of(ty)) if equal_as_they_are(ty) && ty.name.written().is_none());
         if call.params.distinct && changed && is_label {
             let message = format!("{}(DISTINCT …) of an enumeration is not supported", call.func.name());
             return Err(external(SqlError::unsupported(message, "Select the distinct rows in a subquery.")));
@@ -491,7 +504,7 @@ impl PostgresOrder {
     /// min and max of types that Arrow orders otherwise; 42883 where PostgreSQL has none.
     fn extreme(&self, name: &str, argument: Option<Known>) -> Result<Option<Arc<AggregateUDF>>> {
         let (Some(Known::Of(ty)), "min" | "max") = (argument, name) else { return Ok(None) };
-        if !ty.array && matches!(ty.name, TypeName::Json | TypeName::Jsonb | TypeName::Uuid | TypeName::Bool | TypeName::Bytea) {
+        if !ty.array && (incomparable(ty) || has_no_extremes(ty.name)) {
             let message = format!("function {name}({}) does not exist", ty.with_modifier(-1).sql_name());
             return Err(external(
                 SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
@@ -547,7 +560,7 @@ impl PostgresOrder {
         let null = Expr::Literal(ScalarValue::try_from(value.get_type(schema)?)?, None);
         let case = Expr::Case(Case::new(None, vec![(Box::new(equal), Box::new(null))], Some(Box::new(value))));
         Ok(Transformed::yes(match types[0] {
-            Known::Of(ty) if ty.name.enumeration().is_some() => cast_call(case, ty),
+            Known::Of(ty) if ty.name.enumeration().is_some() || ty.name.written().is_some() => cast_call(case, ty),
             _ => case,
         }))
     }
@@ -582,7 +595,7 @@ impl PostgresOrder {
             let arms = vec![(Box::new(wins.or(best.clone().is_null())), Box::new(next))];
             best = Expr::Case(Case::new(None, arms, Some(Box::new(best))));
         }
-        if kind.name.enumeration().is_some() {
+        if kind.name.enumeration().is_some() || kind.name.written().is_some() {
             best = cast_call(best, kind);
         }
         Ok(Transformed::yes(best))
@@ -606,7 +619,7 @@ fn label_arguments(mut call: ScalarFunction, schema: &DFSchema) -> Result<Transf
     let arrays = array_arguments(call.name()).unwrap_or_default();
     let types: Vec<Known> = call.args.iter().map(|arg| known(arg, schema)).collect();
     let kind = types.iter().zip(arrays).find_map(|(known, _)| match known {
-        Known::Of(ty) if ty.name.enumeration().is_some() => Some(ty.element()),
+        Known::Of(ty) if ty.name.enumeration().is_some() || ty.name.written().is_some() => Some(ty.element()),
         _ => None,
     });
     let Some(kind) = kind else { return Ok(Transformed::no(Expr::ScalarFunction(call))) };
@@ -633,6 +646,14 @@ fn label_arguments(mut call: ScalarFunction, schema: &DFSchema) -> Result<Transf
     Ok(Transformed::yes(Expr::ScalarFunction(call)))
 }
 
+/// Types that have an order but no min and max.
+fn has_no_extremes(name: TypeName) -> bool {
+    use TypeName::{Bool, Bytea, Jsonb, Uuid};
+    use Written::{Bit, Macaddr, Macaddr8, Varbit};
+    matches!(name, Jsonb | Uuid | Bool | Bytea | TypeName::Written(Macaddr | Macaddr8 | Bit | Varbit))
+        || name.written().is_some_and(|kind| kind.subtype().is_some())
+}
+
 fn is_equality(op: &str) -> bool {
     matches!(op, "=" | "!=" | "<>" | "IS DISTINCT FROM" | "IS NOT DISTINCT FROM")
 }
@@ -643,7 +664,7 @@ fn typed(expr: Expr, known: Known, kind: PgType) -> Result<Expr> {
         return Ok(expr);
     }
     match expr {
-        Expr::Literal(ScalarValue::Utf8(Some(text)), None) => {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), None) if !kind.name.written().is_some_and(Written::depends_on_zone) => {
             let value = scalar_from_text(kind, &text, Zone::UTC).map_err(external)?;
             Ok(Expr::Literal(value, Some(FieldMetadata::from(kind.field("", true).metadata().clone()))))
         }
@@ -759,7 +780,9 @@ fn meet(a: PgType, b: PgType) -> bool {
     }
     let text = |t: PgType| is_text(t) || t.name == TypeName::Bpchar;
     let number = |t: PgType| matches!(t.name, Int2 | Int4 | Int8 | Numeric | Float4 | Float8);
+    let written = |t: PgType| if t.array { None } else { t.name.written() };
     a.name == b.name
+        || written(a).zip(written(b)).is_some_and(|(a, b)| super::modify::written_meet(a, b))
         || (!a.array && text(PgType { array: false, ..a }) && text(PgType { array: false, ..b }))
         || (!a.array && number(a) && number(b))
 }

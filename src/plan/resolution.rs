@@ -15,6 +15,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, Rec
 
 use super::functions::typed_arrays;
 use super::scan::external;
+use super::text_arguments;
 use crate::error::{SqlError, SqlState};
 use crate::types::{PgType, TypeName};
 
@@ -107,6 +108,10 @@ fn resolve_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Case(case) => resolve_case(case, schema),
         Expr::ScalarFunction(call) if matches!(call.func.name(), "coalesce" | "make_array") => resolve_call(call, schema),
+        Expr::ScalarFunction(call) => {
+            text_arguments::check(&call, schema)?;
+            Ok(Transformed::no(Expr::ScalarFunction(call)))
+        }
         other => Ok(Transformed::no(other)),
     }
 }
@@ -162,7 +167,8 @@ fn resolve_call(call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
 /// An expression that says only its Arrow type, as one of the type that its values have.
 pub fn with_type(expr: Expr, field: Option<&FieldRef>) -> Expr {
     let ty = field.map_or(PgType::TEXT, |field| PgType::of_field(field));
-    let told_apart = matches!(ty.name, TypeName::Enum(_) | TypeName::Json | TypeName::Jsonb | TypeName::Uuid | TypeName::Oid);
+    use TypeName::{Enum, Json, Jsonb, Oid, Uuid, Written};
+    let told_apart = matches!(ty.name, Enum(_) | Json | Jsonb | Uuid | Oid | Written(_));
     if !told_apart || ty.array {
         return expr;
     }

@@ -15,8 +15,9 @@ use super::StatementContext;
 use super::functions::ambient::external;
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::Catalog;
+use crate::sql::type_name::{is_unsupported, unsupported};
 use crate::types::text::type_by_name;
-use crate::types::{PgType, TypeName};
+use crate::types::{PgType, TypeName, Written};
 
 /// Field metadata of a cast: the number of the domain that it is to.
 pub const DOMAIN: &str = "pg.domain";
@@ -90,6 +91,9 @@ pub fn pg_type_with(sql_type: &SqlType, own: Own<'_>) -> Result<PgType> {
         SqlType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => plain(TypeName::Time),
         SqlType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => plain(TypeName::Timestamp),
         SqlType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => plain(TypeName::Timestamptz),
+        SqlType::Time(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => plain(TypeName::Written(Written::Timetz)),
+        SqlType::Bit(length) => bits(Written::Bit, length.or(Some(1))),
+        SqlType::BitVarying(length) | SqlType::VarBit(length) => bits(Written::Varbit, *length),
         SqlType::Interval { .. } => plain(TypeName::Interval),
         SqlType::Uuid => plain(TypeName::Uuid),
         SqlType::JSON => plain(TypeName::Json),
@@ -110,12 +114,33 @@ pub fn pg_type_with(sql_type: &SqlType, own: Own<'_>) -> Result<PgType> {
         // A name that other systems have a type of.
         other => {
             let name = other.to_string().to_lowercase();
-            own(None, &name).ok_or_else(|| no_such_type(&name))
+            match type_by_name(&name) {
+                Some(ty) => Ok(ty),
+                None => own(None, &name).ok_or_else(|| no_such_type(&name)),
+            }
         }
     }
 }
 
+/// A string of bits of this length.
+fn bits(kind: Written, length: Option<u64>) -> Result<PgType> {
+    let ty = PgType::new(TypeName::Written(kind));
+    let Some(length) = length else { return Ok(ty) };
+    let bad = |what: &str| {
+        let name = if kind == Written::Bit { "bit" } else { "varbit" };
+        SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("length for type {name} {what}"))
+    };
+    match i32::try_from(length) {
+        Ok(0) => Err(bad("must be at least 1")),
+        Ok(n) if n <= 83_886_080 => Ok(ty.with_modifier(n)),
+        _ => Err(bad("cannot exceed 83886080")),
+    }
+}
+
 fn no_such_type(name: &str) -> SqlError {
+    if is_unsupported(name) {
+        return unsupported(name);
+    }
     SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
 }
 
@@ -131,6 +156,10 @@ fn custom(name: &ObjectName, arguments: &[String], own: Own<'_>) -> Result<PgTyp
     let bare = lower.strip_prefix("pg_catalog.").unwrap_or(&lower);
     if let Some(domain) = bare.strip_prefix("information_schema.") {
         return standard_domain(domain).ok_or_else(|| no_such_type(bare));
+    }
+    // Of any length, as a literal is.
+    if name.to_string() == "\"bit\"" {
+        return Ok(PgType::new(TypeName::Written(Written::Bit)));
     }
     if bare == "char" {
         return Ok(PgType::new(TypeName::Char));

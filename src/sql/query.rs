@@ -359,16 +359,6 @@ impl Visitor for Refusals<'_> {
         }
     }
 
-    fn pre_visit_value(&mut self, value: &ast::ValueWithSpan) -> ControlFlow<SqlError> {
-        match value.value {
-            ast::Value::HexStringLiteral(_) | ast::Value::SingleQuotedByteStringLiteral(_) => {
-                let hint = "Write bytes as '\\x1f'::bytea, and flags as an integer.";
-                ControlFlow::Break(SqlError::unsupported("bit strings are not supported", hint))
-            }
-            _ => ControlFlow::Continue(()),
-        }
-    }
-
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<SqlError> {
         match refused_factor(factor) {
             Some(error) => ControlFlow::Break(error),

@@ -1,10 +1,12 @@
-//! Forms that the parser does not know, written in tokens that it does: SELECT of nothing, BETWEEN SYMMETRIC, ROWS FROM.
+//! Forms that the parser does not know, written in tokens that it does: SELECT of nothing, BETWEEN SYMMETRIC, ROWS FROM,
+//! literals behind the names of types.
 //!
 //! Each keeps the place of what it replaces. What they mean is settled in the tree: `compat` and `plan` know the marks.
 
 use datafusion::sql::sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
 
 use super::cursor::is_keyword;
+use crate::types::{PgType, Written};
 
 /// A function around the lower bound of BETWEEN SYMMETRIC.
 pub const SYMMETRIC: &str = "\u{1}symmetric";
@@ -15,7 +17,8 @@ pub fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let has = |word: &str| tokens.iter().any(|t| is_keyword(&t.token, word));
     let (symmetric, rows) = (has("SYMMETRIC") || has("ASYMMETRIC"), has("ROWS"));
     let empty = tokens.iter().enumerate().any(|(at, _)| selects_nothing(&tokens, at));
-    if !symmetric && !rows && !empty {
+    let literals = (0..tokens.len()).any(|at| typed_literal(&tokens, at).is_some());
+    if !symmetric && !rows && !empty && !literals {
         return tokens;
     }
     let mut out = Vec::with_capacity(tokens.len() + 8);
@@ -49,6 +52,16 @@ pub fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             at += 2;
             continue;
         }
+        if let Some(literal) = typed_literal(&tokens, at) {
+            let name = token.token.clone();
+            for token in
+                [Token::make_keyword("CAST"), Token::LParen, literal.clone(), Token::make_keyword("AS"), name, Token::RParen]
+            {
+                put(&mut out, token);
+            }
+            at += 2;
+            continue;
+        }
         out.push(token.clone());
         if selects_nothing(&tokens, at) {
             from_one_row(&mut out, span);
@@ -56,6 +69,21 @@ pub fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         at += 1;
     }
     out
+}
+
+/// The literal of `inet '10.0.0.1'` and its like, where the name of the type stands.
+fn typed_literal(tokens: &[TokenWithSpan], at: usize) -> Option<&Token> {
+    let (Token::Word(word), literal @ Token::SingleQuotedString(_)) = (&tokens.get(at)?.token, &tokens.get(at + 1)?.token) else {
+        return None;
+    };
+    if word.quote_style.is_some() {
+        return None;
+    }
+    let ty = PgType::from_internal_name(&word.value.to_ascii_lowercase()).filter(|ty| !ty.array)?;
+    // The parser has a form of its own for times; a name behind AS or a point is none of a type.
+    let other = matches!(ty.name.written()?, Written::Timetz | Written::Bit | Written::Varbit);
+    let named = at > 0 && tokens.get(at - 1).is_some_and(|t| t.token == Token::Period || is_keyword(&t.token, "AS"));
+    (!other && !named).then_some(literal)
 }
 
 fn quoted(name: &str) -> Token {

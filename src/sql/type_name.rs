@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Word};
 use super::cursor::{Cursor, fold};
 use super::statement::{Name, OwnType};
 use crate::error::{Result, SqlError, SqlState};
-use crate::types::{PgType, TypeName};
+use crate::types::{PgType, TypeName, Written};
 
 /// A column's type as written: serial types are an integer with a sequence of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,64 +23,33 @@ pub struct ColumnType {
 
 /// Types of PostgreSQL and of its usual extensions that have no counterpart here.
 const KNOWN_UNSUPPORTED: &[&str] = &[
-    "bit",
-    "box",
-    "cidr",
-    "circle",
     "citext",
     "cstring",
-    "daterange",
     "datemultirange",
     "geography",
     "geometry",
     "hstore",
-    "inet",
-    "int2vector",
     "int4multirange",
-    "int4range",
     "int8multirange",
-    "int8range",
     "internal",
     "jsonpath",
-    "line",
-    "lseg",
     "ltree",
-    "macaddr",
-    "macaddr8",
-    "money",
     "nummultirange",
-    "numrange",
-    "oidvector",
-    "path",
-    "pg_lsn",
     "pg_snapshot",
-    "point",
-    "polygon",
     "record",
     "refcursor",
     "regcollation",
     "regconfig",
     "regdictionary",
-    "regnamespace",
-    "regoper",
-    "regoperator",
-    "regprocedure",
-    "regrole",
     "tid",
-    "timetz",
     "trigger",
     "tsmultirange",
     "tsquery",
-    "tsrange",
     "tstzmultirange",
-    "tstzrange",
     "tsvector",
     "txid_snapshot",
-    "varbit",
     "vector",
-    "xid",
     "xid8",
-    "xml",
     "cid",
     "bpchar_pattern",
     "anyarray",
@@ -195,7 +164,16 @@ fn scalar(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
         "bpchar" => sized(cursor, TypeName::Bpchar, "bpchar", None)?,
         "timestamp" => zoned(cursor, TypeName::Timestamp, Some(TypeName::Timestamptz))?,
         "timestamptz" => zoned(cursor, TypeName::Timestamptz, None)?,
-        "time" => zoned(cursor, TypeName::Time, None)?,
+        "time" => zoned(cursor, TypeName::Time, Some(TypeName::Written(Written::Timetz)))?,
+        "timetz" => {
+            precision(cursor)?;
+            PgType::new(TypeName::Written(Written::Timetz))
+        }
+        "bit" => {
+            let varying = cursor.accept("VARYING");
+            bits(cursor, if varying { Written::Varbit } else { Written::Bit })?
+        }
+        "varbit" => bits(cursor, Written::Varbit)?,
         "interval" => interval(cursor)?,
         other => match plain_type(other).map(PgType::new).or_else(|| array_by_name(other)) {
             Some(ty) => ty,
@@ -263,9 +241,34 @@ fn plain_type(name: &str) -> Option<TypeName> {
         "int2vector" => TypeName::Int2vector,
         "oidvector" => TypeName::Oidvector,
         "aclitem" => TypeName::Aclitem,
+        other if written(other).is_some() => TypeName::Written(written(other)?),
         "pg_node_tree" => TypeName::NodeTree,
         _ => return None,
     })
+}
+
+/// A type that is carried as its text, by a name that takes no length.
+fn written(name: &str) -> Option<Written> {
+    match PgType::from_internal_name(name)? {
+        PgType { name: TypeName::Written(Written::Bit | Written::Varbit | Written::Timetz), .. } => None,
+        PgType { name: TypeName::Written(kind), array: false, .. } => Some(kind),
+        _ => None,
+    }
+}
+
+/// `bit(n)` and `bit varying(n)`; bit alone has one.
+fn bits(cursor: &mut Cursor<'_>, kind: Written) -> Result<PgType> {
+    const LONGEST: i64 = 83_886_080;
+    let label = if kind == Written::Bit { "bit" } else { "varbit" };
+    let ty = PgType::new(TypeName::Written(kind));
+    match modifiers(cursor)?[..] {
+        [] if kind == Written::Bit => Ok(ty.with_modifier(1)),
+        [] => Ok(ty),
+        [n] if n < 1 => Err(invalid(format!("length for type {label} must be at least 1"))),
+        [n] if n > LONGEST => Err(invalid(format!("length for type {label} cannot exceed {LONGEST}"))),
+        [n] => Ok(ty.with_modifier(i32::try_from(n).unwrap_or_default())),
+        _ => Err(invalid("invalid type modifier".into())),
+    }
 }
 
 /// `_int4`: an array by its name in the catalogue.
@@ -281,10 +284,24 @@ fn unknown(name: &str) -> SqlError {
     SqlError::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist"))
 }
 
+/// Whether PostgreSQL, or a usual extension of it, has a type of the name that is not here.
+pub fn is_unsupported(name: &str) -> bool {
+    KNOWN_UNSUPPORTED.contains(&name)
+}
+
+/// 0A000 for such a type.
+pub fn unsupported(name: &str) -> SqlError {
+    let hint = match name {
+        "tsvector" | "tsquery" => "Search text with LIKE, ILIKE or regular expressions.",
+        name if name.ends_with("multirange") => "Keep the ranges in an array or in rows of their own.",
+        _ => "Use text or jsonb for such values.",
+    };
+    SqlError::unsupported(format!("type {name} is not supported"), hint)
+}
+
 fn unsupported_or_own(name: String, position: usize) -> Result<ColumnType> {
-    if KNOWN_UNSUPPORTED.contains(&name.as_str()) {
-        let message = format!("type {name} is not supported");
-        return Err(SqlError::unsupported(message, "Use text or jsonb for such values.").at(position));
+    if is_unsupported(&name) {
+        return Err(unsupported(&name).at(position));
     }
     Ok(own(Name { schema: None, name }, position))
 }
@@ -410,6 +427,10 @@ pub fn of_data_type(ty: &DataType) -> Option<PgType> {
         DataType::Time(_, ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone) => TypeName::Time,
         DataType::Timestamp(_, ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone) => TypeName::Timestamp,
         DataType::Timestamp(_, ast::TimezoneInfo::WithTimeZone | ast::TimezoneInfo::Tz) => TypeName::Timestamptz,
+        DataType::Time(_, ast::TimezoneInfo::WithTimeZone | ast::TimezoneInfo::Tz) => TypeName::Written(Written::Timetz),
+        DataType::Bit(n) => return bits_of(Written::Bit, n.or(Some(1))),
+        DataType::BitVarying(n) | DataType::VarBit(n) => return bits_of(Written::Varbit, *n),
+        DataType::GeometricType(kind) => TypeName::Written(written(&kind.to_string())?),
         DataType::Interval { .. } => TypeName::Interval,
         DataType::Uuid => TypeName::Uuid,
         DataType::JSON => TypeName::Json,
@@ -427,6 +448,11 @@ fn numeric_of(info: &ast::ExactNumberInfo) -> Option<PgType> {
         ast::ExactNumberInfo::Precision(p) => numeric_type(i64::try_from(*p).ok()?, 0).ok(),
         ast::ExactNumberInfo::PrecisionAndScale(p, s) => numeric_type(i64::try_from(*p).ok()?, *s).ok(),
     }
+}
+
+fn bits_of(kind: Written, length: Option<u64>) -> Option<PgType> {
+    let ty = PgType::new(TypeName::Written(kind));
+    length.map_or(Some(ty), |n| i32::try_from(n).ok().map(|n| ty.with_modifier(n)))
 }
 
 fn sized_of(name: TypeName, length: Option<&ast::CharacterLength>, default: Option<i32>) -> Option<PgType> {

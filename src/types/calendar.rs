@@ -1,6 +1,7 @@
 //! Days and wall clocks as numbers, and their text in PostgreSQL's ISO style.
 //!
-//! Days count from 1970-01-01 in the proleptic Gregorian calendar; year 0 is 1 BC. Times are microseconds.
+//! Days count from 1970-01-01 in the proleptic Gregorian calendar; year 0 is 1 BC. Times are microseconds. The least and
+//! the greatest number are the infinities.
 
 use super::zone::Zone;
 
@@ -77,8 +78,38 @@ pub fn split(micros: i64) -> (i64, i64) {
     (micros.div_euclid(MICROS_PER_DAY), micros.rem_euclid(MICROS_PER_DAY))
 }
 
-/// `2025-01-31`, `0044-03-15 BC`.
+/// Whether microseconds are one of the infinities.
+pub const fn is_infinite(micros: i64) -> bool {
+    micros == i64::MAX || micros == i64::MIN
+}
+
+/// Microseconds of a day's midnight; infinities stay what they are. `None` beyond the range of i64.
+pub fn midnight(days: i32) -> Option<i64> {
+    match days {
+        i32::MAX => Some(i64::MAX),
+        i32::MIN => Some(i64::MIN),
+        _ => i64::from(days).checked_mul(MICROS_PER_DAY),
+    }
+}
+
+/// The day of a timestamp; infinities stay what they are.
+pub fn day_of(micros: i64) -> i32 {
+    match micros {
+        i64::MAX => i32::MAX,
+        i64::MIN => i32::MIN,
+        _ => split(micros).0 as i32,
+    }
+}
+
+fn push_infinity(out: &mut String, micros: i64) {
+    out.push_str(if micros < 0 { "-infinity" } else { "infinity" });
+}
+
+/// `2025-01-31`, `0044-03-15 BC`, `infinity`.
 pub fn write_date(out: &mut String, days: i32) {
+    if matches!(days, i32::MAX | i32::MIN) {
+        return push_infinity(out, i64::from(days));
+    }
     let date = civil_of(i64::from(days));
     write_ymd(out, date);
     push_era(out, date);
@@ -112,12 +143,18 @@ pub fn write_fraction(out: &mut String, micros: i64) {
 
 /// `2025-01-31 10:00:00.5`.
 pub fn write_timestamp(out: &mut String, micros: i64) {
+    if is_infinite(micros) {
+        return push_infinity(out, micros);
+    }
     let date = write_date_and_time(out, micros);
     push_era(out, date);
 }
 
 /// `2025-01-31 12:00:00.5+02` as the zone's clock shows it.
 pub fn write_timestamptz(out: &mut String, utc_micros: i64, zone: Zone) {
+    if is_infinite(utc_micros) {
+        return push_infinity(out, utc_micros);
+    }
     let offset = zone.offset_at(utc_micros);
     let local = utc_micros.saturating_add(i64::from(offset) * MICROS_PER_SECOND);
     let date = write_date_and_time(out, local);

@@ -33,14 +33,6 @@ pub fn division_by_zero() -> SqlError {
     SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero")
 }
 
-/// 0A000: PostgreSQL has the value, we cannot keep it.
-pub fn infinity_unsupported(type_name: &str) -> SqlError {
-    SqlError::unsupported(
-        format!("infinite values of type {type_name} are not supported"),
-        "Use NULL, or a date that is far enough away.",
-    )
-}
-
 /// 22001: the value is longer than varchar(n) or char(n) allows.
 pub fn too_long(ty: PgType) -> SqlError {
     SqlError::new(SqlState::STRING_DATA_RIGHT_TRUNCATION, format!("value too long for type {}", ty.element().sql_name()))

@@ -1,10 +1,10 @@
 //! Text of dates, times and timestamps, read as PostgreSQL reads it under `DateStyle = ISO, MDY`.
 //!
-//! Refuses what depends on a clock (`now`, `today`: the caller has functions for these) and what cannot be
-//! kept (`infinity`).
+//! The ends of the range of days and of microseconds are the infinities. Refuses what depends on a clock (`now`,
+//! `today`: the caller has functions for these).
 
 use super::calendar::{Civil, FIRST_DAY, FIRST_MICROS, LAST_DAY, MICROS_PER_DAY, MICROS_PER_SECOND, days_in_month, days_of};
-use super::complaint::{bad_datetime, bad_datetime_field, infinity_unsupported};
+use super::complaint::{bad_datetime, bad_datetime_field};
 use super::zone::{Zone, parse_offset};
 use crate::error::{Result, SqlError, SqlState};
 
@@ -16,6 +16,8 @@ pub fn parse_date(text: &str) -> Result<i32> {
     let read = Fields::read(text, "date")?;
     let days = match read.special {
         Some(Special::Epoch) => 0,
+        Some(Special::Infinity) => return Ok(i32::MAX),
+        Some(Special::NegativeInfinity) => return Ok(i32::MIN),
         None => read.days(text, "date")?,
     };
     in_date_range(days, text)
@@ -28,6 +30,19 @@ pub fn parse_time(text: &str) -> Result<i64> {
         (None, Some(time)) => Ok(time),
         _ => Err(bad_datetime("time", text)),
     }
+}
+
+/// A time of day, and the zone behind it where there is one. A zone whose offset depends on the day takes that of
+/// the date in the text.
+pub fn parse_time_and_zone(text: &str) -> Result<(i64, Option<Zone>)> {
+    const NAME: &str = "time with time zone";
+    let read = Fields::read(text, NAME)?;
+    let (None, Some(time)) = (read.special, read.time) else { return Err(bad_datetime(NAME, text)) };
+    let zone = match (read.zone, read.days(text, NAME)) {
+        (Some(zone @ Zone::Named(_)), Ok(days)) => Some(Zone::Fixed(zone.offset_of_local(days * MICROS_PER_DAY + time))),
+        (zone, _) => zone,
+    };
+    Ok((time, zone))
 }
 
 /// Microseconds since 1970-01-01 on a wall clock; a zone in the text is read and ignored.
@@ -125,6 +140,8 @@ fn digits(bytes: &[u8]) -> Option<u32> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Special {
     Epoch,
+    Infinity,
+    NegativeInfinity,
 }
 
 /// What the words and numbers of one text said.
@@ -289,7 +306,8 @@ impl Fields {
                 self.time = Some(0);
                 return self.take_zone(Zone::UTC);
             }
-            "infinity" | "-infinity" => return Err(Trouble::Refused(infinity_unsupported(type_name))),
+            "infinity" | "+infinity" if type_name != "time" => self.special = Some(Special::Infinity),
+            "-infinity" if type_name != "time" => self.special = Some(Special::NegativeInfinity),
             "now" | "today" | "tomorrow" | "yesterday" => {
                 return Err(Trouble::Refused(SqlError::unsupported(
                     format!("date/time value \"{lower}\" is not supported"),
@@ -350,8 +368,11 @@ impl Fields {
     }
 
     fn local_micros(&self, text: &str, type_name: &str) -> Result<i64> {
-        if let Some(Special::Epoch) = self.special {
-            return Ok(0);
+        match self.special {
+            Some(Special::Epoch) => return Ok(0),
+            Some(Special::Infinity) => return Ok(i64::MAX),
+            Some(Special::NegativeInfinity) => return Ok(i64::MIN),
+            None => {}
         }
         let days = self.days(text, type_name)?;
         let micros = days.checked_mul(MICROS_PER_DAY).and_then(|d| d.checked_add(self.time.unwrap_or(0)));
@@ -535,7 +556,8 @@ mod tests {
             ("2025-13-01", "22008"),
             ("0000-01-01", "22008"),
             ("5874898-01-01", "22008"),
-            ("infinity", "0A000"),
+            ("infinity", "infinity"),
+            ("-Infinity", "-infinity"),
             ("today", "0A000"),
             ("x", "22007"),
             ("", "22007"),

@@ -5,8 +5,8 @@
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::ScalarValue;
 
-use super::calendar::{FIRST_MICROS, MICROS_PER_DAY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS};
-use super::complaint::{bad_binary, bad_message_length, infinity_unsupported};
+use super::calendar::{FIRST_MICROS, MICROS_PER_DAY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, is_infinite};
+use super::complaint::{bad_binary, bad_message_length};
 use super::numeric::{MAX_SCALE, Mantissa, Numeric, column};
 use super::text::{list_of, null_of, row_of, scalar_from_text};
 use super::user::UserType;
@@ -81,7 +81,8 @@ impl<'a> Input<'a> {
     }
 }
 
-fn binary(ty: PgType, value: &[u8]) -> Result<ScalarValue> {
+/// The value of a parameter in binary format.
+pub fn binary(ty: PgType, value: &[u8]) -> Result<ScalarValue> {
     let mut input = Input(value);
     let value = if ty.array { list(ty, &mut input)? } else { scalar(ty, &mut input)? };
     input.finish()?;
@@ -121,14 +122,15 @@ fn scalar(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
             plain::write_uuid(&mut text, &input.array()?);
             ScalarValue::Utf8(Some(text))
         }
+        TypeName::Written(kind) => ScalarValue::Utf8(Some(kind.from_binary(input.rest(), ty.modifier)?)),
         TypeName::Json => scalar_from_text(ty, utf8(input.rest())?, Zone::UTC)?,
         TypeName::Jsonb => jsonb(input)?,
         TypeName::Bytea => ScalarValue::Binary(Some(input.rest().to_vec())),
         TypeName::Date => date(input.i32()?)?,
         TypeName::Time => time(input.i64()?)?,
-        TypeName::Timestamp => ScalarValue::TimestampMicrosecond(Some(timestamp(input.i64()?, "timestamp")?), None),
+        TypeName::Timestamp => ScalarValue::TimestampMicrosecond(Some(timestamp(input.i64()?)?), None),
         TypeName::Timestamptz => {
-            let micros = timestamp(input.i64()?, "timestamp with time zone")?;
+            let micros = timestamp(input.i64()?)?;
             ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
         }
         TypeName::Interval => interval(input)?,
@@ -153,7 +155,7 @@ fn jsonb(input: &mut Input<'_>) -> Result<ScalarValue> {
 
 fn date(days: i32) -> Result<ScalarValue> {
     if matches!(days, i32::MIN | i32::MAX) {
-        return Err(infinity_unsupported("date"));
+        return Ok(ScalarValue::Date32(Some(days)));
     }
     let days = i64::from(days) + i64::from(POSTGRES_EPOCH_DAYS);
     Ok(ScalarValue::Date32(Some(datetime::in_date_range(days, &days.to_string())?)))
@@ -166,9 +168,9 @@ fn time(micros: i64) -> Result<ScalarValue> {
     Ok(ScalarValue::Time64Microsecond(Some(micros)))
 }
 
-fn timestamp(micros: i64, type_name: &str) -> Result<i64> {
-    if matches!(micros, i64::MIN | i64::MAX) {
-        return Err(infinity_unsupported(type_name));
+fn timestamp(micros: i64) -> Result<i64> {
+    if is_infinite(micros) {
+        return Ok(micros);
     }
     match micros.checked_add(POSTGRES_EPOCH_MICROS) {
         Some(micros) if micros >= FIRST_MICROS => Ok(micros),

@@ -15,11 +15,14 @@ use datafusion::arrow::datatypes::{
     Time64MicrosecondType, TimestampMicrosecondType,
 };
 
-use super::calendar::{POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, write_date, write_time, write_timestamp, write_timestamptz};
+use super::calendar::{
+    POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, is_infinite, write_date, write_time, write_timestamp, write_timestamptz,
+};
 use super::interval::write_interval;
 use super::number::{write_float4, write_float8, write_numeric};
 use super::numeric::Numeric;
 use super::plain::{parse_uuid, write_bytea};
+use super::written::Written;
 use super::zone::Zone;
 use super::{PgType, TypeName, array, record};
 use crate::error::{Result, SqlError, SqlState};
@@ -103,6 +106,7 @@ pub enum Column {
     Text(StringArray),
     Uuid(StringArray),
     Jsonb(StringArray),
+    Written(StringArray, Written, Zone),
     Bytea(BinaryArray),
     Date(Date32Array),
     Time(Time64MicrosecondArray),
@@ -186,6 +190,7 @@ impl Column {
             | TypeName::NodeTree
             | TypeName::Enum(_)
             | TypeName::Unknown => Self::Text(array.as_string::<i32>().clone()),
+            TypeName::Written(kind) => Self::Written(array.as_string::<i32>().clone(), kind, zone),
             TypeName::Uuid => Self::Uuid(array.as_string::<i32>().clone()),
             TypeName::Jsonb => Self::Jsonb(array.as_string::<i32>().clone()),
             TypeName::Bytea => Self::Bytea(array.as_binary::<i32>().clone()),
@@ -224,7 +229,7 @@ impl Column {
             Self::Float8(a) => a.is_null(row),
             Self::Decimal(a, _) => a.is_null(row),
             Self::Numeric(a) => a.is_null(row),
-            Self::Text(a) | Self::Uuid(a) | Self::Jsonb(a) => a.is_null(row),
+            Self::Text(a) | Self::Uuid(a) | Self::Jsonb(a) | Self::Written(a, ..) => a.is_null(row),
             Self::Bytea(a) => a.is_null(row),
             Self::Date(a) => a.is_null(row),
             Self::Time(a) => a.is_null(row),
@@ -251,6 +256,7 @@ impl Column {
             Self::Decimal(a, scale) => write_numeric(out, a.value(row), *scale),
             Self::Numeric(a) => Numeric::decode(a.value(row)).write(out),
             Self::Text(a) | Self::Uuid(a) | Self::Jsonb(a) => out.push_str(a.value(row)),
+            Self::Written(a, kind, zone) => kind.show(a.value(row), *zone, out),
             Self::Bytea(a) => write_bytea(out, a.value(row)),
             Self::Date(a) => write_date(out, a.value(row)),
             Self::Time(a) => write_time(out, a.value(row)),
@@ -299,22 +305,18 @@ impl Column {
                 write_numeric(&mut text, a.value(row), *scale);
                 put_numeric(out, &text);
             }
-            Self::Numeric(a) => match Numeric::decode(a.value(row)) {
-                Numeric::NaN => put_special(out, 0xc000),
-                Numeric::Infinity => put_special(out, 0xd000),
-                Numeric::NegativeInfinity => put_special(out, 0xf000),
-                finite => put_numeric(out, &finite.to_string()),
-            },
+            Self::Numeric(a) => put_any_numeric(out, &Numeric::decode(a.value(row))),
             Self::Text(a) => out.put_slice(a.value(row).as_bytes()),
             Self::Uuid(a) => out.put_slice(&parse_uuid(a.value(row))?),
+            Self::Written(a, kind, _) => kind.put_binary(a.value(row), out)?,
             Self::Jsonb(a) => {
                 out.put_u8(1);
                 out.put_slice(a.value(row).as_bytes());
             }
             Self::Bytea(a) => out.put_slice(a.value(row)),
-            Self::Date(a) => out.put_i32(a.value(row) - POSTGRES_EPOCH_DAYS),
+            Self::Date(a) => out.put_i32(binary_date(a.value(row))),
             Self::Time(a) => out.put_i64(a.value(row)),
-            Self::Timestamp(a) | Self::Timestamptz(a, _) => out.put_i64(a.value(row).saturating_sub(POSTGRES_EPOCH_MICROS)),
+            Self::Timestamp(a) | Self::Timestamptz(a, _) => out.put_i64(binary_timestamp(a.value(row))),
             Self::Interval(a) => {
                 let interval = a.value(row);
                 out.put_i64(interval.nanoseconds / 1000);
@@ -459,6 +461,26 @@ fn put_list(out: &mut BytesMut, lists: &ListArray, items: &Column, element: PgTy
         }
     }
     Ok(())
+}
+
+/// A numeric of any kind.
+pub(super) fn put_any_numeric(out: &mut BytesMut, value: &Numeric) {
+    match value {
+        Numeric::NaN => put_special(out, 0xc000),
+        Numeric::Infinity => put_special(out, 0xd000),
+        Numeric::NegativeInfinity => put_special(out, 0xf000),
+        finite => put_numeric(out, &finite.to_string()),
+    }
+}
+
+/// Days as they go over the wire: from PostgreSQL's epoch, infinities as they are.
+pub(super) fn binary_date(days: i32) -> i32 {
+    if matches!(days, i32::MAX | i32::MIN) { days } else { days - POSTGRES_EPOCH_DAYS }
+}
+
+/// Microseconds as they go over the wire.
+pub(super) fn binary_timestamp(micros: i64) -> i64 {
+    if is_infinite(micros) { micros } else { micros.saturating_sub(POSTGRES_EPOCH_MICROS) }
 }
 
 /// NaN and the infinities: no digits, and a sign of their own.

@@ -6,6 +6,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUn
 use serde::{Deserialize, Serialize};
 
 use super::user::UserType;
+use super::written::Written;
 
 pub type Oid = u32;
 
@@ -59,6 +60,8 @@ pub enum TypeName {
     Void,
     /// A literal or parameter whose type nobody has settled; travels as text.
     Unknown,
+    /// A type whose values travel as their canonical text.
+    Written(Written),
     /// An enumeration that a user defined; its values are labels.
     Enum(UserType),
     /// A row type that a user defined.
@@ -74,7 +77,7 @@ pub struct PgType {
     /// One-dimensional array of `name`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub array: bool,
-    /// PostgreSQL's atttypmod: -1 for none; numeric `((p << 16) | s) + 4`, varchar and char `n + 4`.
+    /// PostgreSQL's atttypmod: -1 for none; numeric `((p << 16) | s) + 4`, varchar and char `n + 4`, bit and bit varying `n`.
     #[serde(default = "no_modifier", skip_serializing_if = "is_no_modifier")]
     pub modifier: i32,
 }
@@ -135,6 +138,29 @@ const TYPES: &[Row] = &[
     Row(TypeName::Jsonb, "jsonb", "jsonb", 3802, 3807, -1),
     Row(TypeName::Regnamespace, "regnamespace", "regnamespace", 4089, 4090, 4),
     Row(TypeName::Regrole, "regrole", "regrole", 4096, 4097, 4),
+    Row(TypeName::Written(Written::Inet), "inet", "inet", 869, 1041, -1),
+    Row(TypeName::Written(Written::Cidr), "cidr", "cidr", 650, 651, -1),
+    Row(TypeName::Written(Written::Macaddr), "macaddr", "macaddr", 829, 1040, 6),
+    Row(TypeName::Written(Written::Macaddr8), "macaddr8", "macaddr8", 774, 775, 8),
+    Row(TypeName::Written(Written::Timetz), "timetz", "time with time zone", 1266, 1270, 12),
+    Row(TypeName::Written(Written::Bit), "bit", "bit", 1560, 1561, -1),
+    Row(TypeName::Written(Written::Varbit), "varbit", "bit varying", 1562, 1563, -1),
+    Row(TypeName::Written(Written::Money), "money", "money", 790, 791, 8),
+    Row(TypeName::Written(Written::Xml), "xml", "xml", 142, 143, -1),
+    Row(TypeName::Written(Written::PgLsn), "pg_lsn", "pg_lsn", 3220, 3221, 8),
+    Row(TypeName::Written(Written::Point), "point", "point", 600, 1017, 16),
+    Row(TypeName::Written(Written::Lseg), "lseg", "lseg", 601, 1018, 32),
+    Row(TypeName::Written(Written::Path), "path", "path", 602, 1019, -1),
+    Row(TypeName::Written(Written::Box), "box", "box", 603, 1020, 32),
+    Row(TypeName::Written(Written::Polygon), "polygon", "polygon", 604, 1027, -1),
+    Row(TypeName::Written(Written::Line), "line", "line", 628, 629, 24),
+    Row(TypeName::Written(Written::Circle), "circle", "circle", 718, 719, 24),
+    Row(TypeName::Written(Written::Int4range), "int4range", "int4range", 3904, 3905, -1),
+    Row(TypeName::Written(Written::Int8range), "int8range", "int8range", 3926, 3927, -1),
+    Row(TypeName::Written(Written::Numrange), "numrange", "numrange", 3906, 3907, -1),
+    Row(TypeName::Written(Written::Tsrange), "tsrange", "tsrange", 3908, 3909, -1),
+    Row(TypeName::Written(Written::Tstzrange), "tstzrange", "tstzrange", 3910, 3911, -1),
+    Row(TypeName::Written(Written::Daterange), "daterange", "daterange", 3912, 3913, -1),
 ];
 
 impl TypeName {
@@ -153,6 +179,14 @@ impl TypeName {
     pub const fn user(self) -> Option<UserType> {
         match self {
             Self::Enum(ty) | Self::Composite(ty) => Some(ty),
+            _ => None,
+        }
+    }
+
+    /// The type carried as its text that it is.
+    pub const fn written(self) -> Option<Written> {
+        match self {
+            Self::Written(kind) => Some(kind),
             _ => None,
         }
     }
@@ -283,6 +317,8 @@ impl PgType {
             name = format!("numeric({p},{s})");
         } else if let Some(n) = self.max_chars() {
             name = format!("{name}({n})");
+        } else if let (TypeName::Written(Written::Bit | Written::Varbit), n @ 0..) = (self.name, self.modifier) {
+            name = format!("{name}({n})");
         }
         if self.array {
             name.push_str("[]");
@@ -362,6 +398,7 @@ impl PgType {
             | TypeName::Aclitem
             | TypeName::NodeTree
             | TypeName::Enum(_)
+            | TypeName::Written(_)
             | TypeName::Unknown => DataType::Utf8,
             TypeName::Composite(user) => DataType::Struct(user.fields().iter().map(|(name, ty)| ty.field(name, true)).collect()),
             TypeName::Record => DataType::Struct(Fields::empty()),

@@ -15,6 +15,7 @@ use super::numeric::Numeric;
 use super::plain::{Fit, fit_text, parse_bool, parse_bytea, parse_uuid, write_uuid};
 use super::record::parse_record;
 use super::user::UserType;
+use super::written::Written;
 use super::zone::Zone;
 use super::{PgType, TypeName, array, datetime, interval, json, number, numeric};
 use crate::error::{Result, SqlError, SqlState};
@@ -57,6 +58,7 @@ pub fn scalar_from_text_as(ty: PgType, text: &str, zone: Zone, fit: Fit) -> Resu
         }
         TypeName::Interval => ScalarValue::IntervalMonthDayNano(Some(interval::parse_interval(text)?)),
         TypeName::Uuid => utf8(canonical_uuid(text)?),
+        TypeName::Written(kind) => utf8(kind.read(text, ty.modifier, fit, zone)?),
         TypeName::Json => {
             json::validate(text)?;
             utf8(text)
@@ -169,6 +171,8 @@ pub fn type_by_name(text: &str) -> Option<PgType> {
         "decimal" => Some(PgType::new(TypeName::Numeric)),
         "float" => Some(PgType::new(TypeName::Float8)),
         "time" => Some(PgType::new(TypeName::Time)),
+        // Of one digit, and of any number of them.
+        "bit" => Some(PgType::new(TypeName::Written(Written::Bit)).with_modifier(1)),
         "char" => Some(PgType::new(TypeName::Bpchar)),
         "\"char\"" => Some(PgType::new(TypeName::Char)),
         name => PgType::from_internal_name(name).or_else(|| PgType::from_sql_name(name)),

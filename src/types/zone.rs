@@ -3,6 +3,7 @@
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{OffsetComponents, OffsetName, Tz};
 
+use super::calendar::is_infinite;
 use crate::error::{Result, SqlError, SqlState};
 
 /// A time zone that has been looked up.
@@ -112,8 +113,12 @@ impl Zone {
         }
     }
 
-    /// What the wall clock shows at an instant, as if that were UTC. `None` beyond the range of i64.
+    /// What the wall clock shows at an instant, as if that were UTC; infinities stay what they are. `None` beyond the
+    /// range of i64.
     pub fn local(self, utc_micros: i64) -> Option<i64> {
+        if is_infinite(utc_micros) {
+            return Some(utc_micros);
+        }
         utc_micros.checked_add(i64::from(self.offset_at(utc_micros)) * 1_000_000)
     }
 
@@ -132,8 +137,11 @@ impl Zone {
         }
     }
 
-    /// The instant that a wall clock time stands for. `None` beyond the range of i64.
+    /// The instant that a wall clock time stands for; infinities stay what they are. `None` beyond the range of i64.
     pub fn instant(self, local_micros: i64) -> Option<i64> {
+        if is_infinite(local_micros) {
+            return Some(local_micros);
+        }
         local_micros.checked_sub(i64::from(self.offset_of_local(local_micros)) * 1_000_000)
     }
 }

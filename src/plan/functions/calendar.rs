@@ -12,7 +12,7 @@ use super::number_text::{NumberPattern, read_number};
 use super::temporal::{clock_of, interval_at, micros_at, out_of_range, timestamps};
 use super::{date_input, patterns};
 use crate::error::{Result, SqlError, SqlState};
-use crate::types::calendar::{Civil, MICROS_PER_DAY, MICROS_PER_SECOND, days_in_month, days_of, split};
+use crate::types::calendar::{Civil, MICROS_PER_DAY, MICROS_PER_SECOND, days_in_month, days_of, is_infinite, split};
 use crate::types::datetime::in_date_range;
 use crate::types::encode::Column;
 use crate::types::numeric::Numeric;
@@ -184,6 +184,9 @@ fn to_char(call: &Call<'_>) -> Result<ArrayRef> {
     let with_zone = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
     call.map_text(|row| {
         let (Some(micros), Some(pattern)) = (micros_at(array, row), call.text(1, row)) else { return Ok(None) };
+        if is_infinite(micros) {
+            return Ok(None);
+        }
         let local = zone.local(micros).ok_or_else(|| out_of_range("timestamp"))?;
         let offset = if with_zone { Some(zone.offset_at(micros)) } else { None };
         patterns::format_in(pattern, local, offset, with_zone.then(|| zone.abbreviation(micros)).as_deref()).map(Some)

@@ -14,7 +14,7 @@ use super::define::{Call, Function, INT4, Returns, TEXT, Want};
 use super::temporal::{clock_of, interval_at, micros_at, out_of_range, timestamp_type, timestamps};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::calendar::{
-    Civil, MICROS_PER_DAY, MICROS_PER_SECOND, civil_of, days_in_month, days_of, iso_week, iso_weekday, split,
+    Civil, MICROS_PER_DAY, MICROS_PER_SECOND, civil_of, days_in_month, days_of, is_infinite, iso_week, iso_weekday, split,
 };
 use crate::types::{PgType, TypeName, Zone};
 
@@ -40,7 +40,11 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("age", &[Want::Any, Want::Any], Returns::of(TypeName::Interval), age).optional(1).stable(),
     Function::new("make_date", &[INT4, INT4, INT4], Returns::of(TypeName::Date), make_date),
     Function::new("isfinite", &[Want::Any], Returns::Fixed(PgType::BOOL), |c| {
-        c.map::<bool, datafusion::arrow::array::BooleanArray>(|row| Ok(c.args[0].is_valid(row).then_some(true)))
+        let finite = |row| match micros_at(&c.args[0], row) {
+            Some(micros) => Some(!is_infinite(micros)),
+            None => c.args[0].is_valid(row).then_some(true),
+        };
+        c.map::<bool, datafusion::arrow::array::BooleanArray>(|row| Ok(finite(row)))
     }),
 ];
 
@@ -106,6 +110,9 @@ fn truncate(call: &Call<'_>) -> Result<ArrayRef> {
     let overflow = || out_of_range("timestamp");
     let one = |row: usize| -> Result<Option<i64>> {
         let (Some(unit), Some(micros)) = (call.text(0, row), micros_at(times, row)) else { return Ok(None) };
+        if is_infinite(micros) {
+            return Ok(Some(micros));
+        }
         let zone = match call.args.len() {
             3 => match call.text(2, row) {
                 Some(name) => Zone::parse(name)?,
@@ -179,6 +186,15 @@ fn field_of(call: &Call<'_>, unit: &str, row: usize) -> Result<Option<i128>> {
         return interval_field(&unit, span).map(Some).ok_or_else(|| no_unit(&unit, array.data_type()));
     }
     let Some(micros) = micros_at(array, row) else { return Ok(None) };
+    if is_infinite(micros) {
+        // What grows for ever would be infinite too, the rest is unknown.
+        let grows = ["epoch", "year", "years", "y", "isoyear", "decade", "century", "millennium", "julian"];
+        if grows.contains(&unit.as_str()) {
+            let message = format!("{unit} of infinite dates and timestamps is not supported");
+            return Err(SqlError::unsupported(message, "Leave them out with isfinite()."));
+        }
+        return Ok(None);
+    }
     let zone = clock_of(call, 1);
     let local = zone.local(micros).ok_or_else(|| out_of_range("timestamp"))?;
     let (day, time) = split(local);
@@ -349,7 +365,10 @@ fn age(call: &Call<'_>) -> Result<ArrayRef> {
             Some(today) => (Some(today), local(0, row)),
             None => (local(0, row), local(1, row)),
         };
-        Ok(later.zip(earlier).map(|(later, earlier)| calendar_difference(later, earlier)))
+        match later.zip(earlier) {
+            Some((later, earlier)) if is_infinite(later) || is_infinite(earlier) => Err(out_of_range("timestamp")),
+            both => Ok(both.map(|(later, earlier)| calendar_difference(later, earlier))),
+        }
     })
 }
 

@@ -66,6 +66,14 @@ impl VisitorMut for Forms {
             Expr::Case { operand: operand @ Some(_), conditions, .. } if conditions.iter().any(|c| is_text(&c.condition)) => {
                 compare_with_operand(operand, conditions);
             }
+            Expr::Value(value) => {
+                let digits = match &value.value {
+                    Value::SingleQuotedByteStringLiteral(digits) => format!("B{digits}"),
+                    Value::HexStringLiteral(digits) => format!("X{digits}"),
+                    _ => return ControlFlow::Continue(()),
+                };
+                *expr = bits_of(digits);
+            }
             Expr::Interval(interval) => {
                 if let Some(cast) = interval_cast(interval) {
                     *expr = cast;
@@ -248,6 +256,17 @@ fn interval_cast(interval: &Interval) -> Option<Expr> {
         None => text,
     };
     Some(interval_of(text))
+}
+
+/// A string of bits as a cast to bit of its length.
+fn bits_of(digits: String) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(Expr::value(Value::SingleQuotedString(digits))),
+        data_type: DataType::Custom(ObjectName::from(vec![Ident::with_quote('"', "bit")]), vec![]),
+        array: false,
+        format: None,
+    }
 }
 
 fn interval_of(text: String) -> Expr {

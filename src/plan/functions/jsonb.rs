@@ -67,6 +67,8 @@ pub const FUNCTIONS: &[Function] = &[
         trees(c, |c, j, row| Ok(strings(c, 1, row).map(|path| at_path(j, &path, &mut |_| None, false))))
     }),
     Function::new("jsonb_set", &[JSON, Want::Texts, JSON, Want::Type(TypeName::Bool)], JSONB_RESULT, set).optional(1),
+    Function::new("jsonb_set_lax", &[JSON, Want::Texts, JSON, Want::Type(TypeName::Bool), TEXT], JSONB_RESULT, set_lax)
+        .optional(2),
     Function::new("jsonb_insert", &[JSON, Want::Texts, JSON, Want::Type(TypeName::Bool)], JSONB_RESULT, insert).optional(1),
     Function::new("jsonb_strip_nulls", &[JSON], JSONB_RESULT, |c| trees(c, |_, j, _| Ok(Some(strip_nulls(j))))),
     Function::new("json_strip_nulls", &[JSON], JSON_RESULT, |c| {
@@ -80,10 +82,6 @@ pub const FUNCTIONS: &[Function] = &[
     }),
     Function::new("pg_jsonb_array", &[Want::Any], JSONB_RESULT, json_array),
     Function::new("pg_json_array", &[Want::Any], JSON_RESULT, json_array),
-    Function::new("jsonb_path_query", PATH, JSONB_RESULT, no_path)
-        .optional(2)
-        .aliases(&["jsonb_path_query_array", "jsonb_path_query_first"]),
-    Function::new("jsonb_path_exists", PATH, BOOL, no_path).optional(2).aliases(&["jsonb_path_match"]),
     Function::new("jsonb_object", &[Want::Texts, Want::Texts], JSONB_RESULT, |c| object_of(c, true)).optional(1),
     Function::new("json_object", &[Want::Texts, Want::Texts], JSON_RESULT, |c| object_of(c, false)).optional(1),
     Function::new("jsonb_typeof", &[JSON], TEXT_RESULT, |c| c.map_text(|row| Ok(c.json(0, row)?.map(|j| json::kind(&j).name()))))
@@ -106,15 +104,6 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("jsonb_build_array", ANY, JSONB_RESULT, |c| build_array(c, true)).variadic().optional(1).stable(),
     Function::new("json_build_array", ANY, JSON_RESULT, |c| build_array(c, false)).variadic().optional(1).stable(),
 ];
-
-const PATH: &[Want] = &[JSON, TEXT, JSON, Want::Type(TypeName::Bool)];
-
-fn no_path(_: &Call<'_>) -> Result<ArrayRef> {
-    Err(SqlError::unsupported(
-        "SQL/JSON path expressions are not supported",
-        "Use the operators ->, #> and @>, or jsonb_array_elements.",
-    ))
-}
 
 /// A part of the first argument, as JSON.
 fn raw(call: &Call<'_>, part: impl for<'j> Fn(&'j str, &Call<'_>, usize) -> Option<&'j str>) -> Result<ArrayRef> {
@@ -326,6 +315,38 @@ fn set(call: &Call<'_>) -> Result<ArrayRef> {
             return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "cannot set path in scalar"));
         }
         Ok(Some(at_path(json, &path, &mut |_| Some(value.clone()), create)))
+    })
+}
+
+/// As `jsonb_set`, with a choice of what NULL does.
+fn set_lax(call: &Call<'_>) -> Result<ArrayRef> {
+    trees(call, |call, json, row| {
+        let create = if call.args.len() > 3 { call.bool(3, row) } else { Some(true) };
+        let treatment = if call.args.len() > 4 { call.text(4, row) } else { Some("use_json_null") };
+        let (Some(path), Some(create)) = (strings(call, 1, row), create) else { return Ok(None) };
+        let invalid = |message: &str| SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message);
+        let Some(treatment) = treatment else {
+            let message =
+                "null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\"";
+            return Err(invalid(message));
+        };
+        let value = tree(call, 2, row)?;
+        if value.is_none() && treatment == "return_target" {
+            return Ok(Some(json));
+        }
+        if !matches!(json, Json::Object(_) | Json::Array(_)) {
+            return Err(invalid("cannot set path in scalar"));
+        }
+        match (value, treatment) {
+            (Some(value), _) => Ok(Some(at_path(json, &path, &mut |_| Some(value.clone()), create))),
+            (None, "use_json_null") => Ok(Some(at_path(json, &path, &mut |_| Some(Json::Null), create))),
+            (None, "delete_key") => Ok(Some(at_path(json, &path, &mut |_| None, false))),
+            (None, "raise_exception") => Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "JSON value must not be null")
+                .detail("Exception was raised because null_value_treatment is \"raise_exception\".")),
+            (None, _) => Err(invalid(
+                "null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\"",
+            )),
+        }
     })
 }
 

@@ -15,8 +15,10 @@ pub mod define;
 mod enumerations;
 pub mod extremes;
 pub mod forms;
+mod json_paths;
 mod jsonb;
 mod mixed;
+mod network;
 mod number_text;
 mod numeric;
 pub mod numeric_distinct;
@@ -25,6 +27,7 @@ mod operators;
 pub mod order_key;
 mod ordered_set;
 mod patterns;
+mod ranges;
 mod regular;
 pub mod session;
 mod spread;
@@ -33,6 +36,7 @@ mod temporal;
 mod text;
 pub mod typed_arrays;
 mod widened;
+mod written;
 
 use std::sync::Arc;
 
@@ -111,6 +115,10 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
         strings::FUNCTIONS,
         numeric::FUNCTIONS,
         enumerations::FUNCTIONS,
+        ranges::FUNCTIONS,
+        network::FUNCTIONS,
+        written::FUNCTIONS,
+        json_paths::FUNCTIONS,
     ];
     let tables = tables.into_iter().flatten().chain(super::catalog::functions::all());
     let mut functions: Vec<Arc<ScalarUDF>> = tables.map(|f| f.clone().udf()).collect();
@@ -131,11 +139,17 @@ pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
 /// Every function that an operator may become, by its name.
 fn operator_functions(functions: &[Arc<ScalarUDF>]) -> Vec<(&'static str, Arc<ScalarUDF>)> {
     const NAMES: &[&str] = &["extract", "starts_with"];
-    let own =
-        [arithmetic::FUNCTIONS, arrays::FUNCTIONS, temporal::FUNCTIONS, jsonb::FUNCTIONS, text::FUNCTIONS, regular::FUNCTIONS]
-            .into_iter()
-            .flatten()
-            .map(|f| f.name);
+    let tables = [
+        arithmetic::FUNCTIONS,
+        arrays::FUNCTIONS,
+        temporal::FUNCTIONS,
+        jsonb::FUNCTIONS,
+        text::FUNCTIONS,
+        regular::FUNCTIONS,
+        written::FUNCTIONS,
+        json_paths::FUNCTIONS,
+    ];
+    let own = tables.into_iter().flatten().map(|f| f.name);
     own.chain(NAMES.iter().copied())
         .filter_map(|name| {
             let named = |f: &&Arc<ScalarUDF>| f.name() == name || f.aliases().iter().any(|a| a == name);

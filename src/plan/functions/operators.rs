@@ -15,10 +15,10 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::ambient::external;
 use super::text::BYTES_CONCAT;
-use super::{arithmetic, arrays, regular, temporal};
+use super::{arithmetic, arrays, json_paths, regular, temporal, written};
 use crate::error::{SqlError, SqlState};
 use crate::types::numeric::column::{ARROW, is_exact};
-use crate::types::{PgType, TypeName};
+use crate::types::{PgType, TypeName, Written};
 
 #[derive(Debug)]
 pub struct PostgresOperators {
@@ -92,6 +92,8 @@ impl PostgresOperators {
             (BinaryOperator::AtArrow, _) if jsonb => ("jsonb_contains", PgType::JSONB),
             (BinaryOperator::ArrowAt, _) if jsonb => ("jsonb_contained", PgType::JSONB),
             (BinaryOperator::Question, _) if jsonb => ("jsonb_exists", text),
+            (BinaryOperator::AtQuestion, _) if jsonb => (json_paths::EXISTS, text),
+            (BinaryOperator::AtAt, _) if jsonb => (json_paths::MATCHES, text),
             (BinaryOperator::QuestionPipe, _) if jsonb => ("jsonb_exists_any", texts),
             (BinaryOperator::QuestionAnd, _) if jsonb => ("jsonb_exists_all", texts),
             (BinaryOperator::HashMinus, _) if jsonb => ("jsonb_delete_path", texts),
@@ -146,12 +148,32 @@ impl PostgresOperators {
         self.planned(name, vec![typed(raw.left, left, known), typed(raw.right, right, known)])
     }
 
+    /// An operator with an operand that is carried as its text.
+    fn written(&self, raw: RawBinaryExpr, left: Operand, right: Operand) -> Planned {
+        let op = raw.op.to_string();
+        let (left_type, right_type) = match (left, right) {
+            (Operand::Typed(l), Operand::Typed(r)) => (l, r),
+            (Operand::Typed(l), Operand::Untyped) => (l, written::other_side(&op, l)),
+            (Operand::Untyped, Operand::Typed(r)) => (written::other_side(&op, r), r),
+            (Operand::Untyped, Operand::Untyped) => return Ok(PlannerResult::Original(raw)),
+        };
+        if written::operator_type(left_type, &op, right_type).is_none() {
+            if raw.op == BinaryOperator::StringConcat {
+                return self.concatenation(raw, left, right);
+            }
+            return Err(external(no_operator(left_type, &raw.op, right_type)));
+        }
+        let (l, r) = (typed(raw.left, left, left_type), typed(raw.right, right, right_type));
+        self.planned(written::OPERATOR, vec![l, r, Expr::Literal(ScalarValue::Utf8(Some(op)), None)])
+    }
+
     fn comparison(&self, raw: RawBinaryExpr, left: Operand, right: Operand, schema: &DFSchema) -> Planned {
         let (l, r) = match (left, right) {
             (Operand::Typed(ty), Operand::Untyped) => (raw.left, typed(raw.right, right, compared_as(ty))),
             (Operand::Untyped, Operand::Typed(ty)) => (typed(raw.left, left, compared_as(ty)), raw.right),
             _ => (raw.left, raw.right),
         };
+        let (l, r) = instants(l, r, left, right);
         let json = |o| matches!(o, Operand::Typed(PgType { name: TypeName::Json, array: false, .. }));
         if json(left) || json(right) {
             let message = format!("operator does not exist: json {} json", raw.op);
@@ -176,6 +198,10 @@ impl ExprPlanner for PostgresOperators {
             _ => None,
         };
         use BinaryOperator as Op;
+        let comparison = matches!(raw.op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::And | Op::Or);
+        if !comparison && (is_written(left) || is_written(right)) {
+            return self.written(raw, left, right);
+        }
         if matches!(raw.op, Op::PGOverlap | Op::AtArrow | Op::ArrowAt) && (is_array(left) || is_array(right)) {
             return self.arrays(raw, left, right);
         }
@@ -189,6 +215,8 @@ impl ExprPlanner for PostgresOperators {
             | Op::Question
             | Op::QuestionPipe
             | Op::QuestionAnd
+            | Op::AtQuestion
+            | Op::AtAt
             | Op::HashMinus => match (is_json(left), is_json(right)) {
                 (Some(ty), _) => self.json(raw, ty, right),
                 (None, Some(_)) if left == Operand::Untyped => {
@@ -230,6 +258,7 @@ impl ExprPlanner for PostgresOperators {
     ) -> datafusion::common::Result<PlannerResult<RawFieldAccessExpr>> {
         let RawFieldAccessExpr { expr, field_access } = raw;
         let json = matches!(operand(&expr, schema), Operand::Typed(PgType { name: TypeName::Jsonb, array: false, .. }));
+        let point = Operand::Typed(PgType::new(TypeName::Written(Written::Point))) == operand(&expr, schema);
         // A name is an array of characters, counted from 0.
         let name = matches!(operand(&expr, schema), Operand::Typed(PgType { name: TypeName::Name, array: false, .. }));
         let character = |key: &Expr| if name { whole(key) } else { None };
@@ -247,6 +276,7 @@ impl ExprPlanner for PostgresOperators {
                 let first = character(&key).unwrap_or_default().saturating_add(1);
                 self.call("substr", vec![expr, number(first), number(1)])?
             }
+            GetFieldAccess::ListIndex { key } if point => self.call(written::POINT_PART, vec![expr, *key])?,
             GetFieldAccess::ListIndex { key } if json && text(&key) => self.call("jsonb_field", vec![expr, *key])?,
             GetFieldAccess::ListIndex { key } if json => self.call("jsonb_element", vec![expr, *key])?,
             GetFieldAccess::ListIndex { key } => self.call(arrays::SUBSCRIPT, vec![expr, *key])?,
@@ -309,8 +339,26 @@ fn numerics(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
     (brought(left, &right_type, &left_type), brought(right, &left_type, &right_type))
 }
 
+/// Days and timestamps of both kinds, compared as the wider of the two.
+fn instants(left: Expr, right: Expr, left_type: Operand, right_type: Operand) -> (Expr, Expr) {
+    use TypeName::{Date, Timestamp, Timestamptz};
+    let (Operand::Typed(l), Operand::Typed(r)) = (left_type, right_type) else { return (left, right) };
+    if l.array || r.array {
+        return (left, right);
+    }
+    match (l.name, r.name) {
+        (Date, Timestamp | Timestamptz) | (Timestamp, Timestamptz) => (cast_to(left, r.with_modifier(-1)), right),
+        (Timestamp | Timestamptz, Date) | (Timestamptz, Timestamp) => (left, cast_to(right, l.with_modifier(-1))),
+        _ => (left, right),
+    }
+}
+
 fn is_bytes(operand: Operand) -> bool {
     matches!(operand, Operand::Typed(PgType { name: TypeName::Bytea, array: false, .. }))
+}
+
+fn is_written(operand: Operand) -> bool {
+    matches!(operand, Operand::Typed(PgType { name: TypeName::Written(_), array: false, .. }))
 }
 
 fn is_array(operand: Operand) -> bool {
@@ -391,7 +439,17 @@ fn never_meet(left: PgType, right: PgType) -> bool {
     let text = |t: PgType| matches!(t.name, Text | Varchar | Bpchar);
     let other = |t: PgType| {
         matches!(t.name, Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Numeric | Date | Time | Timestamp | Timestamptz)
+            || t.name.written().is_some()
     };
+    let kinds = (left.name.written(), right.name.written());
+    let apart = match kinds {
+        (Some(a), Some(b)) => a != b && !crate::plan::modify::written_meet(a, b),
+        (None, None) => false,
+        _ => left.name != TypeName::Void && right.name != TypeName::Void,
+    };
+    if !left.array && !right.array && apart {
+        return true;
+    }
     !left.array && !right.array && (text(left) && other(right) || other(left) && text(right))
 }
 

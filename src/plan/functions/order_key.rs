@@ -12,7 +12,7 @@ use crate::plan::keys::key_part;
 use crate::types::calendar::MICROS_PER_DAY;
 use crate::types::json::Json;
 use crate::types::numeric::column::{ARROW, keys};
-use crate::types::{PgType, TypeName, order};
+use crate::types::{PgType, TypeName, Written, order};
 use crate::versions::key::encode_part;
 
 /// The function's name.
@@ -33,7 +33,7 @@ fn key_type(types: &[PgType], arrow: &[DataType]) -> DataType {
         Some(ty) if ty.name == TypeName::Numeric && !ty.array && arrow.first() != Some(&ARROW) => {
             arrow.first().cloned().unwrap_or(DataType::Binary)
         }
-        Some(ty) if ty.array || matches!(ty.name, TypeName::Jsonb | TypeName::Numeric) => DataType::Binary,
+        Some(ty) if ty.array || matches!(ty.name, TypeName::Jsonb | TypeName::Numeric | TypeName::Written(_)) => DataType::Binary,
         Some(ty) if ty.name == TypeName::Interval => DataType::Decimal128(38, 0),
         Some(ty) if ty.name.enumeration().is_some() => DataType::Int32,
         _ => DataType::Utf8,
@@ -52,6 +52,7 @@ pub fn order_keys(values: &ArrayRef, ty: PgType) -> Result<ArrayRef> {
     match ty.name {
         TypeName::Interval => intervals(values),
         TypeName::Jsonb => documents(values),
+        TypeName::Written(kind) => written(values, kind),
         TypeName::Numeric => match values.as_binary_opt::<i64>() {
             Some(numbers) => Ok(Arc::new(keys(numbers))),
             None => Ok(Arc::clone(values)),
@@ -102,6 +103,22 @@ fn documents(values: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(out.finish()))
 }
 
+fn written(values: &ArrayRef, kind: Written) -> Result<ArrayRef> {
+    let texts = values.as_string_opt::<i32>().ok_or_else(no_key)?;
+    let mut out = BinaryBuilder::new();
+    let mut key = Vec::new();
+    for text in texts {
+        let Some(text) = text else {
+            out.append_null();
+            continue;
+        };
+        key.clear();
+        kind.push_key(text, &mut key)?;
+        out.append_value(&key);
+    }
+    Ok(Arc::new(out.finish()))
+}
+
 /// Element by element, NULL after every value and equal to NULL, the shorter of two that begin alike first.
 fn arrays(values: &ArrayRef, ty: PgType) -> Result<ArrayRef> {
     let lists = values.as_list_opt::<i32>().ok_or_else(no_key)?;
@@ -115,7 +132,9 @@ fn arrays(values: &ArrayRef, ty: PgType) -> Result<ArrayRef> {
         }
         key.clear();
         for item in ends[0] as usize..ends[1] as usize {
-            encode_part(&key_part(&items, item, ty.element())?, &mut key);
+            // Keys of such elements are bytes already.
+            let element = if ty.name.written().is_some() { PgType::new(TypeName::Bytea) } else { ty.element() };
+            encode_part(&key_part(&items, item, element)?, &mut key);
         }
         key.push(0);
         out.append_value(&key);

@@ -13,7 +13,9 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::define::{Call, Function, INT8, Returns, Want};
 use crate::error::{Result, SqlError, SqlState};
-use crate::types::calendar::{Civil, FIRST_MICROS, MICROS_PER_DAY, civil_of, days_in_month, days_of, split};
+use crate::types::calendar::{
+    Civil, FIRST_MICROS, MICROS_PER_DAY, civil_of, days_in_month, days_of, is_infinite, midnight, split,
+};
 use crate::types::complaint::division_by_zero;
 use crate::types::datetime::in_date_range;
 use crate::types::{PgType, TypeName, Zone};
@@ -105,7 +107,7 @@ pub(super) fn micros_at(array: &ArrayRef, row: usize) -> Option<i64> {
         return None;
     }
     match array.data_type() {
-        DataType::Date32 => Some(i64::from(array.as_primitive::<Date32Type>().value(row)) * MICROS_PER_DAY),
+        DataType::Date32 => midnight(array.as_primitive::<Date32Type>().value(row)),
         DataType::Timestamp(..) => Some(array.as_primitive_opt::<TimestampMicrosecondType>()?.value(row)),
         DataType::Time64(_) => Some(array.as_primitive_opt::<Time64MicrosecondType>()?.value(row)),
         _ => None,
@@ -136,6 +138,9 @@ pub(super) fn timestamps(values: Vec<Option<i64>>, data_type: &DataType) -> Arra
 /// A timestamp later by an interval: months and days on the zone's clock, then the time.
 pub fn plus_interval(micros: i64, interval: IntervalMonthDayNano, sign: i64, zone: Zone) -> Result<i64> {
     let overflow = || out_of_range("timestamp");
+    if is_infinite(micros) {
+        return Ok(micros);
+    }
     let mut micros = micros;
     if interval.months != 0 || interval.days != 0 {
         let (day, time) = split(zone.local(micros).ok_or_else(overflow)?);
@@ -177,10 +182,17 @@ fn date_moved(call: &Call<'_>, sign: i64) -> Result<ArrayRef> {
     let dates = call.args[0].as_primitive::<Date32Type>();
     call.map::<i32, Date32Array>(|row| {
         let (false, Some(days)) = (dates.is_null(row), call.int8(1, row)) else { return Ok(None) };
+        if is_infinite_day(dates.value(row)) {
+            return Ok(Some(dates.value(row)));
+        }
         let moved = days.checked_mul(sign).and_then(|d| d.checked_add(i64::from(dates.value(row))));
         let moved = moved.and_then(|d| in_date_range(d, "").ok()).ok_or_else(|| out_of_range("date"))?;
         Ok(Some(moved))
     })
+}
+
+fn is_infinite_day(days: i32) -> bool {
+    matches!(days, i32::MAX | i32::MIN)
 }
 
 fn date_difference(call: &Call<'_>) -> Result<ArrayRef> {
@@ -188,6 +200,9 @@ fn date_difference(call: &Call<'_>) -> Result<ArrayRef> {
     call.map::<i32, datafusion::arrow::array::Int32Array>(|row| {
         if a.is_null(row) || b.is_null(row) {
             return Ok(None);
+        }
+        if is_infinite_day(a.value(row)) || is_infinite_day(b.value(row)) {
+            return Err(SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "cannot subtract infinite dates"));
         }
         a.value(row).checked_sub(b.value(row)).map(Some).ok_or_else(|| out_of_range("date"))
     })
@@ -205,6 +220,9 @@ fn time_difference(call: &Call<'_>) -> Result<ArrayRef> {
     let time_of_day = matches!(call.args[0].data_type(), DataType::Time64(_));
     call.map::<IntervalMonthDayNano, IntervalMonthDayNanoArray>(|row| {
         let (Some(a), Some(b)) = (value(0, row), value(1, row)) else { return Ok(None) };
+        if is_infinite(a) || is_infinite(b) {
+            return Err(SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "cannot subtract infinite timestamps"));
+        }
         let micros = a.checked_sub(b).ok_or_else(|| out_of_range("interval"))?;
         let days = if time_of_day { 0 } else { micros / MICROS_PER_DAY };
         Ok(Some(IntervalMonthDayNano { months: 0, days: days as i32, nanoseconds: (micros - days * MICROS_PER_DAY) * 1000 }))
@@ -213,6 +231,7 @@ fn time_difference(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn date_plus_time(call: &Call<'_>) -> Result<ArrayRef> {
     let value = |row| match (micros_at(&call.args[0], row), micros_at(&call.args[1], row)) {
+        (Some(date), Some(_)) if is_infinite(date) => Some(date),
         (Some(date), Some(time)) => date.checked_add(time),
         _ => None,
     };

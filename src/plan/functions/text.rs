@@ -5,15 +5,15 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array};
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, Field};
 
 use super::arrays::text_lists;
 use super::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
-use super::regular;
 use super::session::{quote_ident, quote_literal};
+use super::{ranges, regular};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::encode::Column;
-use crate::types::{PgType, TypeName};
+use crate::types::{PgType, TypeName, Written};
 
 const TEXT_RESULT: Returns = Returns::Fixed(PgType::TEXT);
 const INT4_RESULT: Returns = Returns::Fixed(PgType::INT4);
@@ -25,8 +25,16 @@ pub const BYTES_CONCAT: &str = "pg_bytea_concat";
 
 pub const FUNCTIONS: &[Function] = &[
     Function::new("format", &[TEXT, Want::Any], TEXT_RESULT, format).optional(1).variadic().stable(),
-    Function::new("upper", &[TEXT], TEXT_RESULT, |c| cased(c, char::to_uppercase)),
-    Function::new("lower", &[TEXT], TEXT_RESULT, |c| cased(c, char::to_lowercase)),
+    Function::new("upper", &[Want::Any], Returns::Field(|t, a, _| cased_field("upper", t, a)), |c| match range_of(c) {
+        Some(kind) => ranges::bound(c, kind, false),
+        None => cased(c, char::to_uppercase),
+    })
+    .stable(),
+    Function::new("lower", &[Want::Any], Returns::Field(|t, a, _| cased_field("lower", t, a)), |c| match range_of(c) {
+        Some(kind) => ranges::bound(c, kind, true),
+        None => cased(c, char::to_lowercase),
+    })
+    .stable(),
     Function::new("quote_literal", &[Want::Any], TEXT_RESULT, |c| quoted(c, false)).stable(),
     Function::new("quote_nullable", &[Want::Any], TEXT_RESULT, |c| quoted(c, true)).stable(),
     Function::new("substr", &[Want::Any, Want::Any, INT8], Returns::Arrow(same_or_text), substring)
@@ -63,6 +71,26 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("num_nulls", &[Want::Any], INT4_RESULT, |c| count_nulls(c, true)).variadic(),
     Function::new("num_nonnulls", &[Want::Any], INT4_RESULT, |c| count_nulls(c, false)).variadic(),
 ];
+
+/// The type of range that a call of `lower` or `upper` is about.
+fn range_of(call: &Call<'_>) -> Option<Written> {
+    call.types.first().and_then(|ty| ty.name.written().filter(|kind| kind.subtype().is_some() && !ty.array))
+}
+
+/// What `lower` and `upper` give: a bound of a range, else text. Whether values carried as text are text is for
+/// `plan::text_arguments` to say.
+fn cased_field(name: &str, types: &[PgType], arrow: &[DataType]) -> Result<Field> {
+    let ty = types.first().copied().unwrap_or(PgType::TEXT);
+    match ty.name.written().and_then(Written::subtype) {
+        Some(subtype) if !ty.array => Ok(subtype.ty().field(name, true)),
+        _ if arrow.first().is_none_or(|t| matches!(t, DataType::Utf8 | DataType::Null)) => Ok(PgType::TEXT.field(name, true)),
+        _ => {
+            let message = format!("function {name}({}) does not exist", ty.with_modifier(-1).sql_name());
+            Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
+                .hint("No function matches the given name and argument types. You might need to add explicit type casts."))
+        }
+    }
+}
 
 fn quoted(call: &Call<'_>, nullable: bool) -> Result<ArrayRef> {
     let column = Column::new(call.types[0], &call.args[0], call.zone())?;

@@ -13,11 +13,13 @@ use datafusion::arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
+use datafusion::common::ScalarValue;
 
 use crate::error::{Result, SqlError, SqlState};
+use crate::plan::casts::cast_array;
 use crate::types::numeric::Numeric;
 use crate::types::numeric::column::{Numbers, is_numeric};
-use crate::types::{PgType, TypeName, Zone, complaint, number, numeric, text};
+use crate::types::{PgType, TypeName, Written, Zone, calendar, complaint, number, numeric, text};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -61,6 +63,7 @@ fn family(name: TypeName) -> Family {
         | TypeName::Time
         | TypeName::Interval
         | TypeName::Uuid
+        | TypeName::Written(_)
         | TypeName::Int2vector
         | TypeName::Oidvector
         | TypeName::Enum(_)
@@ -85,9 +88,21 @@ pub fn assignable(from: PgType, to: PgType) -> bool {
         (Integer | Float | Numeric, Integer | Float | Numeric) => true,
         (_, Text) => !from.array,
         (Instant, Alone(TypeName::Time)) => from.name != TypeName::Date,
+        (Integer | Numeric, Alone(TypeName::Written(Written::Money))) => true,
+        (Alone(TypeName::Written(Written::Money)), Numeric) => true,
+        (Alone(TypeName::Time), Alone(TypeName::Written(Written::Timetz))) => true,
+        (Alone(TypeName::Written(Written::Timetz)), Alone(TypeName::Time)) => true,
+        (Instant, Alone(TypeName::Written(Written::Timetz))) => from.name == TypeName::Timestamptz,
+        (Alone(TypeName::Written(a)), Alone(TypeName::Written(b))) => written_meet(a, b),
         (Alone(TypeName::Time), Alone(TypeName::Interval)) | (Alone(TypeName::Interval), Alone(TypeName::Time)) => true,
         (Integer | Float | Numeric | Text | Instant | Json | Alone(_), _) => false,
     }
+}
+
+/// Types of one kind, between which values are assigned.
+pub fn written_meet(a: Written, b: Written) -> bool {
+    use Written::{Bit, Cidr, Inet, Macaddr, Macaddr8, Varbit};
+    matches!((a, b), (Inet | Cidr, Inet | Cidr) | (Bit | Varbit, Bit | Varbit) | (Macaddr | Macaddr8, Macaddr | Macaddr8))
 }
 
 /// 42804 in PostgreSQL's words.
@@ -117,6 +132,12 @@ pub fn assign(values: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result
     if from.array {
         return to_text(values, from, to, zone);
     }
+    if to.name.written().is_some() {
+        return written(values, from, to, zone);
+    }
+    if from.name.written().is_some() && family(to.name) != Family::Text {
+        return cast_array(values, from, to, zone);
+    }
     match (family(from.name), family(to.name)) {
         (Family::Integer | Family::Float | Family::Numeric, Family::Integer) => to_integer(values, from, to),
         (Family::Integer | Family::Float | Family::Numeric, Family::Float) => to_float(values, from, to),
@@ -135,6 +156,23 @@ pub fn assign(values: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result
         }
         _ => arrow_cast(values, &to.arrow()),
     }
+}
+
+/// Values of a type that is carried as its text, at the length that the column asks for.
+fn written(values: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
+    if from.with_modifier(-1) == to.with_modifier(-1) && (to.modifier == -1 || from.modifier == to.modifier) {
+        return Ok(values.clone());
+    }
+    if from.name != to.name && family(from.name) != Family::Text && from.name != TypeName::Unknown {
+        let exact = cast_array(values, from, to.with_modifier(-1), zone)?;
+        return written(&exact, to.with_modifier(-1), to, zone);
+    }
+    let texts = values.as_string_opt::<i32>().ok_or_else(mismatch)?;
+    let fitted = texts.iter().map(|t| match t.map(|t| text::scalar_from_text(to, t, zone)).transpose()? {
+        Some(ScalarValue::Utf8(text)) => Ok(text),
+        _ => Ok(None),
+    });
+    Ok(Arc::new(fitted.collect::<Result<StringArray>>()?))
 }
 
 fn arrow_cast(values: &ArrayRef, to: &DataType) -> Result<ArrayRef> {
@@ -311,9 +349,9 @@ fn from_instant(values: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Resu
         return arrow_cast(values, &to.arrow());
     }
     let beyond = || SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "timestamp out of range");
-    let days = |micros: i64| i32::try_from(micros.div_euclid(MICROS_PER_DAY)).map_err(|_| beyond());
+    let days = |micros: i64| -> Result<i32> { Ok(calendar::day_of(micros)) };
     let local = |utc: i64| zone.local(utc).ok_or_else(beyond);
-    let midnight = |days: i32| i64::from(days).checked_mul(MICROS_PER_DAY).ok_or_else(beyond);
+    let midnight = |days: i32| calendar::midnight(days).ok_or_else(beyond);
     match (from.name, to.name) {
         (Date, Timestamp) => map::<Date32Type, TimestampMicrosecondType>(values, midnight),
         (Date, Timestamptz) => {

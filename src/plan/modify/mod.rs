@@ -41,7 +41,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
-pub use self::assign::assignable;
+pub use self::assign::{assignable, written_meet};
 pub use self::copy::{CopyInsert, HistoryLoad};
 pub use self::foreign::check_deferred;
 use self::insert::Insert;

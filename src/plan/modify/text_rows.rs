@@ -253,6 +253,7 @@ fn write_field(
         | TypeName::Time
         | TypeName::Interval
         | TypeName::Uuid
+        | TypeName::Written(_)
         | TypeName::Oid
         | TypeName::Xid
         | TypeName::Regclass

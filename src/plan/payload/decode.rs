@@ -240,6 +240,7 @@ impl Cells {
             | TypeName::Uuid
             | TypeName::Aclitem
             | TypeName::NodeTree
+            | TypeName::Written(_)
             | TypeName::Unknown => Self::Text(StringBuilder::with_capacity(rows, 16 * rows)),
             TypeName::Enum(user) if user.has_renamed() => Self::Labels(StringBuilder::with_capacity(rows, 16 * rows), user),
             TypeName::Enum(_) => Self::Text(StringBuilder::with_capacity(rows, 16 * rows)),

@@ -65,6 +65,7 @@ fn any_value(rng: &mut StdRng, ty: PgType) -> ScalarValue {
         | TypeName::Aclitem
         | TypeName::NodeTree
         | TypeName::Unknown => ScalarValue::Utf8(Some(any_text(rng))),
+        TypeName::Written(_) => ScalarValue::Utf8(Some("10.0.0.1".to_owned())),
         TypeName::Uuid => ScalarValue::Utf8(Some("0191b7a2-6f5c-7c3e-8c64-3a1b2c3d4e5f".to_owned())),
         TypeName::Json | TypeName::Jsonb => ScalarValue::Utf8(Some(any_json(rng))),
         TypeName::Bytea => ScalarValue::Binary(Some((0..rng.random_range(0..9)).map(|_| rng.random()).collect())),
@@ -140,6 +141,8 @@ fn every_type() -> Vec<PgType> {
     let mut types: Vec<PgType> = plain.into_iter().map(PgType::new).collect();
     types.extend(plain.into_iter().map(|name| PgType::new(name).array_of()));
     types.extend([mood(), mood().array_of()]);
+    let inet = PgType::new(Written(crate::types::Written::Inet));
+    types.extend([inet, inet.array_of()]);
     types.push(PgType::new(Numeric).with_modifier(((12 << 16) | 2) + 4));
     types
 }

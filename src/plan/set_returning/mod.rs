@@ -45,6 +45,7 @@ const TABLE: &[(&str, Columns)] = &[
     ("json_array_elements", &[("value", json::ELEMENTS)]),
     ("jsonb_array_elements_text", &[("value", json::ELEMENT_TEXTS)]),
     ("json_array_elements_text", &[("value", json::ELEMENT_TEXTS)]),
+    ("jsonb_path_query", &[("jsonb_path_query", "pg_json_path_query")]),
     ("jsonb_object_keys", &[("jsonb_object_keys", json::KEYS)]),
     ("json_object_keys", &[("json_object_keys", json::KEYS)]),
     ("jsonb_each", &[("key", json::KEYS), ("value", json::VALUES)]),

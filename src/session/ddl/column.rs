@@ -10,7 +10,8 @@ use super::{Change, quoted_name, sequence, too_long};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{CheckDef, ColumnDef, ColumnId, IndexShape, SequenceDef, TableDef, UniqueDef};
 use crate::sql::{ColumnSpec, ConstraintKind, ConstraintSpec, SequenceOptions, Statement};
-use crate::types::{PgType, Qualified, TypeName};
+use crate::types::written::Comparison;
+use crate::types::{PgType, Qualified, TypeName, Written};
 use crate::versions::IndexId;
 
 impl Change {
@@ -195,7 +196,12 @@ pub(super) fn key_columns(table: &TableDef, names: &[String], what: &str) -> Res
             let message = format!("column \"{name}\" appears twice in {what} constraint");
             return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
         }
-        if column.ty.array || column.ty.name == TypeName::Json {
+        let comparison = column.ty.name.written().map(Written::comparison);
+        if comparison == Some(Comparison::OrderedByKey) && !column.ty.array {
+            let message = format!("keys and indexes of type {} are not supported", column.ty.sql_name());
+            return Err(SqlError::unsupported(message, "Keep the bounds in columns of their own."));
+        }
+        if column.ty.array || column.ty.name == TypeName::Json || comparison == Some(Comparison::None) {
             let ty = column.ty.sql_name();
             let message = format!("data type {ty} has no default operator class for access method \"btree\"");
             return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message).hint("Use a column of a scalar type."));

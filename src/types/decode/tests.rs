@@ -105,7 +105,7 @@ fn malformed_parameters_say_what_is_wrong() {
         (PgType::JSONB, 1, b"\x02{}", "XX000"),
         (PgType::INT4.array_of(), 1, list_of_a_million, "08P01"),
         (PgType::new(TypeName::Numeric), 1, b"\0\x01\0\0\0\0\0\0\x7f\xff", "22P03"),
-        (PgType::new(TypeName::Date), 1, b"\x7f\xff\xff\xff", "0A000"),
+        (PgType::new(TypeName::Date), 1, b"\x7f\xff\xff\xfe", "22008"),
         (PgType::INT4, 2, b"1", "22023"),
     ] {
         let error = decode_parameter(ty, format, Some(bytes), Zone::UTC).unwrap_err();
