@@ -8,10 +8,9 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 
 use super::prepared::PreparedStatement;
-use super::server_view::Seen;
 use super::transaction::{Block, aborted};
 use super::writing::changes_rows;
-use super::{Reply, Session, roles::Roles};
+use super::{Reply, Session};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::TEMPORARY;
 use crate::plan::{DefaultScope, Execution, Prepared, RowStream, StatementContext};
@@ -248,14 +247,8 @@ impl Session {
             session_user: effective.session_user.clone(),
             current_user,
             superuser,
-            authorities: Arc::new(Roles { tenancy: Arc::clone(&self.shared.tenancy), database: Arc::clone(&self.database) }),
-            server: Arc::new(Seen {
-                tenancy: Arc::clone(&self.shared.tenancy),
-                settings: Arc::clone(&self.settings),
-                activity: Arc::clone(&self.shared.activity),
-                locks: Arc::clone(&self.shared.locks),
-                snapshots: Arc::clone(&self.shared.snapshots),
-            }),
+            authorities: self.authorities.clone(),
+            server: self.server.clone(),
             catalogues: self.shared.engine.catalogues(),
             search_path,
             time_zone: effective.time_zone.clone(),

@@ -102,6 +102,9 @@ pub struct Session {
     client_address: String,
     backend_pid: i32,
     settings: Arc<Settings>,
+    /// What its statements ask about roles, and about the server.
+    authorities: Arc<roles::Roles>,
+    server: Arc<server_view::Seen>,
     notices: Notices,
     sequences: SequenceValues,
     cancel: Cancel,

@@ -8,6 +8,8 @@ use super::activity::Place;
 use super::as_of::AsOf;
 use super::locking::Advisory;
 use super::notify::Mailbox;
+use super::roles::Roles;
+use super::server_view::Seen;
 use super::settings::{Checks, Settings, Source};
 use super::temporary::Kept;
 use super::{Session, SessionStart, Shared, Timer};
@@ -45,8 +47,18 @@ async fn begin(shared: Shared, start: SessionStart) -> Result<Session> {
     let place = Place::new(&shared.activity, facts);
     let locks = Arc::new(shared.locks.owner(database.name(), start.backend_pid));
     let temporary = Arc::new(Kept::new(&database, shared.engine.hold("temporary tables")));
+    let authorities = Arc::new(Roles { tenancy: Arc::clone(&shared.tenancy), database: Arc::clone(&database) });
+    let server = Arc::new(Seen {
+        tenancy: Arc::clone(&shared.tenancy),
+        settings: Arc::clone(&settings),
+        activity: Arc::clone(&shared.activity),
+        locks: Arc::clone(&shared.locks),
+        snapshots: Arc::clone(&shared.snapshots),
+    });
     let session = Session {
         place,
+        authorities,
+        server,
         shared,
         database,
         user: start.user,

@@ -5,17 +5,17 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use pgwire::messages::Message;
 use pgwire::messages::copy::{CopyInResponse, CopyOutResponse};
-use pgwire::messages::data::{FieldDescription, ParameterDescription, RowDescription};
+use pgwire::messages::data::ParameterDescription;
 use pgwire::messages::response::{CommandComplete, ErrorResponse, NoticeResponse, NotificationResponse, ReadyForQuery};
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 
-use crate::error::{Severity, SqlError};
+use crate::error::{Result, Severity, SqlError, SqlState};
 use crate::plan::ResultColumn;
 use crate::session::{Notification, TransactionStatus};
 use crate::types::Oid;
 
 /// PostgreSQL's bound on the columns of a result.
-pub const MAX_COLUMNS: usize = 1664;
+const MAX_COLUMNS: u16 = 1664;
 
 pub const BIND_COMPLETE: [u8; 5] = *b"2\0\0\0\x04";
 pub const CLOSE_COMPLETE: [u8; 5] = *b"3\0\0\0\x04";
@@ -88,20 +88,47 @@ pub fn parameter_description(out: &mut BytesMut, types: Vec<Oid>) {
     put(out, &ParameterDescription::new(types));
 }
 
-/// `formats` as the protocol has them: none is all text, one is for all, else one each.
-pub fn row_description(out: &mut BytesMut, columns: &[ResultColumn], formats: &[i16]) {
-    let fields = columns.iter().enumerate().map(|(i, column)| {
-        FieldDescription::new(
-            text(&column.name),
-            column.table_oid.cast_signed(),
-            column.attribute,
-            column.ty.oid(),
-            column.ty.length(),
-            column.ty.modifier,
-            format_of(formats, i),
-        )
-    });
-    put(out, &RowDescription::new(fields.collect()));
+/// Appends a message whose body is written in place; 54000 beyond 2 GiB. What a failed one has left in the buffer is
+/// the caller's to take out.
+pub fn framed(out: &mut BytesMut, tag: u8, body: impl FnOnce(&mut BytesMut) -> Result<()>) -> Result<()> {
+    out.put_u8(tag);
+    let start = out.len();
+    out.put_i32(0);
+    body(out)?;
+    let length = i32::try_from(out.len() - start)
+        .map_err(|_| SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a row of the result is larger than 2 GB"))?;
+    if let Some(place) = out.get_mut(start..start + 4) {
+        place.copy_from_slice(&length.to_be_bytes());
+    }
+    Ok(())
+}
+
+/// How many columns a row has; 54000 for more than one can have.
+pub fn column_count(columns: &[ResultColumn]) -> Result<u16> {
+    u16::try_from(columns.len()).ok().filter(|count| *count <= MAX_COLUMNS).ok_or_else(|| {
+        let message = format!("target lists can have at most {MAX_COLUMNS} entries");
+        SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+    })
+}
+
+/// `formats` as the protocol has them: none is all text, one is for all, else one each. 54000 for more columns than a
+/// row can have.
+pub fn row_description(out: &mut BytesMut, columns: &[ResultColumn], formats: &[i16]) -> Result<()> {
+    let count = column_count(columns)?;
+    framed(out, b'T', |out| {
+        out.put_u16(count);
+        for (i, column) in columns.iter().enumerate() {
+            out.extend(column.name.bytes().filter(|byte| *byte != 0));
+            out.put_u8(0);
+            out.put_u32(column.table_oid);
+            out.put_i16(column.attribute);
+            out.put_u32(column.ty.oid());
+            out.put_i16(column.ty.length());
+            out.put_i32(column.ty.modifier);
+            out.put_i16(format_of(formats, i));
+        }
+        Ok(())
+    })
 }
 
 /// The format of one column, 0 text or 1 binary.
@@ -174,7 +201,6 @@ fn fields(error: &SqlError) -> Vec<(u8, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::SqlState;
 
     #[test]
     fn every_field_of_an_error_is_sent_and_none_breaks_the_frame() {

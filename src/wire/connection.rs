@@ -278,8 +278,7 @@ impl Connection {
     fn describe(&mut self, columns: Option<(&[crate::plan::ResultColumn], &[i16])>) -> Result<(), Stopped> {
         match columns {
             Some((columns, formats)) => {
-                rows::check_width(columns)?;
-                backend::row_description(&mut self.channel.out, columns, formats);
+                backend::row_description(&mut self.channel.out, columns, formats)?;
             }
             None => self.channel.out.extend_from_slice(&backend::NO_DATA),
         }

@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 
-use super::backend::MAX_COLUMNS;
+use super::backend::{column_count, framed};
 use super::channel::{Channel, FLUSH_AT};
 use super::connection::Stopped;
 use super::copy::flush;
 use super::guard::{guarded, guarded_now};
-use crate::error::{Result, SqlError, SqlState};
+use crate::error::Result;
 use crate::plan::{ResultColumn, diagnose};
 use crate::runtime::Cancel;
 use crate::session::Reply;
@@ -41,19 +41,10 @@ pub enum Sent {
     Some(Reply),
 }
 
-/// 54000 for more columns than a row can have.
-pub fn check_width(columns: &[ResultColumn]) -> Result<()> {
-    if columns.len() > MAX_COLUMNS {
-        let message = format!("target lists can have at most {MAX_COLUMNS} entries");
-        return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
-    }
-    Ok(())
-}
-
 impl Rows {
     /// Sends rows up to the limit. On an error the rows before it have been sent and no part of the next.
     pub async fn send(mut self, channel: &mut Channel, limit: Option<u64>) -> Result<Sent, Stopped> {
-        check_width(&self.columns)?;
+        column_count(&self.columns)?;
         let types: Vec<_> = self.columns.iter().map(|c| c.ty).collect();
         let mut encoder = RowEncoder::new(&types, &self.formats, Zone::parse(&self.time_zone)?);
         let mut sent = 0;
@@ -108,7 +99,7 @@ fn encode(encoder: &mut RowEncoder, batch: &RecordBatch, row: usize, until: usiz
     let encoded = guarded_now(|| {
         let mut at = row;
         while at < until && (at == row || out.len() < FLUSH_AT) {
-            data_row(encoder, batch, at, out)?;
+            framed(out, b'D', |out| encoder.encode(batch, at, out))?;
             whole = out.len();
             at += 1;
         }
@@ -118,17 +109,4 @@ fn encode(encoder: &mut RowEncoder, batch: &RecordBatch, row: usize, until: usiz
         out.truncate(whole);
     }
     encoded
-}
-
-fn data_row(encoder: &mut RowEncoder, batch: &RecordBatch, row: usize, out: &mut BytesMut) -> Result<()> {
-    out.put_u8(b'D');
-    let start = out.len();
-    out.put_i32(0);
-    encoder.encode(batch, row, out)?;
-    let length = i32::try_from(out.len() - start)
-        .map_err(|_| SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a row of the result is larger than 2 GB"))?;
-    if let Some(place) = out.get_mut(start..start + 4) {
-        place.copy_from_slice(&length.to_be_bytes());
-    }
-    Ok(())
 }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::readers::Readers;
+
 /// About this many pages make a checkpoint worth it.
 const PAGES: usize = 8192;
 
@@ -21,7 +23,7 @@ const LONG: i64 = 32_768;
 /// Works until the writer is gone. `written` brings the number of pages of each group.
 /// A writer that never pauses always leaves something unmoved, and then the log cannot begin anew: once it is
 /// long, `finish` asks the writer to move that rest itself.
-pub fn run(conn: &Connection, written: &Receiver<usize>, finish: &AtomicBool) {
+pub fn run(conn: &Connection, readers: &Readers, written: &Receiver<usize>, finish: &AtomicBool) {
     let mut waiting = 0_usize;
     loop {
         let due = match written.recv_timeout(PAUSE) {
@@ -33,7 +35,7 @@ pub fn run(conn: &Connection, written: &Receiver<usize>, finish: &AtomicBool) {
             Err(RecvTimeoutError::Disconnected) => return,
         };
         if due {
-            if passive(conn) > LONG {
+            if passive(conn, readers) > LONG {
                 finish.store(true, Ordering::Release);
             }
             waiting = 0;
@@ -42,7 +44,8 @@ pub fn run(conn: &Connection, written: &Receiver<usize>, finish: &AtomicBool) {
 }
 
 /// Moves what can be moved without waiting for anybody; the length of the log in pages.
-pub fn passive(conn: &Connection) -> i64 {
+pub fn passive(conn: &Connection, readers: &Readers) -> i64 {
+    readers.let_go();
     match conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1)) {
         Ok(logged) => logged,
         Err(error) => {

@@ -1,6 +1,6 @@
 //! The embedded store: one SQLite file that holds index and payloads of one database.
 //!
-//! One thread writes (`writer`), any number read beside it (`reader`, `scan`), one moves the log into the file
+//! One thread writes (`writer`), any number read beside it (`readers`, `reader`, `scan`), one moves the log into the file
 //! (`checkpoint`). The file's layout is in `schema`; a lock beside it keeps other processes out (`lock`).
 
 mod apply;
@@ -9,6 +9,7 @@ mod checkpoint;
 mod load;
 mod lock;
 mod reader;
+mod readers;
 mod row;
 mod scan;
 mod schema;
@@ -31,7 +32,8 @@ pub use lock::holder;
 
 use self::borders::Borders;
 use self::lock::StoreLock;
-use self::reader::{Moment, Readers};
+use self::reader::Moment;
+use self::readers::Readers;
 use self::scan::Scan;
 use self::writer::{Reply, Request, Writer};
 use super::{CatalogRow, CommitRequest, IndexStore, LoadRequest, ScanRequest, StoreError, StoredVersion, VersionBatch};
@@ -83,10 +85,11 @@ impl SqliteIndex {
         let (requests, waiting) = mpsc::channel();
         let (written, pages) = mpsc::channel();
         let finish_log = Arc::new(AtomicBool::new(false));
+        let readers = Arc::new(Readers::new(path, published.clone()));
         let checkpoints = schema::open_checkpointer(path)?;
         let checkpointer = spawn("store-checkpoint", {
-            let finish = finish_log.clone();
-            move || checkpoint::run(&checkpoints, &pages, &finish)
+            let (finish, readers) = (finish_log.clone(), readers.clone());
+            move || checkpoint::run(&checkpoints, &readers, &pages, &finish)
         })?;
         let writer = Writer {
             conn,
@@ -96,13 +99,14 @@ impl SqliteIndex {
             broken: None,
             written,
             finish_log,
+            readers: readers.clone(),
             gathering: Default::default(),
         };
         let writer = spawn("store-writer", move || writer.run(&waiting))?;
         Ok(Self {
             path: path.to_owned(),
             requests: Mutex::new(Some(requests)),
-            readers: Arc::new(Readers::new(path)),
+            readers,
             published,
             borders: Borders::default(),
             threads: Mutex::new(Some(Threads { writer, checkpointer, _lock: lock })),
@@ -180,7 +184,7 @@ impl IndexStore for SqliteIndex {
         let at_once = few && request.candidates.is_none() && Moment::of(request.scope, request.snapshot).is_some();
         let readers = self.readers.clone();
         let mut scan = Scan::new(request);
-        let mut next = move || readers.with(|conn| scan.piece(conn));
+        let mut next = move || readers.with_fresh(|conn| scan.piece(conn));
         if !at_once {
             return pieces(next);
         }
@@ -239,7 +243,7 @@ impl IndexStore for SqliteIndex {
     }
 
     async fn counter(&self, counter: u32) -> Result<u64, StoreError> {
-        self.readers.with(|conn| reader::counter(conn, counter))
+        self.readers.with_fresh(|conn| reader::counter(conn, counter))
     }
 
     async fn set_counter(&self, counter: u32, next: u64) -> Result<(), StoreError> {

@@ -1,62 +1,16 @@
-//! Reads that answer at once: single items, counters, stamps, definitions; and the pool they read through.
+//! Reads that answer at once: single items, counters, stamps, definitions.
 //!
-//! Each of them is one statement, hence one read transaction, except where commits cannot change what a second
-//! one finds. Scans are in `scan`.
+//! Each of them is one statement, hence of one read transaction, except where commits cannot change what a second
+//! one finds. Scans are in `scan`, the connections they all read through in `readers`.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use parking_lot::Mutex;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params};
 
 use super::apply::query;
 use super::row;
-use super::schema::{counted, failure, open_reader, stored};
+use super::schema::{counted, failure, stored};
 use crate::store::{CatalogRow, StoreError, StoredVersion};
 use crate::versions::{CommitInfo, CommitNo, CommitStamp, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp};
-
-/// More idle connections than this are closed.
-const IDLE: usize = 32;
-
-/// Connections that read. As many as there are readers at one time.
-#[derive(Debug)]
-pub struct Readers {
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    closed: AtomicBool,
-}
-
-impl Readers {
-    pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Mutex::default(), closed: AtomicBool::new(false) }
-    }
-
-    /// Lends a connection that nobody else uses.
-    pub fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(StoreError::Closed);
-        }
-        let idle = self.idle.lock().pop();
-        let conn = match idle {
-            Some(conn) => conn,
-            None => open_reader(&self.path)?,
-        };
-        // A panic in between costs the connection and nothing else.
-        let result = read(&conn);
-        let mut idle = self.idle.lock();
-        if idle.len() < IDLE && !self.closed.load(Ordering::Acquire) {
-            idle.push(conn);
-        }
-        result
-    }
-
-    /// Refuses every read from now on.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.idle.lock().clear();
-    }
-}
 
 /// The newest state that a reader of one moment can have: of those begun by `commit`, the newest begun at or
 /// before `at`.

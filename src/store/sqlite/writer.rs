@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::apply::{self, State};
 use super::checkpoint;
 use super::load::{self, QueuedLoad};
+use super::readers::Readers;
 use super::schema::failure;
 use crate::runtime::Clock;
 use crate::store::{CommitRequest, StoreError};
@@ -58,6 +59,8 @@ pub struct Writer {
     pub written: Sender<usize>,
     /// Set when the log should be moved whole between two groups.
     pub finish_log: Arc<AtomicBool>,
+    /// Whose idle transactions would keep the log from beginning anew.
+    pub readers: Arc<Readers>,
     pub gathering: Gathering,
 }
 
@@ -113,7 +116,7 @@ impl Writer {
             let Ok(first) = requests.recv() else { break };
             closing = self.serve(first, requests);
             if self.finish_log.swap(false, Ordering::AcqRel) {
-                checkpoint::passive(&self.conn);
+                checkpoint::passive(&self.conn, &self.readers);
             }
         }
         let closed = self.finish();
