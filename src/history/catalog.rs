@@ -48,6 +48,25 @@ pub struct ColumnDef {
     pub dropped: bool,
 }
 
+impl ColumnDef {
+    /// A live column that may be NULL and has nothing but its type, kept under its own name.
+    pub fn plain(id: ColumnId, name: &str, ty: PgType) -> Self {
+        Self {
+            id,
+            name: name.to_owned(),
+            field: name.to_owned(),
+            ty,
+            domain: None,
+            not_null: false,
+            default: None,
+            identity: None,
+            generated: None,
+            missing: None,
+            dropped: false,
+        }
+    }
+}
+
 /// A PRIMARY KEY or UNIQUE constraint, or a unique index (then `constraint` is false).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UniqueDef {
@@ -290,6 +309,7 @@ impl TableDef {
     pub fn has_index_id(&self, index: IndexId) -> bool {
         self.uniques.iter().any(|u| u.id == index)
             || self.indexes.iter().any(|i| i.id == index)
+            || self.computed_indexes.iter().any(|i| i.unique && i.id == index)
             || self.foreign_keys.iter().any(|key| key.id == index)
     }
 
@@ -328,8 +348,11 @@ pub struct ViewDef {
     pub id: u32,
     pub name: Qualified,
     pub owner: String,
-    /// The SELECT as it was written.
+    /// The SELECT.
     pub query: String,
+    /// Whether the SELECT names relations and columns in full; else it is as it was written.
+    #[serde(default)]
+    pub bound: bool,
     /// Output columns with their types, fixed at creation.
     pub columns: Vec<(String, PgType)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 //! Why history could not be read or written.
 
-use super::{ColumnId, TableDef, printed_key};
+use super::{ColumnId, IndexPart, TableDef, printed_key};
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::store::StoreError;
 use crate::versions::{CommitNo, IndexId, ItemKey};
@@ -43,27 +43,40 @@ impl HistoryError {
 
     /// A second live row with this key of a unique constraint or index.
     pub fn duplicate_entry(table: &TableDef, index: IndexId, key: &ItemKey) -> Self {
-        let unique = table.uniques.iter().find(|unique| unique.id == index);
-        let columns = unique.map_or(&[][..], |unique| &unique.columns);
+        let (name, shown) = unique_index(table, index, key);
         Self::Duplicate {
             schema: table.name.schema.clone(),
             table: table.name.name.clone(),
-            constraint: unique.map(|unique| unique.name.clone()).unwrap_or_default(),
-            detail: format!("Key {} already exists.", printed(table, columns, key)),
+            constraint: name,
+            detail: format!("Key {shown} already exists."),
         }
     }
 
     /// Two rows that a new unique index of the table would have to hold under one key.
     pub fn duplicate_in_index(table: &TableDef, index: IndexId, key: &ItemKey) -> Self {
-        let unique = table.uniques.iter().find(|unique| unique.id == index);
-        let columns = unique.map_or(&[][..], |unique| &unique.columns);
+        let (name, shown) = unique_index(table, index, key);
         Self::DuplicateInIndex {
             schema: table.name.schema.clone(),
             table: table.name.name.clone(),
-            index: unique.map(|unique| unique.name.clone()).unwrap_or_default(),
-            detail: format!("Key {} is duplicated.", printed(table, columns, key)),
+            index: name,
+            detail: format!("Key {shown} is duplicated."),
         }
     }
+}
+
+/// The name of a unique constraint or index, and a key of it. What an expression gave is not shown: its type is not
+/// known here.
+fn unique_index(table: &TableDef, index: IndexId, key: &ItemKey) -> (String, String) {
+    if let Some(unique) = table.uniques.iter().find(|unique| unique.id == index) {
+        return (unique.name.clone(), printed(table, &unique.columns, key));
+    }
+    let computed = table.computed_indexes.iter().find(|computed| computed.id == index);
+    let part = |part: &IndexPart| match part {
+        IndexPart::Column(id) => table.column_by_id(*id).map(|column| column.name.clone()).unwrap_or_default(),
+        IndexPart::Expression(text) => text.clone(),
+    };
+    let parts: Vec<String> = computed.iter().flat_map(|computed| &computed.parts).map(part).collect();
+    (computed.map(|computed| computed.name.clone()).unwrap_or_default(), format!("({})", parts.join(", ")))
 }
 
 fn printed(table: &TableDef, columns: &[ColumnId], key: &ItemKey) -> String {

@@ -176,19 +176,7 @@ mod tests {
     use crate::versions::{KeyPart, encode_key};
 
     fn check(ty: PgType, part: KeyPart<'_>, expected: &str) {
-        let column = |n: u16, name: &str, ty| ColumnDef {
-            id: ColumnId(n),
-            name: name.to_owned(),
-            field: name.to_owned(),
-            ty,
-            domain: None,
-            not_null: false,
-            default: None,
-            identity: None,
-            generated: None,
-            missing: None,
-            dropped: false,
-        };
+        let column = |n: u16, name: &str, ty| ColumnDef::plain(ColumnId(n), name, ty);
         let (first, second) = (column(1, "a", ty), column(2, "b", PgType::INT4));
         let key = encode_key([part, KeyPart::Int(-5)]);
         assert_eq!(print(&[&first, &second], &key), format!("(a, b)=({expected}, -5)"));

@@ -99,7 +99,7 @@ fn explain_unique(transaction: &Transaction, index: IndexId, key: &ItemKey) -> O
     if let Some(def) = filled.and_then(|fill| table(transaction, fill.table)) {
         return Some(HistoryError::duplicate_in_index(def, index, key));
     }
-    let has_index = |id: &&TableId| table(transaction, **id).is_some_and(|def| def.uniques.iter().any(|u| u.id == index));
+    let has_index = |id: &&TableId| table(transaction, **id).is_some_and(|def| def.has_index_id(index));
     let def = transaction.writes.keys().find(has_index).and_then(|id| table(transaction, *id))?;
     Some(HistoryError::duplicate_entry(def, index, key))
 }

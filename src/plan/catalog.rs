@@ -24,7 +24,7 @@ mod spec;
 mod state;
 pub mod tableoid;
 mod types;
-mod view;
+pub mod view;
 
 use std::sync::Arc;
 

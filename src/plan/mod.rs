@@ -6,6 +6,7 @@ pub mod casts;
 pub mod catalog;
 mod columns;
 mod compound;
+pub mod computed_keys;
 mod constant;
 pub mod context;
 mod correlated;

@@ -222,19 +222,7 @@ mod tests {
     use crate::versions::{IndexId, KeyPart, TableId, encode_key};
 
     fn table(key: &[u16]) -> TableDef {
-        let column = |id: u16, name: &str, ty| ColumnDef {
-            id: ColumnId(id),
-            name: name.into(),
-            field: name.into(),
-            ty,
-            domain: None,
-            not_null: false,
-            default: None,
-            identity: None,
-            generated: None,
-            missing: None,
-            dropped: false,
-        };
+        let column = |id: u16, name: &str, ty| ColumnDef::plain(ColumnId(id), name, ty);
         TableDef {
             id: TableId(1),
             name: Qualified::new("public", "t"),

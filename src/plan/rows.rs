@@ -8,6 +8,7 @@ use bytes::Bytes;
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 
+use super::computed_keys::ComputedKeys;
 use super::keys::key_part;
 use super::payload::{PayloadColumn, PayloadDecoder, PayloadEncoder};
 use crate::error::{Result, SqlError, SqlState};
@@ -26,6 +27,8 @@ pub struct RowKeys {
     /// Array and type of each key column; empty for a table without primary key.
     key: Vec<(usize, PgType)>,
     indexes: Vec<IndexColumns>,
+    /// Unique indexes over expressions or part of the rows, where the rows are those of a layout.
+    computed: Vec<ComputedKeys>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +60,21 @@ impl RowKeys {
                 Ok(IndexColumns { index, name: name.clone(), unique, skips_null, columns: place(ids)? })
             })
             .collect::<Result<_>>()?;
-        Ok(Self { key, indexes })
+        Ok(Self { key, indexes, computed: Vec::new() })
+    }
+
+    /// Adds unique indexes over expressions or part of the rows, whose entries come last.
+    pub fn compute(&mut self, computed: Vec<ComputedKeys>) {
+        self.computed = computed;
+    }
+
+    pub fn computed(&self) -> &[ComputedKeys] {
+        &self.computed
+    }
+
+    /// The entries in [`Self::computed`].
+    pub fn computed_entries(&self, values: &[ArrayRef], row: usize) -> Result<Vec<IndexEntry>> {
+        self.computed.iter().filter_map(|index| index.entry(values, row).transpose()).collect()
     }
 
     /// Whether rows carry their key; else it is a hidden number, see `keys::hidden_key`.
@@ -70,8 +87,8 @@ impl RowKeys {
         encode(&self.key, values, row, "primary key")
     }
 
-    /// The row's entries in every index, in the order of the definition: uniques first, foreign keys last. One with
-    /// a NULL in it is not unique; in a foreign key it is none.
+    /// The row's entries in every index, in the order of the definition: uniques first, then plain ones, foreign
+    /// keys and those over expressions. One with a NULL in it is not unique; in a foreign key it is none.
     pub fn entries(&self, values: &[ArrayRef], row: usize) -> Result<Vec<IndexEntry>> {
         let mut entries = Vec::with_capacity(self.indexes.len());
         for index in &self.indexes {
@@ -82,6 +99,7 @@ impl RowKeys {
             let key = encode(&index.columns, values, row, &index.name)?;
             entries.push(IndexEntry { index: index.index, key, unique: index.unique && !has_null });
         }
+        entries.extend(self.computed_entries(values, row)?);
         Ok(entries)
     }
 }

@@ -52,19 +52,7 @@ struct World {
 }
 
 fn column(id: u16, name: &str, ty: PgType) -> ColumnDef {
-    ColumnDef {
-        id: ColumnId(id),
-        name: name.into(),
-        field: name.into(),
-        ty,
-        domain: None,
-        not_null: false,
-        default: None,
-        identity: None,
-        generated: None,
-        missing: None,
-        dropped: false,
-    }
+    ColumnDef::plain(ColumnId(id), name, ty)
 }
 
 fn price() -> PgType {
@@ -177,6 +165,7 @@ impl World {
             name: Qualified::new("public", name),
             owner: owner.into(),
             query: query.into(),
+            bound: false,
             columns: columns.iter().map(|(name, ty)| ((*name).to_owned(), *ty)).collect(),
             comment: None,
             column_comments: BTreeMap::new(),

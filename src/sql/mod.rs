@@ -16,6 +16,7 @@ mod cursor;
 mod ddl;
 mod fetch;
 mod hoist;
+pub mod inference;
 mod lex;
 mod locate;
 mod lock_table;

@@ -133,7 +133,8 @@ pub fn rename_type(text: &str, is_it: IsType<'_>, to: &Qualified) -> String {
     renamed.unwrap_or_else(|| text.to_owned())
 }
 
-fn set_name(ty: &mut DataType, to: &Qualified) {
+/// Gives a type that is a user's, or an array of such, this name.
+pub fn set_name(ty: &mut DataType, to: &Qualified) {
     match ty {
         DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _) | ArrayElemTypeDef::AngleBracket(inner)) => set_name(inner, to),
         DataType::Custom(name, _) => {

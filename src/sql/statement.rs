@@ -557,6 +557,23 @@ pub struct ColumnSpec {
     pub serial: bool,
 }
 
+impl ColumnSpec {
+    /// A column that has nothing but its type.
+    pub fn plain(name: &str, ty: PgType) -> Self {
+        Self {
+            name: name.to_owned(),
+            ty,
+            own: None,
+            domain: None,
+            not_null: false,
+            default: None,
+            generated: None,
+            identity: None,
+            serial: false,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct ConstraintSpec {
     pub name: Option<String>,

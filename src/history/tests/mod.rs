@@ -82,19 +82,7 @@ fn public(name: &str) -> Qualified {
 }
 
 fn column(id: u16, name: &str, ty: PgType) -> ColumnDef {
-    ColumnDef {
-        id: ColumnId(id),
-        name: name.to_owned(),
-        field: name.to_owned(),
-        ty,
-        domain: None,
-        not_null: false,
-        default: None,
-        identity: None,
-        generated: None,
-        missing: None,
-        dropped: false,
-    }
+    ColumnDef::plain(ColumnId(id), name, ty)
 }
 
 /// `CREATE TABLE name (id bigint PRIMARY KEY, name text UNIQUE)`.

@@ -3,8 +3,10 @@
 //!
 //! Prints what it understands; an expression with a form that it does not know is shown as it was written.
 
+mod layout;
+mod overload;
 mod print;
-mod typing;
+pub mod typing;
 
 use datafusion::sql::sqlparser::ast::{self, Expr};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -13,7 +15,18 @@ use datafusion::sql::sqlparser::parser::Parser;
 use crate::history::{ColumnDef, ColumnId, DomainDef, TableDef};
 use crate::types::{PgType, TypeName};
 
-pub use print::Style;
+pub use layout::definition;
+pub use print::{Style, Visible};
+use typing::Columns;
+
+/// Types of the usual schema go without it.
+fn usual(schema: &str, _: &str) -> bool {
+    schema == "public"
+}
+
+fn fully(expr: &Expr) -> Option<String> {
+    print::print(expr, Style::Full, &usual)
+}
 
 /// A column's default as `pg_get_expr` shows it.
 pub fn default(table: &TableDef, column: &ColumnDef, text: &str) -> String {
@@ -23,33 +36,21 @@ pub fn default(table: &TableDef, column: &ColumnDef, text: &str) -> String {
 
 fn assigned(columns: &[ColumnDef], column: &ColumnDef, text: &str) -> String {
     let Some(expr) = parse(text) else { return text.to_owned() };
-    let typed = typing::assigned(expr, column.ty, columns);
-    typed.and_then(|e| print::print(&e, Style::Full)).unwrap_or_else(|| text.to_owned())
+    let typed = typing::assigned(expr, column.ty, &Columns(columns));
+    typed.and_then(|e| fully(&e)).unwrap_or_else(|| text.to_owned())
 }
 
 /// A domain's default.
 pub fn domain_default(domain: &DomainDef, text: &str) -> String {
-    let typed = parse(text).and_then(|expr| typing::assigned(expr, domain.base, &[]));
-    typed.and_then(|e| print::print(&e, Style::Full)).unwrap_or_else(|| text.to_owned())
+    let typed = parse(text).and_then(|expr| typing::assigned(expr, domain.base, &Columns(&[])));
+    typed.and_then(|e| fully(&e)).unwrap_or_else(|| text.to_owned())
 }
 
 /// A condition of a domain, VALUE being the value.
 pub fn domain_check(domain: &DomainDef, text: &str) -> String {
-    let column = ColumnDef {
-        id: ColumnId(1),
-        name: "value".to_owned(),
-        field: String::new(),
-        ty: domain.base,
-        domain: None,
-        not_null: false,
-        default: None,
-        identity: None,
-        generated: None,
-        missing: None,
-        dropped: false,
-    };
-    let typed = parse(text).and_then(|expr| typing::condition(expr, std::slice::from_ref(&column)));
-    let shown = typed.and_then(|e| print::print(&e, Style::Full)).unwrap_or_else(|| text.to_owned());
+    let column = ColumnDef::plain(ColumnId(1), "value", domain.base);
+    let typed = parse(text).and_then(|expr| typing::condition(expr, &Columns(std::slice::from_ref(&column))));
+    let shown = typed.and_then(|e| fully(&e)).unwrap_or_else(|| text.to_owned());
     crate::sql::rename::rename_column(&shown, "value", "VALUE").map_or(shown, |text| text.replace("\"VALUE\"", "VALUE"))
 }
 
@@ -57,21 +58,22 @@ pub fn domain_check(domain: &DomainDef, text: &str) -> String {
 pub fn check(table: &TableDef, text: &str) -> String {
     let Some(expr) = parse(text) else { return text.to_owned() };
     let columns: Vec<ColumnDef> = table.live_columns().cloned().collect();
-    let typed = typing::condition(expr, &columns);
-    typed.and_then(|e| print::print(&e, Style::Full)).unwrap_or_else(|| text.to_owned())
+    let typed = typing::condition(expr, &Columns(&columns));
+    typed.and_then(|e| fully(&e)).unwrap_or_else(|| text.to_owned())
 }
 
 /// The type of an expression over a table's columns, as far as it is known.
 pub fn type_of(table: &TableDef, text: &str) -> Option<PgType> {
     let columns: Vec<ColumnDef> = table.live_columns().cloned().collect();
-    typing::type_of(parse(text)?, &columns).filter(|ty| ty.name != TypeName::Unknown)
+    typing::type_of(parse(text)?, &Columns(&columns)).filter(|ty| ty.name != TypeName::Unknown)
 }
 
 /// An expression of an index as it shows it: a call as it is, everything else in parentheses.
 pub fn index_part(table: &TableDef, text: &str, style: Style) -> String {
     let columns: Vec<ColumnDef> = table.live_columns().cloned().collect();
-    let Some(expr) = parse(text).and_then(|expr| typing::plain(expr, &columns)) else { return format!("({text})") };
-    let Some(shown) = print::print(&expr, style) else { return format!("({text})") };
+    let plain = parse(text).and_then(|expr| typing::plain(expr, &Columns(&columns)));
+    let Some((expr, _)) = plain else { return format!("({text})") };
+    let Some(shown) = print::print(&expr, style, &usual) else { return format!("({text})") };
     if matches!(expr, Expr::Function(_)) { shown } else { format!("({shown})") }
 }
 
@@ -79,7 +81,7 @@ pub fn index_part(table: &TableDef, text: &str, style: Style) -> String {
 pub fn restyled(text: &str, style: Style, name: impl Fn(&str) -> Option<String>) -> String {
     let Some(mut expr) = parse(text) else { return text.to_owned() };
     rename(&mut expr, &name);
-    print::print(&expr, style).unwrap_or_else(|| text.to_owned())
+    print::print(&expr, style, &usual).unwrap_or_else(|| text.to_owned())
 }
 
 /// Gives the constants of type regclass the name that is visible.
@@ -127,19 +129,7 @@ mod tests {
     use super::*;
 
     fn column(name: &str, ty: PgType) -> ColumnDef {
-        ColumnDef {
-            id: ColumnId(1),
-            name: name.into(),
-            field: name.into(),
-            ty,
-            domain: None,
-            not_null: false,
-            default: None,
-            identity: None,
-            generated: None,
-            missing: None,
-            dropped: false,
-        }
+        ColumnDef::plain(ColumnId(1), name, ty)
     }
 
     /// Expected texts are PostgreSQL 15's.
@@ -204,8 +194,8 @@ mod tests {
             ("a % 2 = 0 OR a > 5", "(((a % 2) = 0) OR (a > 5))", "(a % 2) = 0 OR a > 5"),
             ("a * 2 + 1 > 3", "(((a * 2) + 1) > 3)", "(a * 2 + 1) > 3"),
         ] {
-            let typed = typing::condition(parse(text).unwrap(), &columns).unwrap();
-            let shown = print::print(&typed, Style::Full).unwrap();
+            let typed = typing::condition(parse(text).unwrap(), &Columns(&columns)).unwrap();
+            let shown = fully(&typed).unwrap();
             assert_eq!(shown, full, "{text}");
             assert_eq!(restyled(&shown, Style::Pretty, |_| None), pretty, "{text}");
         }

@@ -28,8 +28,9 @@ pub fn views(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     for system in spec::all().iter().filter(|s| s.kind == "v") {
         rows.push(&[system.schema_name.into(), system.name.into(), state.bootstrap_role().into(), Cell::Null]);
     }
+    let usual = ["pg_catalog".to_owned(), "public".to_owned()];
     for def in state.catalog.views.values() {
-        let text = view::definition(def);
+        let text = view::definition(state, &usual, def, Style::Full);
         rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), (&def.owner).into(), text.into()]);
     }
     rows.finish()

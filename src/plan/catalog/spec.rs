@@ -109,6 +109,12 @@ pub fn all() -> &'static [Spec] {
     &ALL.specs
 }
 
+/// The rows of a relation that never change, as their file has them: names of columns, then one row a line.
+/// Empty for a relation that has none.
+pub fn fixed_text(name: &str) -> &'static str {
+    FIXED.iter().find(|(of, _)| *of == name).map_or("", |(_, text)| text)
+}
+
 pub fn find(schema: &str, name: &str) -> Option<&'static Spec> {
     ALL.by_name.get(&(schema, name)).map(|at| &ALL.specs[*at])
 }

@@ -1,6 +1,7 @@
 //! Functions that speak of the session: who, where, which settings, sequences, and the catalogue's small ones.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::{ArrayRef, Int32Array, Int64Array, ListBuilder, NullArray, StringArray, StringBuilder};
@@ -241,83 +242,17 @@ fn transaction_number(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(Int64Array::from_value(next.0 as i64, call.rows)))
 }
 
-/// Words that must be quoted to be names; the ones that occur as names in practice.
-const RESERVED: &[&str] = &[
-    "all",
-    "analyse",
-    "analyze",
-    "and",
-    "any",
-    "array",
-    "as",
-    "asc",
-    "both",
-    "case",
-    "cast",
-    "check",
-    "collate",
-    "column",
-    "constraint",
-    "create",
-    "default",
-    "deferrable",
-    "desc",
-    "distinct",
-    "do",
-    "else",
-    "end",
-    "except",
-    "false",
-    "fetch",
-    "for",
-    "foreign",
-    "from",
-    "grant",
-    "group",
-    "having",
-    "in",
-    "initially",
-    "intersect",
-    "into",
-    "join",
-    "lateral",
-    "leading",
-    "left",
-    "like",
-    "limit",
-    "natural",
-    "not",
-    "null",
-    "offset",
-    "on",
-    "only",
-    "or",
-    "order",
-    "primary",
-    "references",
-    "returning",
-    "right",
-    "select",
-    "some",
-    "table",
-    "then",
-    "to",
-    "trailing",
-    "true",
-    "union",
-    "unique",
-    "user",
-    "using",
-    "when",
-    "where",
-    "window",
-    "with",
-];
+/// Words that are names only in quotes: all of PostgreSQL's keywords but the unreserved ones.
+static RESERVED: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let keywords = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/data/pg_catalog/keywords.tsv"));
+    let words = keywords.lines().filter_map(|line| line.split_once('\t'));
+    words.filter(|(_, kind)| !kind.starts_with('U')).map(|(word, _)| word).collect()
+});
 
 pub fn quote_ident(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '$')
-        && !RESERVED.contains(&name);
+        && !RESERVED.contains(name);
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 

@@ -7,6 +7,8 @@ use datafusion::arrow::array::{ArrayRef, UInt32Array};
 use datafusion::arrow::compute::{concat, take};
 use datafusion::common::{DFSchema, DFSchemaRef, TableReference};
 use datafusion::sql::sqlparser::ast;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 
 use super::assigned::Assigned;
 use super::existing::{Existing, Old, read_items};
@@ -17,9 +19,11 @@ use super::target::Target;
 use super::write::Edit;
 use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{ColumnId, HistoryError};
+use crate::history::{ColumnId, HistoryError, IndexPart};
 use crate::plan::StatementContext;
+use crate::plan::catalog::deparse::{Style, check, index_part};
 use crate::plan::rows::batch_of;
+use crate::sql::inference::INFERRED;
 use crate::store::StoreError;
 use crate::types::PgType;
 use crate::versions::{IndexId, ItemKey};
@@ -285,8 +289,14 @@ fn arbiters(target: &Target, clause: Option<&ast::ConflictTarget>) -> Result<Vec
     let table = target.table();
     let key = || table.primary_key.as_ref().map(|(name, columns)| (name, columns, Arbiter::Key));
     let uniques = || table.uniques.iter().map(|u| (&u.name, &u.columns, Arbiter::Index(u.id), u.constraint));
+    let computed = || table.computed_indexes.iter().filter(|index| index.unique).map(|index| Arbiter::Index(index.id));
+    if let Some(ast::ConflictTarget::OnConstraint(name)) = clause
+        && let Some(inferred) = name.0.last().and_then(|part| part.as_ident()).and_then(|i| i.value.strip_prefix(INFERRED))
+    {
+        return by_expressions(target, inferred);
+    }
     match clause {
-        None => Ok(key().map(|k| k.2).into_iter().chain(uniques().map(|u| u.2)).collect()),
+        None => Ok(key().map(|k| k.2).into_iter().chain(uniques().map(|u| u.2)).chain(computed()).collect()),
         Some(ast::ConflictTarget::Columns(columns)) => {
             let named: HashSet<ColumnId> = columns
                 .iter()
@@ -297,11 +307,7 @@ fn arbiters(target: &Target, clause: Option<&ast::ConflictTarget>) -> Result<Vec
             let found = key().filter(|k| same(k.1)).map(|k| k.2);
             let mut found: Vec<Arbiter> = found.into_iter().collect();
             found.extend(uniques().filter(|u| same(u.1)).map(|u| u.2));
-            if found.is_empty() {
-                let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
-                return Err(SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message));
-            }
-            Ok(found)
+            if found.is_empty() { Err(none_matches()) } else { Ok(found) }
         }
         Some(ast::ConflictTarget::OnConstraint(name)) => {
             let name = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
@@ -313,6 +319,82 @@ fn arbiters(target: &Target, clause: Option<&ast::ConflictTarget>) -> Result<Vec
             })
         }
     }
+}
+
+fn none_matches() -> SqlError {
+    let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
+    SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message)
+}
+
+/// The unique indexes with these parts whose rows include those of the condition. The parts and the condition come as one
+/// text, see [`INFERRED`].
+fn by_expressions(target: &Target, inferred: &str) -> Result<Vec<Arbiter>> {
+    let table = target.table();
+    let (parts, condition) = inferred.split_once('\u{1}').unwrap_or((inferred, ""));
+    let parts = Parser::new(&PostgreSqlDialect {})
+        .try_with_sql(parts)
+        .and_then(|mut parser| parser.parse_comma_separated(Parser::parse_expr))
+        .map_err(|e| SqlError::syntax(e.to_string()))?;
+    let mut named = Vec::with_capacity(parts.len());
+    for part in parts {
+        named.push(match plain(part) {
+            ast::Expr::Identifier(ident) => {
+                let found = target.position(&fold(&ident)).and_then(|at| target.column(at));
+                let id = found.map(|column| column.id);
+                Part::Column(id.map_err(|e| SqlError::new(SqlState::UNDEFINED_COLUMN, plain_column_error(&e)))?)
+            }
+            other => Part::Expression(index_part(table, &other.to_string(), Style::Full)),
+        });
+    }
+    let given: Vec<String> = conjuncts(condition).iter().map(|text| check(table, text)).collect();
+    let part_of = |part: &IndexPart| match part {
+        IndexPart::Column(id) => Part::Column(*id),
+        IndexPart::Expression(text) => Part::Expression(index_part(table, text, Style::Full)),
+    };
+    let same = |parts: &[Part]| parts.len() == named.len() && parts.iter().all(|part| named.contains(part));
+    let columns = |ids: &[ColumnId]| ids.iter().map(|id| Part::Column(*id)).collect::<Vec<_>>();
+    let key = table.primary_key.iter().filter(|(_, ids)| same(&columns(ids))).map(|_| Arbiter::Key);
+    let uniques = table.uniques.iter().filter(|u| same(&columns(&u.columns))).map(|u| Arbiter::Index(u.id));
+    let computed = table.computed_indexes.iter().filter(|index| {
+        let parts: Vec<Part> = index.parts.iter().map(part_of).collect();
+        let wanted = index.predicate.as_deref().map(conjuncts).unwrap_or_default();
+        index.unique && same(&parts) && wanted.iter().all(|text| given.contains(&check(table, text)))
+    });
+    let found: Vec<Arbiter> = key.chain(uniques).chain(computed.map(|index| Arbiter::Index(index.id))).collect();
+    if found.is_empty() { Err(none_matches()) } else { Ok(found) }
+}
+
+/// What an index has at a place; expressions as they are printed.
+#[derive(PartialEq)]
+enum Part {
+    Column(ColumnId),
+    Expression(String),
+}
+
+fn plain(expr: ast::Expr) -> ast::Expr {
+    match expr {
+        ast::Expr::Nested(inner) => plain(*inner),
+        ast::Expr::Collate { expr, .. } => plain(*expr),
+        other => other,
+    }
+}
+
+/// The conditions that a condition joins by AND.
+fn conjuncts(condition: &str) -> Vec<String> {
+    fn split(expr: ast::Expr, out: &mut Vec<String>) {
+        match plain(expr) {
+            ast::Expr::BinaryOp { left, op: ast::BinaryOperator::And, right } => {
+                split(*left, out);
+                split(*right, out);
+            }
+            other => out.push(other.to_string()),
+        }
+    }
+    let mut out = Vec::new();
+    if let Ok(expr) = super::target::parse_expression(condition) {
+        split(expr, &mut out);
+    }
+    out
 }
 
 /// PostgreSQL does not name the relation here.

@@ -107,7 +107,7 @@ impl CopyInsert {
                 self.rows.add_value(row, *position, &values, at).map_err(|e| of_table(e, &self.target))?;
             }
         }
-        let rows = open.into_iter().map(|row| self.rows.close(row)).collect::<Result<Vec<_>>>()?;
+        let mut rows = open.into_iter().map(|row| self.rows.close(row)).collect::<Result<Vec<_>>>()?;
         if self.target.has_generated() {
             let count = rows.len();
             let values = self.target.layout.decode(rows.iter().map(|row| row.payload.as_ref()))?;
@@ -118,6 +118,7 @@ impl CopyInsert {
             return write(self.run(), &self.target, edits, &values).await;
         }
         check_rows(&self.target, self.run(), &rows)?;
+        add_computed(&self.target, &mut rows)?;
         self.count += rows.len() as u64;
         let rows = rows.into_iter().map(|r| NewRow { key: r.key, payload: r.payload, entries: r.entries }).collect();
         write_new(self.run(), &self.target, rows).await
@@ -128,6 +129,18 @@ impl CopyInsert {
         self.flush().await?;
         Ok(self.count)
     }
+}
+
+/// Gives rows their entries in indexes over expressions or part of the rows.
+fn add_computed(target: &Target, rows: &mut [TextRow]) -> Result<()> {
+    if target.layout.keys.computed().is_empty() {
+        return Ok(());
+    }
+    let values = target.layout.decode(rows.iter().map(|row| row.payload.as_ref()))?;
+    for (n, row) in rows.iter_mut().enumerate() {
+        row.entries.extend(target.layout.keys.computed_entries(&values, n)?);
+    }
+    Ok(())
 }
 
 /// COPY t__history (columns, _system_from, _system_to) FROM STDIN: states with their periods, in one commit of
@@ -250,7 +263,10 @@ impl HistoryLoad {
         }
         self.ctx.cancel.check()?;
         self.bytes = 0;
-        let pending = std::mem::take(&mut self.pending);
+        let mut pending = std::mem::take(&mut self.pending);
+        for (row, ..) in &mut pending {
+            add_computed(&self.target, std::slice::from_mut(row))?;
+        }
         if self.target.has_conditions() {
             let rows: Vec<&TextRow> = pending.iter().map(|(row, ..)| row).collect();
             check_constraints(&self.target, self.run(), &rows)?;

@@ -126,6 +126,10 @@ impl RowProgram {
 }
 
 impl BoundProgram {
+    pub fn into_expressions(self) -> Vec<Arc<dyn PhysicalExpr>> {
+        self.expressions
+    }
+
     /// Each expression's value for every row of the batch, whose columns are the program's schema.
     pub fn evaluate(&self, queries: &dyn Queries, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
         self.expressions

@@ -18,8 +18,9 @@ use super::select::fold;
 use super::values::{read_literal, row_text};
 use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{ColumnDef, SequenceDef, TableDef};
+use crate::history::{ColumnDef, ComputedIndexDef, IndexPart, SequenceDef, TableDef};
 use crate::plan::StatementContext;
+use crate::plan::computed_keys::ComputedKeys;
 use crate::plan::domains::{self, Rule};
 use crate::plan::rows::{RowLayout, batch_of};
 use crate::types::{Identity, PgType, Qualified, Zone, text};
@@ -99,7 +100,8 @@ pub fn find_relation(ctx: &StatementContext, schema: Option<&str>, relation: &st
 impl Target {
     pub fn new(ctx: &StatementContext, queries: &dyn Queries, table: Arc<TableDef>) -> Result<Self> {
         let zone = Zone::parse(&ctx.time_zone)?;
-        let layout = RowLayout::new(table, |column| missing_value(queries, column, zone))?;
+        let mut layout = RowLayout::new(table, |column| missing_value(queries, column, zone))?;
+        layout.keys.compute(computed_keys(queries, &layout)?);
         let defaults =
             layout.columns.iter().map(|column| default_of(ctx, queries, &layout.table, column, zone)).collect::<Result<_>>()?;
         let checks = compile_checks(queries, &layout)?;
@@ -456,6 +458,36 @@ fn compile_generated(queries: &dyn Queries, layout: &RowLayout) -> Result<Vec<(u
         programs.push((position, program, from));
     }
     Ok(programs)
+}
+
+/// How rows get their entries in the table's unique indexes over expressions or part of the rows.
+pub fn computed_keys(queries: &dyn Queries, layout: &RowLayout) -> Result<Vec<ComputedKeys>> {
+    let unique = layout.table.computed_indexes.iter().filter(|index| index.unique);
+    unique.map(|index| computed_key(queries, layout, index)).collect()
+}
+
+fn computed_key(queries: &dyn Queries, layout: &RowLayout, index: &ComputedIndexDef) -> Result<ComputedKeys> {
+    let mut expressions = Vec::with_capacity(index.parts.len() + 1);
+    for part in &index.parts {
+        expressions.push(match part {
+            IndexPart::Expression(text) => parse_expression(text)?,
+            IndexPart::Column(id) => {
+                let column = layout.columns.iter().find(|column| column.id == *id);
+                let column = column.ok_or_else(|| SqlError::internal("an index is over a column that is not there"))?;
+                ast::Expr::Identifier(ast::Ident::with_quote('"', &column.name))
+            }
+        });
+    }
+    if let Some(text) = &index.predicate {
+        expressions.push(parse_expression(text)?);
+    }
+    let schema = qualified(&layout.table.name.name, &layout.schema)?;
+    let program = RowProgram::plan(queries, &expressions, schema, &Parameters::default(), "index expressions")?;
+    let types = program.types();
+    let mut bound = program.bind(queries, &[])?.into_expressions();
+    let predicate = if index.predicate.is_some() { bound.pop() } else { None };
+    let (index, name, schema) = (index.id, index.name.clone(), layout.schema.clone());
+    Ok(ComputedKeys { index, name, schema, parts: bound.into_iter().zip(types).collect(), predicate })
 }
 
 /// 428C9 when a statement gives an identity column of the kind ALWAYS a value of its own.

@@ -16,8 +16,9 @@ use super::foreign::{self, Touched, settle};
 use super::target::Target;
 use super::values::row_text;
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{Catalog, ColumnId, TableDef, UniqueDef};
+use crate::history::{Catalog, ColumnId, IndexPart, TableDef, UniqueDef};
 use crate::plan::StatementContext;
+use crate::plan::catalog::deparse::{Style, index_part};
 use crate::plan::keys::hidden_key;
 use crate::store::{IndexEntry, ScanRequest};
 use crate::types::{PgType, TypeName};
@@ -238,7 +239,8 @@ impl Uniqueness<'_> {
             );
             plain && !ty.array
         };
-        table.uniques.is_empty() && table.key_columns().all(|column| shown_alike(column.ty))
+        let only_key = table.uniques.is_empty() && self.target.layout.keys.computed().is_empty();
+        only_key && table.key_columns().all(|column| shown_alike(column.ty))
     }
 
     /// Whether no live item has a key from the least to the greatest of these: one short read instead of one
@@ -274,7 +276,7 @@ impl Uniqueness<'_> {
     /// No two items with one entry in a unique index.
     async fn indexes(&self) -> Result<()> {
         let table = self.target.table();
-        if table.uniques.is_empty() {
+        if table.uniques.is_empty() && self.target.layout.keys.computed().is_empty() {
             return Ok(());
         }
         // A deferred constraint is for the commit to check, which no temporary table comes to.
@@ -330,7 +332,25 @@ impl Uniqueness<'_> {
     fn duplicate_entry(&self, entry: &IndexEntry, row: &NewState) -> SqlError {
         match self.target.table().uniques.iter().find(|u| u.id == entry.index) {
             Some(unique) => duplicate(self.target, &unique.name, &unique.columns, &row.payload),
-            None => SqlError::internal("an index without a definition holds this key"),
+            None => self.duplicate_computed(entry.index, &row.payload),
+        }
+    }
+
+    /// 23505 for an index over expressions.
+    fn duplicate_computed(&self, index: IndexId, payload: &[u8]) -> SqlError {
+        let layout = &self.target.layout;
+        let values = layout.keys.computed().iter().find(|computed| computed.index == index).and_then(|computed| {
+            let values = layout.decode([payload]).and_then(|row| computed.values(&row, 0)).ok()??;
+            let types: Vec<PgType> = computed.parts.iter().map(|(_, ty)| *ty).collect();
+            Some(row_text(&values, &types, 0, self.target.zone))
+        });
+        let definition = self.target.table().computed_indexes.iter().find(|computed| computed.id == index);
+        match (definition, values) {
+            (Some(computed), Some(shown)) => {
+                let parts = computed_parts(self.target.table(), &computed.parts);
+                violation(self.target, &computed.name, &parts.join(", "), &shown)
+            }
+            _ => SqlError::internal("an index without a definition holds this key"),
         }
     }
 }
@@ -346,10 +366,23 @@ fn duplicate(target: &Target, constraint: &str, columns: &[ColumnId], payload: &
     };
     let arrays: Vec<ArrayRef> = positions.iter().map(|p| values[*p].clone()).collect();
     let shown = row_text(&arrays, &types, 0, target.zone);
+    violation(target, constraint, &names.join(", "), &shown)
+}
+
+/// The parts of an index over expressions as messages name them.
+pub fn computed_parts(table: &TableDef, parts: &[IndexPart]) -> Vec<String> {
+    let name = |part: &IndexPart| match part {
+        IndexPart::Column(id) => table.column_by_id(*id).map(|column| column.name.clone()).unwrap_or_default(),
+        IndexPart::Expression(text) => index_part(table, text, Style::Pretty),
+    };
+    parts.iter().map(name).collect()
+}
+
+fn violation(target: &Target, constraint: &str, names: &str, shown: &str) -> SqlError {
     let table = &target.table().name;
     let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
     SqlError::new(SqlState::UNIQUE_VIOLATION, message)
-        .detail(format!("Key ({})=({shown}) already exists.", names.join(", ")))
+        .detail(format!("Key ({names})=({shown}) already exists."))
         .table(&table.schema, &table.name)
         .constraint(constraint)
 }

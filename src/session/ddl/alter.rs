@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::column::columns_in;
 use super::foreign_key::no_constraint;
+use super::retype::NewType;
 use super::verify::{contains_nulls, parse_expression};
 use super::{Change, literal, quoted, quoted_name, types};
 use crate::error::{Result, SqlError, SqlState};
@@ -58,8 +59,9 @@ impl Change {
             AlterTable::AlterConstraint { name, timing } => return self.alter_constraint(table, name, *timing),
             AlterTable::RenameColumn { from, to } => return self.rename_column(table, from, to),
             AlterTable::RenameTable { to } => {
-                self.refuse_dependents_of_rename("table", &table.name)?;
-                to.clone_into(&mut table.name.name);
+                let new = crate::types::Qualified::new(table.name.schema.as_str(), to.as_str());
+                self.follow_rename("table", &table.name, &new)?;
+                table.name = new;
             }
             AlterTable::SetSchema { schema } => return self.set_schema(table, schema),
             AlterTable::SetDefault { column, default } => {
@@ -68,7 +70,7 @@ impl Change {
             AlterTable::SetNotNull { column, not_null } => return Box::pin(self.set_not_null(table, column, *not_null)).await,
             AlterTable::SetType { column, ty, own, using } => {
                 let (ty, domain) = self.written_type(*ty, own.as_ref())?;
-                return Box::pin(self.set_type(table, column, (ty, domain), using.as_deref())).await;
+                return Box::pin(self.set_type(table, column, NewType { ty, domain, using: using.as_deref() })).await;
             }
             AlterTable::RenameConstraint { from, to } => rename_constraint(&mut table, from, to)?,
             AlterTable::OwnerTo { role } => {
@@ -352,7 +354,7 @@ impl Change {
                 *text = rename_column(text, from, to)?;
             }
         }
-        self.refuse_dependents_of_rename("column of table", &table.name)?;
+        self.follow_column_rename(&table.name, from, to)?;
         table.columns.iter_mut().filter(|c| c.name == from && !c.dropped).for_each(|c| to.clone_into(&mut c.name));
         Ok(self.catalog.replace_table(table)?)
     }
@@ -360,7 +362,7 @@ impl Change {
     fn set_schema(&mut self, table: TableDef, schema: &str) -> Result<()> {
         super::refuse_move(&table.name, schema)?;
         self.new_name(&Name::qualified(schema, table.name.name.as_str()))?;
-        self.refuse_dependents_of_rename("table", &table.name)?;
+        self.follow_rename("table", &table.name, &Qualified::new(schema, table.name.name.as_str()))?;
         for sequence in self.catalog.owned_sequences(table.id) {
             let to = Qualified::new(schema, sequence.name.name.as_str());
             self.move_sequence(SequenceDef::clone(&sequence), to)?;
@@ -403,13 +405,8 @@ impl Change {
         Ok(self.catalog.replace_table(table)?)
     }
 
-    async fn set_type(
-        &mut self,
-        mut table: TableDef,
-        column: &str,
-        (ty, domain): (PgType, Option<u32>),
-        using: Option<&str>,
-    ) -> Result<()> {
+    async fn set_type(&mut self, mut table: TableDef, column: &str, new: NewType<'_>) -> Result<()> {
+        let NewType { ty, domain, using } = new;
         let found = column_mut(&mut table, column)?.clone();
         let keys = table.primary_key.iter().map(|(_, ids)| ids);
         let mut keyed = keys.chain(table.uniques.iter().map(|u| &u.columns)).chain(table.indexes.iter().map(|i| &i.columns));
@@ -422,6 +419,12 @@ impl Change {
         }
         let readable =
             types::reads_unchanged(found.ty, ty, keyed) && domain.is_none() && using.is_none_or(|using| is_plain(using, column));
+        if found.ty != ty
+            && let Some(index) = computed_over(&table, &found)?
+        {
+            let message = format!("cannot change the type of column \"{column}\": unique index \"{index}\" is over it");
+            return Err(SqlError::unsupported(message, "Drop the index first and make it again afterwards."));
+        }
         if !self.views_on(&table.name).is_empty() && found.ty != ty {
             let message = "cannot alter type of a column used by a view or rule";
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).hint("Drop the view first."));
@@ -443,7 +446,7 @@ impl Change {
                         .detail(format!("Column \"{column}\" is used by generated column \"{}\".", other.name)));
                 }
             }
-            return Box::pin(self.retype(table, column, (ty, domain), using)).await;
+            return Box::pin(self.retype(table, column, new)).await;
         }
         let changed = column_mut(&mut table, column)?;
         (changed.ty, changed.domain) = (ty, domain);
@@ -486,6 +489,24 @@ fn rename_constraint(table: &mut TableDef, from: &str, to: &str) -> Result<()> {
 }
 
 /// Whether USING only names the column, with or without a cast.
+/// A unique index over expressions or part of the rows that looks at the column.
+fn computed_over(table: &TableDef, column: &ColumnDef) -> Result<Option<String>> {
+    for index in table.computed_indexes.iter().filter(|index| index.unique) {
+        let texts = index.parts.iter().filter_map(|part| match part {
+            IndexPart::Expression(text) => Some(text),
+            IndexPart::Column(_) => None,
+        });
+        let mut named = index.parts.contains(&IndexPart::Column(column.id));
+        for text in texts.chain(&index.predicate) {
+            named |= columns_in(table, text)?.contains(&column.name);
+        }
+        if named {
+            return Ok(Some(index.name.clone()));
+        }
+    }
+    Ok(None)
+}
+
 fn is_plain(using: &str, column: &str) -> bool {
     let bare = |expression: &ast::Expr| matches!(expression, ast::Expr::Identifier(ident) if ident.value == column);
     match parse_expression(using) {
@@ -495,15 +516,47 @@ fn is_plain(using: &str, column: &str) -> bool {
     }
 }
 
+/// Functions that give another value at every call.
+const VOLATILE: &[&str] =
+    &["nextval", "random", "gen_random_uuid", "uuid_generate_v4", "clock_timestamp", "timeofday", "setval", "lastval"];
+
+/// Functions that give another value to another transaction or session.
+const STABLE: &[&str] = &[
+    "now",
+    "current_timestamp",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "localtimestamp",
+    "current_date",
+    "current_time",
+    "localtime",
+    "current_user",
+    "session_user",
+    "user",
+    "current_role",
+    "current_schema",
+    "current_database",
+    "current_setting",
+    "to_char",
+    "currval",
+];
+
+/// The first function in the expression that does not always give the same value for the same arguments.
+pub(super) fn changing_call(expression: &ast::Expr) -> Option<String> {
+    call_among(expression, &|name| VOLATILE.contains(&name) || STABLE.contains(&name))
+}
+
 /// The first function in the expression that gives another value at every call.
 fn volatile_call(expression: &ast::Expr) -> Option<String> {
-    const VOLATILE: &[&str] =
-        &["nextval", "random", "gen_random_uuid", "uuid_generate_v4", "clock_timestamp", "timeofday", "setval", "lastval"];
+    call_among(expression, &|name| VOLATILE.contains(&name))
+}
+
+fn call_among(expression: &ast::Expr, is_among: &dyn Fn(&str) -> bool) -> Option<String> {
     let mut found = None;
     let _: std::ops::ControlFlow<()> = ast::visit_expressions(expression, |expr| {
         if let ast::Expr::Function(call) = expr {
             let name = call.name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.to_lowercase());
-            found = found.take().or(name.filter(|name| VOLATILE.contains(&name.as_str())));
+            found = found.take().or(name.filter(|name| is_among(name)));
         }
         std::ops::ControlFlow::Continue(())
     });

@@ -116,17 +116,7 @@ fn columns(found: &[ResultColumn], names: &[String]) -> Result<Vec<ColumnSpec>> 
             let message = format!("column \"{name}\" specified more than once");
             return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message));
         }
-        columns.push(ColumnSpec {
-            name,
-            ty: column.ty,
-            own: None,
-            domain: None,
-            not_null: false,
-            default: None,
-            generated: None,
-            identity: None,
-            serial: false,
-        });
+        columns.push(ColumnSpec::plain(&name, column.ty));
     }
     Ok(columns)
 }

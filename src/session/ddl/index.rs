@@ -10,6 +10,7 @@ use super::Change;
 use super::column::key_columns;
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{ComputedIndexDef, IndexDef, IndexOrder, IndexPart, IndexShape, StateRow, TableDef, UniqueDef};
+use crate::plan::modify::computed_parts;
 use crate::plan::rows::RowLayout;
 use crate::sql::{CreateIndex, IndexElement, IndexKey, Name};
 use crate::store::{IndexBackfill, IndexEntry, ScanRequest};
@@ -52,7 +53,7 @@ impl Change {
         self.fill_index(&table, id).await
     }
 
-    /// Over expressions or part of the rows. Not being unique, it changes no answer: a definition is all it is.
+    /// Over expressions or part of the rows. One that is not unique changes no answer: a definition is all it is.
     async fn create_computed_index(
         &mut self,
         mut table: TableDef,
@@ -60,30 +61,33 @@ impl Change {
         id: IndexId,
         shape: IndexShape,
     ) -> Result<()> {
-        if create.unique {
-            return Err(SqlError::unsupported(
-                "unique indexes over expressions or with WHERE are not supported",
-                "Keep the value in a generated column with UNIQUE on it: one that is NULL where WHERE does not hold.",
-            ));
-        }
         let mut parts = Vec::with_capacity(create.parts.len());
         let from = super::quoted_name(&table.name);
         for part in &create.parts {
             parts.push(match &part.key {
                 IndexKey::Column(name) => IndexPart::Column(key_columns(&table, std::slice::from_ref(name), "index")?[0]),
                 IndexKey::Expression(text) => {
+                    refuse_changing(text, "index expression")?;
                     self.analyse(&format!("SELECT ({text}) FROM {from} LIMIT 0")).await?;
                     IndexPart::Expression(text.clone())
                 }
             });
         }
         if let Some(predicate) = &create.predicate {
+            refuse_changing(predicate, "index predicate")?;
             self.analyse(&format!("SELECT 1 FROM {from} WHERE ({predicate}) LIMIT 0")).await?;
         }
         let name = self.index_name(&table, create)?;
         let predicate = create.predicate.clone();
-        table.computed_indexes.push(ComputedIndexDef { id, name, unique: false, parts, predicate, shape });
-        Ok(self.catalog.replace_table(table)?)
+        if create.unique {
+            let named = computed_parts(&table, &parts);
+            let named: Vec<&str> = named.iter().map(String::as_str).collect();
+            let texts: Vec<String> = parts.iter().map(|part| part_text(&table, part)).collect();
+            self.verify_unique_parts(&table, &name, &named, &texts, predicate.as_deref()).await?;
+        }
+        table.computed_indexes.push(ComputedIndexDef { id, name, unique: create.unique, parts, predicate, shape });
+        self.catalog.replace_table(table.clone())?;
+        if create.unique { self.fill_index(&table, id).await } else { Ok(()) }
     }
 
     fn index_name(&self, table: &TableDef, create: &CreateIndex) -> Result<String> {
@@ -198,6 +202,25 @@ pub(super) fn rename(table: &mut TableDef, from: &str, to: &str) {
     table.indexes.iter_mut().filter(|i| i.name == from).for_each(|i| to.clone_into(&mut i.name));
     table.computed_indexes.iter_mut().filter(|i| i.name == from).for_each(|i| to.clone_into(&mut i.name));
     table.comments.rename(from, to);
+}
+
+/// A part of an index as an expression over the table.
+fn part_text(table: &TableDef, part: &IndexPart) -> String {
+    match part {
+        IndexPart::Column(id) => table.column_by_id(*id).map(|column| super::quoted(&column.name)).unwrap_or_default(),
+        IndexPart::Expression(text) => format!("({text})"),
+    }
+}
+
+/// 42P17 for what gives another value some other time.
+fn refuse_changing(text: &str, place: &str) -> Result<()> {
+    match super::alter::changing_call(&super::verify::parse_expression(text)?) {
+        None => Ok(()),
+        Some(_) => {
+            let message = format!("functions in {place} must be marked IMMUTABLE");
+            Err(SqlError::new(SqlState::INVALID_OBJECT_DEFINITION, message))
+        }
+    }
 }
 
 fn column_of(part: &IndexElement) -> Option<String> {

@@ -12,7 +12,7 @@ impl Change {
         if let Some(view) = self.find_view(&like.table) {
             self.require("SELECT", "view", &view.name.name, &view.owner, &view.grants)?;
             for (name, ty) in &view.columns {
-                self.add_column_def(table, &plain(name, *ty))?;
+                self.add_column_def(table, &ColumnSpec::plain(name, *ty))?;
             }
             return Ok(());
         }
@@ -34,7 +34,7 @@ impl Change {
                 generated: column.generated.clone().filter(|_| like.including.generated),
                 domain: column.domain,
                 identity: column.identity.filter(|_| like.including.identity).map(|kind| (kind, options.unwrap_or_default())),
-                ..plain(&column.name, column.ty)
+                ..ColumnSpec::plain(&column.name, column.ty)
             };
             let id = self.add_column_def(table, &spec)?;
             if let Some(text) = source.comments.columns.get(&column.id).filter(|_| like.including.comments) {
@@ -97,18 +97,4 @@ impl Change {
 
 fn ids_of(table: &TableDef, names: &[String]) -> Vec<ColumnId> {
     names.iter().filter_map(|name| table.column(name)).map(|column| column.id).collect()
-}
-
-fn plain(name: &str, ty: crate::types::PgType) -> ColumnSpec {
-    ColumnSpec {
-        name: name.to_owned(),
-        ty,
-        own: None,
-        domain: None,
-        not_null: false,
-        default: None,
-        generated: None,
-        identity: None,
-        serial: false,
-    }
 }

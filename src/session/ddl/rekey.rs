@@ -12,6 +12,7 @@ use crate::error::{Result, SqlError};
 use crate::history::transaction::Base;
 use crate::history::{ColumnId, TableDef};
 use crate::plan::keys::hidden_key;
+use crate::plan::modify::computed_keys;
 use crate::plan::payload::value_json;
 use crate::plan::rows::RowLayout;
 use crate::store::{IndexBackfill, ScanRequest};
@@ -98,6 +99,10 @@ impl Change {
                 missing.insert(column.id, value_json(&array, 0, column.ty)?);
             }
         }
-        RowLayout::new(Arc::new(table.clone()), |column| Ok(missing.get(&column.id).cloned()))
+        let mut layout = RowLayout::new(Arc::new(table.clone()), |column| Ok(missing.get(&column.id).cloned()))?;
+        if table.computed_indexes.iter().any(|index| index.unique) {
+            layout.keys.compute(computed_keys(self.engine.queries(&self.ctx).as_ref(), &layout)?);
+        }
+        Ok(layout)
     }
 }

@@ -77,7 +77,7 @@ impl Change {
             RelationAction::SetSchema(schema) => {
                 super::refuse_move(&view.name, schema)?;
                 self.new_name(&Name::qualified(schema.as_str(), view.name.name.as_str()))?;
-                self.refuse_dependents_of_rename("view", &view.name)?;
+                self.follow_rename("view", &view.name, &Qualified::new(schema.as_str(), view.name.name.as_str()))?;
                 schema.clone_into(&mut def.name.schema);
             }
             RelationAction::OwnerTo(role) => {

@@ -12,28 +12,22 @@ use crate::versions::IndexId;
 /// What the column is called while both are there.
 const DRAFT: &str = "__retyped";
 
+/// What ALTER COLUMN … TYPE asks for.
+#[derive(Clone, Copy)]
+pub(super) struct NewType<'a> {
+    pub ty: PgType,
+    pub domain: Option<u32>,
+    /// The expression that gives the values.
+    pub using: Option<&'a str>,
+}
+
 impl Change {
-    /// `using` is the value's expression; without one the column is cast. The column must not be in the primary key
+    /// Without an expression the column is cast. The column must not be in the primary key
     /// nor in a foreign key.
-    pub(super) async fn retype(
-        &mut self,
-        mut table: TableDef,
-        column: &str,
-        (ty, domain): (PgType, Option<u32>),
-        using: Option<&str>,
-    ) -> Result<()> {
+    pub(super) async fn retype(&mut self, mut table: TableDef, column: &str, new: NewType<'_>) -> Result<()> {
         let old = table.column(column).cloned().ok_or_else(|| super::alter::no_column(&table, column))?;
-        let spec = ColumnSpec {
-            name: DRAFT.to_owned(),
-            ty,
-            own: None,
-            domain,
-            not_null: false,
-            default: None,
-            generated: None,
-            identity: None,
-            serial: false,
-        };
+        let NewType { ty, domain, using } = new;
+        let spec = ColumnSpec { domain, ..ColumnSpec::plain(DRAFT, ty) };
         let draft = self.add_column_def(&mut table, &spec)?;
         self.catalog.replace_table(table.clone())?;
         self.apply()?;

@@ -110,9 +110,24 @@ impl Change {
 
     /// 23505 when two live rows agree in these columns.
     pub(super) async fn verify_unique(&self, table: &TableDef, name: &str, columns: &[&str]) -> Result<()> {
-        let list = columns.iter().map(|c| quoted(c)).collect::<Vec<_>>().join(", ");
-        let known = columns.iter().map(|c| format!("{} IS NOT NULL", quoted(c))).collect::<Vec<_>>().join(" AND ");
-        let shown = columns.iter().map(|c| format!("{}::text", quoted(c))).collect::<Vec<_>>().join(", ");
+        let parts: Vec<String> = columns.iter().map(|c| quoted(c)).collect();
+        self.verify_unique_parts(table, name, columns, &parts, None).await
+    }
+
+    /// As [`Self::verify_unique`], of expressions over the rows of which the condition holds; `columns` is how a
+    /// message calls them.
+    pub(super) async fn verify_unique_parts(
+        &self,
+        table: &TableDef,
+        name: &str,
+        columns: &[&str],
+        parts: &[String],
+        condition: Option<&str>,
+    ) -> Result<()> {
+        let list = parts.join(", ");
+        let known = parts.iter().map(|part| format!("{part} IS NOT NULL")).collect::<Vec<_>>().join(" AND ");
+        let known = condition.map_or_else(|| known.clone(), |condition| format!("({condition}) AND {known}"));
+        let shown = parts.iter().map(|part| format!("{part}::text")).collect::<Vec<_>>().join(", ");
         let of = quoted_name(&table.name);
         let text = format!("SELECT {shown} FROM {of} WHERE {known} GROUP BY {list} HAVING count(*) > 1 LIMIT 1");
         let Some(values) = self.first_row(&text).await? else { return Ok(()) };

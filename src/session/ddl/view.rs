@@ -10,6 +10,7 @@ use super::relations::relations_of;
 use super::{Change, undefined};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Catalog, ViewDef};
+use crate::plan::catalog::view;
 use crate::sql::{Name, Statement};
 use crate::types::{PgType, Qualified, TypeName};
 
@@ -38,12 +39,17 @@ impl Change {
             (name, settled(column.ty))
         });
         let outputs: Vec<(String, PgType)> = named.collect();
+        let (query_text, bound) = match self.bound_text(query, &outputs).await {
+            Some(text) => (text, true),
+            None => (query_text.to_owned(), false),
+        };
         let old = self.catalog.views.get(&name).cloned().filter(|_| or_replace);
         let def = ViewDef {
             id: old.as_ref().map_or_else(|| self.catalog.ids.next(), |old| old.id),
             name,
             owner: old.as_ref().map_or_else(|| self.ctx.current_user.clone(), |old| old.owner.clone()),
-            query: query_text.to_owned(),
+            query: query_text,
+            bound,
             columns: outputs,
             comment: old.as_ref().and_then(|old| old.comment.clone()),
             column_comments: old.as_ref().map(|old| old.column_comments.clone()).unwrap_or_default(),
@@ -61,6 +67,19 @@ impl Change {
             }
             None => Ok(self.catalog.create_view(def)?),
         }
+    }
+
+    /// The query with every name in full, provided that it gives the same columns so.
+    async fn bound_text(&self, query: &ast::Query, outputs: &[(String, PgType)]) -> Option<String> {
+        let names: Vec<String> = outputs.iter().map(|(name, _)| name.clone()).collect();
+        let text = view::bound(&self.ctx.catalogue(), &self.ctx.effective_path(), query, &names)?;
+        let statement = crate::sql::parse(&text).ok()?.pop()?.statement;
+        let prepared = cancellable(&self.ctx, self.engine.prepare(&self.ctx, &statement, &[])).await.ok()?;
+        let given = prepared.columns.as_deref()?;
+        let same = |(column, (name, ty)): (&crate::plan::ResultColumn, &(String, PgType))| {
+            column.name == *name && settled(column.ty) == *ty
+        };
+        (given.len() == outputs.len() && given.iter().zip(outputs).all(same)).then_some(text)
     }
 
     /// A view that reads a temporary relation is one itself.
@@ -88,8 +107,8 @@ impl Change {
             return Err(if exists { SqlError::new(SqlState::WRONG_OBJECT_TYPE, message) } else { undefined("relation", name) });
         };
         self.require_owner("view", &view.name.name, &view.owner)?;
-        self.refuse_dependents_of_rename("view", &view.name)?;
         let name = Qualified::new(view.name.schema.as_str(), to);
+        self.follow_rename("view", &view.name, &name)?;
         Ok(self.catalog.replace_view(ViewDef { name, ..ViewDef::clone(&view) })?)
     }
 
@@ -98,15 +117,37 @@ impl Change {
         self.catalog.views.get(&found).cloned()
     }
 
-    /// Views name what they read by text, so a rename would break them.
-    pub(super) fn refuse_dependents_of_rename(&self, kind: &str, name: &Qualified) -> Result<()> {
-        match self.views_on(name).first() {
-            None => Ok(()),
-            Some(view) => {
-                let message = format!("{kind} \"{}\" cannot be renamed while view \"{}\" reads it", name.name, view.name.name);
-                Err(SqlError::unsupported(message, "Drop the view first and make it again afterwards."))
+    /// Views that read a relation go on reading it under its new name. 0A000 where one names it in a form that is not
+    /// known well enough.
+    pub(super) fn follow_rename(&mut self, kind: &str, from: &Qualified, to: &Qualified) -> Result<()> {
+        for old in self.views_on(from) {
+            let renamed = view::renamed_relations(&old, &|name| view::follows(name, from, to));
+            let query = renamed.ok_or_else(|| cannot_rename(kind, &from.name, &old))?;
+            self.catalog.replace_view(ViewDef { query, ..ViewDef::clone(&old) })?;
+        }
+        Ok(())
+    }
+
+    /// Views go on reading what was in a schema under that one's new name.
+    pub(super) fn follow_schema_rename(&mut self, from: &str, to: &str) -> Result<()> {
+        let views: Vec<Arc<ViewDef>> = self.catalog.views.values().filter(|view| view.bound).cloned().collect();
+        for old in views {
+            let moved = |name: &Qualified| (name.schema == from).then(|| Qualified::new(to, name.name.as_str()));
+            if let Some(query) = view::renamed_relations(&old, &moved) {
+                self.catalog.replace_view(ViewDef { query, ..ViewDef::clone(&old) })?;
             }
         }
+        Ok(())
+    }
+
+    /// As [`Self::follow_rename`], for a column.
+    pub(super) fn follow_column_rename(&mut self, table: &Qualified, from: &str, to: &str) -> Result<()> {
+        for old in self.views_on(table) {
+            let renamed = view::renamed_column(&self.ctx.catalogue(), &old, table, from, to);
+            let query = renamed.ok_or_else(|| cannot_rename("column of table", &table.name, &old))?;
+            self.catalog.replace_view(ViewDef { query, ..ViewDef::clone(&old) })?;
+        }
+        Ok(())
     }
 
     /// Views that read this relation, or its past, in their own text.
@@ -149,6 +190,11 @@ impl Change {
             None => self.ctx.search_path.contains(&name.schema) || view.name.schema == name.schema,
         }
     }
+}
+
+fn cannot_rename(kind: &str, name: &str, view: &ViewDef) -> SqlError {
+    let message = format!("{kind} \"{name}\" cannot be renamed while view \"{}\" reads it", view.name.name);
+    SqlError::unsupported(message, "Drop the view first and make it again afterwards.")
 }
 
 /// An untyped literal is text by the time it is a column.

@@ -9,11 +9,13 @@ mod instant;
 mod oracle;
 mod placement;
 mod relative;
+mod spell;
 mod spelling;
 
 pub use canonical::{Canonical, canonicalise};
 pub use oracle::name_pseudocolumns;
 pub use placement::place;
+pub use spell::spelled;
 pub use spelling::transaction_as_of;
 
 use datafusion::sql::sqlparser::ast::{self, Expr};

@@ -5,12 +5,14 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::plan::catalog::deparse::{self, Style};
 use crate::plan::catalog::names::FUNCTIONS as ROUTINES;
 use crate::plan::catalog::objects::{self, Relation};
-use crate::plan::catalog::{definition, types, view};
+use crate::plan::catalog::view as view_text;
+use crate::plan::catalog::{definition, types};
 use crate::plan::functions::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
 use crate::plan::functions::session::quote_ident;
 use crate::types::{Oid, PgType, TypeName};
 
-use datafusion::arrow::array::ArrayRef;
+use datafusion::arrow::array::{Array, ArrayRef};
+use datafusion::arrow::datatypes::DataType;
 
 const TEXT_RESULT: Returns = Returns::Fixed(PgType::TEXT);
 const BOOL: Want = Want::Type(TypeName::Bool);
@@ -106,7 +108,12 @@ fn view_definition(call: &Call<'_>) -> Result<ArrayRef> {
     texts(call, |row| {
         let Some(oid) = view.oid(call, 0, row, TypeName::Regclass)? else { return Ok(None) };
         Ok(match view.relation(oid) {
-            Some(Relation::View(def)) => Some(view::definition(&def)),
+            Some(Relation::View(def)) => {
+                // A number is a width to break lines at, of the pretty form.
+                let wide = call.args.get(1).is_some_and(|arg| *arg.data_type() != DataType::Boolean);
+                let style = if wide { Style::Pretty } else { style(call, 1, row) };
+                Some(view_text::definition(&view.catalogue, &view.path, &def, style))
+            }
             Some(Relation::System(spec)) if spec.kind == "v" => Some(String::new()),
             Some(_) => Some("Not a view".to_owned()),
             None => None,
@@ -121,7 +128,10 @@ fn rule(call: &Call<'_>) -> Result<ArrayRef> {
         let found = view.catalogue.catalog.views.values().find(|def| objects::view_rule(def.id) == oid);
         Ok(found.map(|def| {
             let name = format!("{}.{}", quote_ident(&def.name.schema), quote_ident(&def.name.name));
-            format!("CREATE RULE \"_RETURN\" AS\n    ON SELECT TO {name} DO INSTEAD {}", view::definition(def))
+            format!(
+                "CREATE RULE \"_RETURN\" AS\n    ON SELECT TO {name} DO INSTEAD {}",
+                view_text::definition(&view.catalogue, &view.path, def, style(call, 1, row))
+            )
         }))
     })
 }

@@ -5,6 +5,7 @@ use datafusion::arrow::array::RecordBatch;
 use super::{sees, yes_or_no};
 use crate::error::Result;
 use crate::plan::StatementContext;
+use crate::plan::catalog::deparse::Style;
 use crate::plan::catalog::rows::Rows;
 use crate::plan::catalog::spec::{self, Spec};
 use crate::plan::catalog::state::{Catalogue, SYSTEM_NAMESPACES};
@@ -44,7 +45,7 @@ pub fn views(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -> 
         rows.push(&[system.schema_name.into(), system.name.into(), None::<&str>.into()]);
     }
     for def in state.catalog.views.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
-        let text = authority.owns(&def.owner).then(|| view::definition(def));
+        let text = authority.owns(&def.owner).then(|| view::definition(state, &ctx.effective_path(), def, Style::Full));
         rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), text.into()]);
     }
     rows.finish()

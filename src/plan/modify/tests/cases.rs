@@ -39,19 +39,7 @@ pub fn context(database: Arc<Database>) -> StatementContext {
 }
 
 fn column(id: u16, name: &str, ty: PgType) -> ColumnDef {
-    ColumnDef {
-        id: ColumnId(id),
-        name: name.into(),
-        field: name.into(),
-        ty,
-        domain: None,
-        not_null: false,
-        default: None,
-        identity: None,
-        generated: None,
-        missing: None,
-        dropped: false,
-    }
+    ColumnDef::plain(ColumnId(id), name, ty)
 }
 
 fn numeric(p: i32, s: i32) -> PgType {
