@@ -101,6 +101,7 @@ fn source(spec: &Spec) -> Source {
         "pg_user" | "pg_shadow" => Defined(roles::users),
         "pg_group" => Defined(roles::groups),
         "pg_auth_members" => Defined(roles::members),
+        "pg_db_role_setting" => Defined(roles::role_settings),
         "pg_database" => Live(server::databases),
         "pg_settings" => Live(server::settings),
         "pg_stat_activity" => Live(server::activity),

@@ -239,6 +239,9 @@ fn shape(text: &str) -> Option<SqlError> {
     if text.contains("Aggregate functions are not allowed in the WHERE clause") {
         return Some(SqlError::new(SqlState::GROUPING_ERROR, "aggregate functions are not allowed in WHERE"));
     }
+    if text.contains("Aggregate function calls cannot be nested") {
+        return Some(SqlError::new(SqlState::GROUPING_ERROR, "aggregate function calls cannot be nested"));
+    }
     if lower.contains("must appear in the group by clause")
         || lower.contains("aggregate function") && lower.contains("not allowed")
     {

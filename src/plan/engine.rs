@@ -15,6 +15,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::prelude::SessionConfig;
@@ -27,6 +28,7 @@ use super::correlated::SubqueryPlanner;
 use super::diagnose::diagnose;
 use super::in_order::KeepOrder;
 use super::modify::{self, Modify, Queries};
+use super::ordered::SortsStay;
 use super::point::{PointRead, Template};
 use super::query::{self, PlannedQuery};
 use super::scan::BATCH_ROWS;
@@ -263,11 +265,14 @@ impl Engine {
             .with_batch_size(BATCH_ROWS)
             .with_create_default_catalog_and_schema(false)
             .with_information_schema(false);
+        let mut rules = PhysicalOptimizer::default().rules;
+        rules.insert(0, Arc::new(SortsStay));
+        rules.push(Arc::new(KeepOrder));
         let builder = SessionStateBuilder::new()
             .with_config(functions::configure(session))
             .with_runtime_env(runtime)
             .with_default_features()
-            .with_physical_optimizer_rule(Arc::new(KeepOrder))
+            .with_physical_optimizer_rules(rules)
             .with_query_planner(Arc::new(SubqueryPlanner));
         let builder = functions::install(builder, Arc::new(SystemEntropy));
         let worker = Worker::new(config.partitions)?;
@@ -587,8 +592,8 @@ impl Run {
         };
         let optimised = self.state.optimize(plan).map_err(diagnose)?;
         let mut state = Cow::Borrowed(&self.state);
-        if table::looks_at_few(&optimised) {
-            // Exchanging a handful of rows between partitions costs more than it can win.
+        if table::looks_at_few(&optimised) || table::shows_order(&optimised) {
+            // Exchanging a handful of rows between partitions costs more than it can win; and would show in lists.
             state.to_mut().config_mut().options_mut().execution.target_partitions = 1;
         }
         state.query_planner().create_physical_plan(&optimised, &*state).await.map_err(diagnose)

@@ -26,6 +26,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, stream};
 
+use super::ordered;
 use super::scan::VersionScanExec;
 use crate::plan::traits::plan_over_one_input;
 
@@ -38,7 +39,7 @@ pub struct KeepOrder;
 
 impl PhysicalOptimizerRule for KeepOrder {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = plan.transform_up(|plan| match plan.downcast_ref::<CoalescePartitionsExec>() {
+        let plan = ordered::released(plan)?.transform_up(|plan| match plan.downcast_ref::<CoalescePartitionsExec>() {
             Some(coalesced) if has_order(coalesced.input()) => {
                 Ok(Transformed::yes(InOrderExec::of(Arc::clone(coalesced.input()), coalesced.fetch())))
             }

@@ -7,14 +7,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::metadata::FieldMetadata;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, JoinConstraint, Result};
 use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::logical_expr::expr::{
-    AggregateFunction, Between, BinaryExpr, Case, InList, InSubquery, ScalarFunction, SetComparison, Sort, WindowFunction,
+    AggregateFunction, Between, BinaryExpr, Case, Cast, InList, InSubquery, ScalarFunction, SetComparison, Sort, WindowFunction,
 };
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -242,31 +242,19 @@ impl PostgresOrder {
         let schema = Arc::clone(aggregate.input.schema());
         let mut keys = aggregate.group_expr.clone();
         if let [Expr::GroupingSet(set)] = &keys[..] {
-            let mut inside = set.distinct_expr().into_iter().cloned().collect::<Vec<_>>();
-            if self.partition_keys(&mut inside, &schema)? {
-                let message = "GROUPING SETS, ROLLUP and CUBE over intervals, jsonb, char(n) or numerics without precision are not supported";
-                return Err(external(SqlError::unsupported(
-                    message,
-                    "Cast the column to text, or to numeric(precision, scale).",
-                )));
-            }
-            return Ok((LogicalPlan::Aggregate(aggregate), false));
+            let originals = set.distinct_expr().into_iter().cloned().collect::<Vec<_>>();
+            let mut keys = originals.clone();
+            return match self.partition_keys(&mut keys, &schema)? {
+                true => keyed_sets(&aggregate, &originals, &keys).map(|plan| (plan, true)),
+                false => Ok((LogicalPlan::Aggregate(aggregate), false)),
+            };
         }
         if !self.partition_keys(&mut keys, &schema)? {
             return Ok((LogicalPlan::Aggregate(aggregate), false));
         }
         let groups = keys.len();
         let mut aggregates = aggregate.aggr_expr.clone();
-        let mut firsts = Vec::with_capacity(groups);
-        for (key, original) in keys.iter().zip(&aggregate.group_expr) {
-            let first = (key != original).then(|| {
-                let first =
-                    AggregateFunction::new_udf(first_value_udaf(), vec![original.clone().unalias()], false, None, vec![], None);
-                aggregates.push(Expr::AggregateFunction(first));
-                aggregates.len() - 1
-            });
-            firsts.push(first);
-        }
+        let firsts = firsts_of(&keys, &aggregate.group_expr, &mut aggregates);
         let inner = Aggregate::try_new(Arc::clone(&aggregate.input), keys, aggregates)?;
         let columns = inner.schema.columns();
         let shown = aggregate.schema.iter().enumerate().map(|(at, (qualifier, field))| {
@@ -469,7 +457,8 @@ impl PostgresOrder {
     }
 
     fn aggregate(&self, mut call: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
-        let mut changed = self.sort_keys(&mut call.params.order_by, schema)?;
+        let mut changed = as_texts(&mut call, schema);
+        changed |= self.sort_keys(&mut call.params.order_by, schema)?;
         let argument = call.params.args.first().map(|arg| known(arg, schema));
         let is_label = matches!(argument, Some(Known::Of(ty)) if equal_as_they_are(ty) && ty.name.written().is_none());
         if call.params.distinct && changed && is_label {
@@ -599,6 +588,87 @@ impl PostgresOrder {
             best = cast_call(best, kind);
         }
         Ok(Transformed::yes(best))
+    }
+}
+
+/// `string_agg` of char(n) is one of text, its order too where that is by the value.
+fn as_texts(call: &mut AggregateFunction, schema: &DFSchema) -> bool {
+    let is_char = |e: &Expr| matches!(known(e, schema), Known::Of(PgType { name: TypeName::Bpchar, array: false, .. }));
+    let Some(value) = call.params.args.first_mut().filter(|value| call.func.name() == "string_agg" && is_char(value)) else {
+        return false;
+    };
+    let text = cast_call(value.clone(), PgType::TEXT);
+    for sort in call.params.order_by.iter_mut().filter(|sort| sort.expr == *value) {
+        sort.expr = text.clone();
+    }
+    *value = text;
+    true
+}
+
+/// For groups that have keys, the places of their first values among the aggregates, which get them.
+fn firsts_of(keys: &[Expr], originals: &[Expr], aggregates: &mut Vec<Expr>) -> Vec<Option<usize>> {
+    let firsts = keys.iter().zip(originals).map(|(key, original)| {
+        (key != original).then(|| {
+            let args = vec![original.clone().unalias()];
+            let first = AggregateFunction::new_udf(first_value_udaf(), args, false, None, vec![], None);
+            aggregates.push(Expr::AggregateFunction(first));
+            aggregates.len() - 1
+        })
+    });
+    firsts.collect()
+}
+
+/// Grouping sets by keys: of a group that a set leaves out nothing is shown, of others the first value.
+fn keyed_sets(aggregate: &Aggregate, originals: &[Expr], keys: &[Expr]) -> Result<LogicalPlan> {
+    let key_of = |expr: Expr| match originals.iter().position(|original| *original == expr) {
+        Some(at) => Transformed::yes(keys[at].clone()),
+        None => Transformed::no(expr),
+    };
+    let keyed = |expr: &Expr| {
+        expr.clone()
+            .transform_down(|e| {
+                let mapped = key_of(e);
+                Ok(Transformed {
+                    tnr: if mapped.transformed { TreeNodeRecursion::Jump } else { TreeNodeRecursion::Continue },
+                    ..mapped
+                })
+            })
+            .map(|t| t.data)
+    };
+    let group = aggregate.group_expr.iter().map(keyed).collect::<Result<Vec<_>>>()?;
+    let is_grouping = |expr: &Expr| matches!(expr, Expr::AggregateFunction(call) if call.func.name() == "grouping");
+    let calls = aggregate.aggr_expr.iter().map(|call| if is_grouping(call) { keyed(call) } else { Ok(call.clone()) });
+    let mut aggregates = calls.collect::<Result<Vec<_>>>()?;
+    let firsts = firsts_of(keys, originals, &mut aggregates);
+    let inner = Aggregate::try_new(Arc::clone(&aggregate.input), group, aggregates)?;
+    let columns = inner.schema.columns();
+    let column = |at: usize| {
+        let column = columns.get(at).cloned().map(Expr::Column);
+        column.ok_or_else(|| external(SqlError::internal("a group without its column")))
+    };
+    // Behind the groups stands the number of the set.
+    let groups = originals.len() + 1;
+    // Its number is the aggregate's own affair.
+    let fields = aggregate.schema.iter().enumerate().filter(|(at, _)| at + 1 != groups);
+    let shown = fields.map(|(at, (qualifier, field))| {
+        let shown = match firsts.get(at).copied().flatten() {
+            Some(first) => {
+                let arm = (Box::new(column(at)?.is_not_null()), Box::new(column(groups + first)?));
+                Expr::Case(Case::new(None, vec![arm], None))
+            }
+            None => column(at)?,
+        };
+        Ok(typed_as(shown, field).alias_qualified(qualifier.cloned(), field.name()))
+    });
+    let shown = shown.collect::<Result<Vec<_>>>()?;
+    Ok(LogicalPlan::Projection(Projection::try_new(shown, Arc::new(LogicalPlan::Aggregate(inner)))?))
+}
+
+/// A CASE says only how its values are carried: told what they are.
+fn typed_as(expr: Expr, field: &FieldRef) -> Expr {
+    match expr {
+        case @ Expr::Case(_) => Expr::Cast(Cast::new_from_field(Box::new(case), Arc::clone(field))),
+        other => other,
     }
 }
 

@@ -14,8 +14,8 @@ use super::functions::{Ambient, forms};
 use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
 use super::{
-    ResultColumn, StatementContext, expand, literals, output, parameters, resolution, select_forms, set_returning, using,
-    whole_rows, wildcards,
+    ResultColumn, StatementContext, distinct_casts, expand, literals, outer_names, output, parameters, resolution, select_forms,
+    set_returning, using, void_arguments, whole_rows, wildcards,
 };
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::columns::output_names;
@@ -50,6 +50,7 @@ pub fn plan(
 ) -> Result<PlannedQuery> {
     let names = output_names(query);
     let mut query = query.clone();
+    void_arguments::leave_out(&mut query, declared);
     if whole_rows::any(&mut query) {
         whole_rows::rewrite(&planning(ctx, state, vec![]), &mut query);
     }
@@ -147,6 +148,8 @@ impl<'a> Planner<'a> {
         forms::rewrite(query);
         select_forms::lateral_functions(&planning, query);
         select_forms::rewrite(query);
+        distinct_casts::rewrite(&planning, query);
+        outer_names::mark(query);
         planning.exposed = expanded.named;
         Ok(Self { state, catalogue: Catalogue::new(Arc::new(planning)) })
     }

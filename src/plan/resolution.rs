@@ -3,20 +3,25 @@
 //!
 //! Runs over the plan as it was made from SQL, before anything is coerced in another way.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{Case, Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, BinaryExpr, Case, Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Projection, RecursiveQuery, Union, Values, lit};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, LogicalPlan, Operator, Projection, RecursiveQuery, Union, Values, lit,
+};
 
-use super::functions::typed_arrays;
+use super::functions::{numerics, typed_arrays};
 use super::scan::external;
 use super::text_arguments;
 use crate::error::{SqlError, SqlState};
+use crate::types::numeric::column::ARROW;
+use crate::types::pg_type::PG_TYPE;
 use crate::types::{PgType, TypeName};
 
 /// The plan with these types settled.
@@ -25,7 +30,7 @@ pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Values(values) => resolve_values(values).map(Transformed::yes),
         LogicalPlan::RecursiveQuery(query) => {
             check_recursive(&query)?;
-            Ok(Transformed::no(LogicalPlan::RecursiveQuery(query)))
+            carried_as_planned(query).map(LogicalPlan::RecursiveQuery).map(Transformed::yes)
         }
         LogicalPlan::Union(union) => resolve_union(union).map(Transformed::yes),
         LogicalPlan::Filter(filter) if has_window(&filter.predicate) => {
@@ -43,6 +48,7 @@ fn has_window(expr: &Expr) -> bool {
 
 /// Aggregates of values with the types of those, of which the planner keeps no more than how they are carried.
 fn typed_aggregates(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = with_typed_arrays(plan)?;
     let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(plan) };
     let groups = aggregate.schema.fields().len().saturating_sub(aggregate.aggr_expr.len());
     let mut any = false;
@@ -62,6 +68,32 @@ fn typed_aggregates(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(if any { LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?) } else { plan })
 }
 
+/// `array_agg` of values that Arrow does not tell from others, as the one that knows what they are.
+fn with_typed_arrays(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(plan) };
+    let schema = Arc::clone(aggregate.input.schema());
+    let untyped = |call: &AggregateFunction| {
+        let of = call.params.args.first().and_then(|argument| argument.to_field(&schema).ok());
+        call.func.name() == "array_agg" && of.is_some_and(|(_, field)| typed_arrays::is_needed(PgType::of_field(&field)))
+    };
+    let mut any = false;
+    let typed = aggregate.aggr_expr.iter().map(|expr| {
+        expr.clone().transform_up(|expr| match expr {
+            Expr::AggregateFunction(mut call) if untyped(&call) => {
+                any = true;
+                call.func = typed_arrays::function();
+                Ok(Transformed::yes(Expr::AggregateFunction(call)))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+    });
+    let typed = typed.map(|t| t.map(|t| t.data)).collect::<Result<Vec<_>>>()?;
+    match any {
+        true => Aggregate::try_new(Arc::clone(&aggregate.input), aggregate.group_expr.clone(), typed).map(LogicalPlan::Aggregate),
+        false => Ok(plan),
+    }
+}
+
 /// The type that an aggregate gives, where its field does not say so.
 fn lost_type(call: &Expr, field: &Field, input: &DFSchema) -> Option<Field> {
     let Expr::AggregateFunction(call) = call.clone().unalias() else { return None };
@@ -73,6 +105,7 @@ fn lost_type(call: &Expr, field: &Field, input: &DFSchema) -> Option<Field> {
     let ty = match call.func.name() {
         // Others are made with their types.
         "array_agg" if !typed_arrays::is_needed(of) && !of.array => of.array_of(),
+        "min" | "max" if of.name == TypeName::Varchar && !of.array => PgType::TEXT,
         "min" | "max" => of,
         _ => return None,
     };
@@ -107,6 +140,7 @@ fn resolve_exprs(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
 fn resolve_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Case(case) => resolve_case(case, schema),
+        Expr::BinaryExpr(binary) if is_comparison(binary.op) => Ok(resolve_comparison(binary, schema)),
         Expr::ScalarFunction(call) if matches!(call.func.name(), "coalesce" | "make_array") => resolve_call(call, schema),
         Expr::ScalarFunction(call) => {
             text_arguments::check(&call, schema)?;
@@ -114,6 +148,22 @@ fn resolve_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         other => Ok(Transformed::no(other)),
     }
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
+}
+
+/// Numerics whose types a UNION or VALUES below has settled meanwhile, in a form that both sides have.
+fn resolve_comparison(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
+    let own = |side: &Expr| side.get_type(schema).is_ok_and(|ty| ty == ARROW);
+    if own(&binary.left) == own(&binary.right) {
+        return Transformed::no(Expr::BinaryExpr(binary));
+    }
+    let BinaryExpr { left, op, right } = binary;
+    let (left, right) = numerics(*left, *right, schema);
+    Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
 }
 
 fn resolve_case(mut case: Case, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -167,9 +217,9 @@ fn resolve_call(call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
 /// An expression that says only its Arrow type, as one of the type that its values have.
 pub fn with_type(expr: Expr, field: Option<&FieldRef>) -> Expr {
     let ty = field.map_or(PgType::TEXT, |field| PgType::of_field(field));
-    use TypeName::{Enum, Json, Jsonb, Oid, Uuid, Written};
-    let told_apart = matches!(ty.name, Enum(_) | Json | Jsonb | Uuid | Oid | Written(_));
-    if !told_apart || ty.array {
+    use TypeName::{Bpchar, Char, Enum, Json, Jsonb, Name, Oid, Uuid, Varchar, Written};
+    let told_apart = matches!(ty.name, Enum(_) | Json | Jsonb | Uuid | Oid | Name | Char | Varchar | Bpchar | Written(_));
+    if !told_apart {
         return expr;
     }
     Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(ty.field("", true))))
@@ -288,6 +338,50 @@ fn widens(from: PgType, to: PgType) -> bool {
         (Date, Timestamp | Timestamptz) | (Timestamp, Timestamptz) => true,
         (a, b) => a == b,
     }
+}
+
+/// Arrays of a recursive query whose items turned out to have a type of their own: known by it, but carried as what the
+/// query reads of itself was planned to be.
+fn carried_as_planned(mut query: RecursiveQuery) -> Result<RecursiveQuery> {
+    let planned = Arc::clone(&query.schema);
+    let first = Arc::clone(query.static_term.schema());
+    let fields = planned.iter().zip(first.fields()).map(|((qualifier, planned), found)| {
+        let differs = match (planned.data_type(), found.data_type()) {
+            (DataType::List(a), DataType::List(b)) => a != b && a.data_type() == b.data_type(),
+            _ => false,
+        };
+        let named = HashMap::from([(PG_TYPE.to_owned(), PgType::of_field(found).tag())]);
+        let field = found.as_ref().clone().with_data_type(planned.data_type().clone()).with_metadata(named);
+        (qualifier.cloned(), differs.then_some(Arc::new(field)))
+    });
+    let fields: Vec<_> = fields.collect();
+    if fields.iter().all(|(_, field)| field.is_none()) {
+        return Ok(query);
+    }
+    let carried = |term: Arc<LogicalPlan>| {
+        let columns = term.schema().iter().zip(&fields).map(|((qualifier, field), (_, wanted))| {
+            let column = Expr::Column(Column::from((qualifier, field)));
+            match wanted {
+                Some(wanted) => {
+                    let cast = Expr::Cast(Cast::new_from_field(Box::new(column), Arc::clone(wanted)));
+                    cast.alias_qualified(qualifier.cloned(), field.name())
+                }
+                None => column,
+            }
+        });
+        Projection::try_new(columns.collect(), Arc::clone(&term)).map(|p| Arc::new(LogicalPlan::Projection(p)))
+    };
+    query.static_term = carried(query.static_term)?;
+    query.recursive_term = carried(query.recursive_term)?;
+    let known = planned.iter().zip(&fields).map(|((_, planned), (qualifier, wanted))| {
+        let field = wanted.as_ref().map_or_else(
+            || Arc::clone(planned),
+            |wanted| Arc::new(wanted.as_ref().clone().with_name(planned.name()).with_nullable(true)),
+        );
+        (qualifier.clone(), field)
+    });
+    query.schema = Arc::new(DFSchema::new_with_metadata(known.collect(), planned.metadata().clone())?);
+    Ok(query)
 }
 
 /// 0A000 where numerics of a recursive query would be cut to the digits of those it begins with.

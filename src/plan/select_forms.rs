@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::correlated::ARRAY_OF;
 use super::expand::{fold, quoted, split};
 use super::names::Planning;
+use super::row_forms;
 use super::select_literals;
 use super::set_operations::{EXCEPT_ALL, INTERSECT_ALL, VALUES};
 use super::set_returning::{self, IDENTITY};
@@ -29,6 +30,7 @@ impl VisitorMut for Forms {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        name_sorted(query);
         counted_sets(&mut query.body);
         ControlFlow::Continue(())
     }
@@ -45,7 +47,18 @@ impl VisitorMut for Forms {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Derived { lateral: true, subquery, .. } = factor {
+            lateral_values(subquery);
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Some(written) = row_forms::written(expr) {
+            *expr = written;
+            return ControlFlow::Continue(());
+        }
         match expr {
             Expr::Function(function) if is_of_unknown(function) => {
                 let name = Expr::value(ast::Value::SingleQuotedString("unknown".to_owned()));
@@ -62,18 +75,6 @@ impl VisitorMut for Forms {
                     *expr = rows;
                 }
             }
-            Expr::InList { expr: wanted, list, negated } => {
-                if let Some(found) = row_in_list(wanted, list) {
-                    *expr = if *negated { not(found) } else { found };
-                }
-            }
-            Expr::BinaryOp { left, op, right } => {
-                if let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_ref(), right.as_ref())
-                    && let Some(compared) = rows_compared(left, op, right)
-                {
-                    *expr = compared;
-                }
-            }
             Expr::Cast { expr: row, .. } => {
                 if let Expr::Tuple(values) = row.as_mut() {
                     **row = call("row", std::mem::take(values));
@@ -85,16 +86,33 @@ impl VisitorMut for Forms {
             {
                 named_fields(access_chain);
             }
-            // Text is ordered by its bytes, which is what these collations say.
-            Expr::InSubquery { expr: wanted, subquery, negated } => {
-                if let Expr::Tuple(values) = wanted.as_ref() {
-                    let found = row_among(values, subquery);
-                    *expr = if *negated { not(found) } else { found };
-                }
-            }
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// `SELECT d::date … ORDER BY d`: the name is the cast's, which the planner takes for a column below. And ORDER BY its
+/// place finds a cast or a call over a window only under a name.
+fn name_sorted(query: &mut Query) {
+    let Query { body, order_by: Some(order_by), .. } = query else { return };
+    let (SetExpr::Select(select), ast::OrderByKind::Expressions(sorts)) = (body.as_mut(), &order_by.kind) else { return };
+    let by_place = sorts.iter().any(|sort| matches!(&sort.expr, Expr::Value(_)));
+    for item in &mut select.projection {
+        let Some(name) = item_name(item) else { continue };
+        let sorted = || sorts.iter().any(|sort| matches!(&sort.expr, Expr::Identifier(by) if fold(by) == name));
+        let named = match item {
+            SelectItem::UnnamedExpr(Expr::Function(call)) if call.over.is_some() => true,
+            SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_)) => false,
+            SelectItem::UnnamedExpr(Expr::Cast { .. }) => by_place || sorted(),
+            SelectItem::UnnamedExpr(_) => sorted(),
+            _ => false,
+        };
+        let old = std::mem::replace(item, SelectItem::Wildcard(Default::default()));
+        *item = match old {
+            SelectItem::UnnamedExpr(expr) if named => SelectItem::ExprWithAlias { expr, alias: quoted(&name) },
+            other => other,
+        };
     }
 }
 
@@ -233,80 +251,6 @@ fn named_fields(access: &mut [ast::AccessExpr]) {
     }
 }
 
-/// `(a, b) IN ((1, 2), …)` as comparisons of rows.
-fn row_in_list(wanted: &Expr, list: &[Expr]) -> Option<Expr> {
-    let Expr::Tuple(wanted) = wanted else { return None };
-    let equal = list.iter().map(|row| match row {
-        Expr::Tuple(values) => rows_compared(wanted, &ast::BinaryOperator::Eq, values),
-        _ => None,
-    });
-    let equal = equal.collect::<Option<Vec<_>>>()?;
-    equal.into_iter().reduce(|a, b| binary(a, ast::BinaryOperator::Or, b)).map(nested)
-}
-
-/// A comparison of rows as comparisons of their values, the first that differs deciding.
-fn rows_compared(left: &[Expr], op: &ast::BinaryOperator, right: &[Expr]) -> Option<Expr> {
-    use ast::BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
-    if left.len() != right.len() || left.is_empty() {
-        return None;
-    }
-    let pairs = || left.iter().zip(right);
-    let each = |op: &ast::BinaryOperator| pairs().map(|(l, r)| binary(l.clone(), op.clone(), r.clone())).collect::<Vec<_>>();
-    let strict = match op {
-        Eq => return each(&Eq).into_iter().reduce(|a, b| binary(a, And, b)).map(nested),
-        NotEq => return each(&NotEq).into_iter().reduce(|a, b| binary(a, Or, b)).map(nested),
-        Lt | LtEq => Lt,
-        Gt | GtEq => Gt,
-        _ => return None,
-    };
-    let (last, before) = each(op).pop().zip(Some(left.len() - 1))?;
-    pairs().take(before).rev().try_fold(last, |rest, (l, r)| {
-        let decided = binary(l.clone(), strict.clone(), r.clone());
-        let equal = binary(l.clone(), Eq, r.clone());
-        Some(nested(binary(decided, Or, nested(binary(equal, And, rest)))))
-    })
-}
-
-fn binary(left: Expr, op: ast::BinaryOperator, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
-}
-
-fn nested(expr: Expr) -> Expr {
-    Expr::Nested(Box::new(expr))
-}
-
-/// `(a, b) IN (SELECT …)`: true where a row is equal, NULL where one may be, else false.
-fn row_among(values: &[Expr], subquery: &Query) -> Expr {
-    let column = |n: usize| quoted(&format!("\u{1}{n}"));
-    let equal = values.iter().enumerate();
-    let equal = equal.map(|(n, value)| binary(Expr::Identifier(column(n)), ast::BinaryOperator::Eq, nested(value.clone())));
-    let Some(all) = equal.reduce(|a, b| binary(a, ast::BinaryOperator::And, b)) else {
-        return Expr::value(ast::Value::Boolean(false));
-    };
-    let columns = (0..values.len()).map(|n| ast::TableAliasColumnDef { name: column(n), data_type: None }).collect();
-    let alias = ast::TableAlias { explicit: true, name: quoted("\u{1}rows"), columns, at: None };
-    let among = |condition: Expr| {
-        let subquery = Box::new(subquery.clone());
-        let factor = TableFactor::Derived { lateral: false, subquery, alias: Some(alias.clone()), sample: None };
-        let mut select = select_all(factor);
-        select.selection = Some(condition);
-        Expr::Exists { subquery: Box::new(plain_query(SetExpr::Select(Box::new(select)))), negated: false }
-    };
-    let maybe = Expr::IsNull(Box::new(nested(all.clone())));
-    let when = |condition, result| ast::CaseWhen { condition, result: Expr::value(result) };
-    Expr::Case {
-        case_token: ast::helpers::attached_token::AttachedToken::empty(),
-        end_token: ast::helpers::attached_token::AttachedToken::empty(),
-        operand: None,
-        conditions: vec![when(among(all), ast::Value::Boolean(true)), when(among(maybe), ast::Value::Null)],
-        else_result: Some(Box::new(Expr::value(ast::Value::Boolean(false)))),
-    }
-}
-
-fn not(expr: Expr) -> Expr {
-    Expr::UnaryOp { op: ast::UnaryOperator::Not, expr: Box::new(expr) }
-}
-
 /// Rows of VALUES that mix literals of several kinds in a column, as queries of which each has one row.
 fn mixed_values(body: &mut SetExpr) {
     let SetExpr::Values(values) = &*body else { return };
@@ -328,6 +272,31 @@ fn mixed_values(body: &mut SetExpr) {
     });
     let relation = function(VALUES, sides.collect());
     *body = SetExpr::Select(Box::new(select_all(relation)));
+}
+
+/// LATERAL (VALUES …) as a query for each row, whose columns of several types come to one type.
+fn lateral_values(query: &mut Query) {
+    let SetExpr::Values(values) = query.body.as_mut() else { return };
+    if values.rows.len() < 2 || values.rows.len() > MOST_MIXED {
+        return;
+    }
+    let rows = std::mem::take(&mut values.rows).into_iter().map(|row| {
+        let mut select = select_all(function("", vec![]));
+        select.from.clear();
+        let named = row.content.into_iter().enumerate();
+        let items = named.map(|(n, expr)| SelectItem::ExprWithAlias { expr, alias: quoted(&format!("column{}", n + 1)) });
+        select.projection = items.collect();
+        SetExpr::Select(Box::new(select))
+    });
+    let together = rows.reduce(|left, right| SetExpr::SetOperation {
+        op: SetOperator::Union,
+        set_quantifier: SetQuantifier::All,
+        left: Box::new(left),
+        right: Box::new(right),
+    });
+    if let Some(together) = together {
+        *query.body = together;
+    }
 }
 
 /// Rows of VALUES that are planned one by one.
@@ -388,7 +357,7 @@ fn function(name: &str, args: Vec<Expr>) -> TableFactor {
     }
 }
 
-fn plain_query(body: SetExpr) -> Query {
+pub fn plain_query(body: SetExpr) -> Query {
     Query {
         with: None,
         body: Box::new(body),
@@ -403,7 +372,7 @@ fn plain_query(body: SetExpr) -> Query {
     }
 }
 
-fn select_all(relation: TableFactor) -> Select {
+pub fn select_all(relation: TableFactor) -> Select {
     Select {
         select_token: ast::helpers::attached_token::AttachedToken::empty(),
         optimizer_hints: vec![],

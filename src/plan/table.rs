@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Constraint, Constraints, Result, internal_err};
 use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
@@ -202,6 +202,23 @@ pub fn looks_at_few(plan: &LogicalPlan) -> bool {
         Ok(if few { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
     });
     walked.is_ok() && few
+}
+
+/// Whether the order in which rows come shows in what the plan gives: lists of values without an order of their own.
+pub fn shows_order(plan: &LogicalPlan) -> bool {
+    let lists = |expr: &Expr| match expr {
+        Expr::AggregateFunction(call) => {
+            call.params.order_by.is_empty() && matches!(call.func.name(), "array_agg" | "string_agg")
+        }
+        _ => false,
+    };
+    plan.exists(|node| match node {
+        LogicalPlan::Aggregate(aggregate) => {
+            Ok(aggregate.aggr_expr.iter().any(|expr| expr.exists(|e| Ok(lists(e))).unwrap_or(true)))
+        }
+        _ => Ok(false),
+    })
+    .unwrap_or(true)
 }
 
 #[async_trait]

@@ -104,6 +104,9 @@ impl Using<'_> {
         }
         if layout.special {
             replace_names(select, order_by, &layout)?;
+        } else {
+            // In WHERE the planner does not know which side's column is meant; both have one value there.
+            let _ = select.selection.visit(&mut Replace { layout: &layout, inside: 0, inner: false });
         }
         let items = std::mem::take(&mut select.projection);
         for item in items {

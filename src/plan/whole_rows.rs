@@ -1,8 +1,10 @@
-//! A relation's name where a value is wanted: its whole row, in the calls that make JSON of one or count them.
+//! A relation's name where a value is wanted: its whole row.
 //!
-//! `row_to_json(t)`, `to_jsonb(t)`, `json_agg(t)`, `count(t)` and `(t).a` are written out by the relation's columns. What is
-//! not known of a relation leaves the name as it is, to be refused as a column that there is not.
+//! `row_to_json(t)`, `to_jsonb(t)`, `json_agg(t)`, `count(t)` and `(t).a` are written out by the relation's columns, and `t`
+//! by itself as a record of them. What is not known of a relation leaves the name as it is, to be refused as a column that
+//! there is not. A record says nothing of the relation's own row type.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -23,9 +25,9 @@ const TAKERS: [&str; 6] = ["row_to_json", "to_json", "to_jsonb", "json_agg", "js
 
 /// Whether there may be anything to write out.
 pub fn any(query: &mut Query) -> bool {
-    let mut wanted = Wanted(false);
+    let mut wanted = Wanted::default();
     let _ = query.visit(&mut wanted);
-    wanted.0
+    wanted.any()
 }
 
 /// Writes out whole rows in every query inside.
@@ -52,15 +54,17 @@ impl VisitorMut for WholeRows<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        let mut wanted = Wanted(false);
+        let mut wanted = Wanted::default();
         let _ = select.projection.visit(&mut wanted);
         let _ = select.selection.visit(&mut wanted);
+        let _ = select.group_by.visit(&mut wanted);
         let _ = select.having.visit(&mut wanted);
-        if wanted.0
+        let _ = select.from.visit(&mut wanted);
+        if wanted.any()
             && let Some(parts) = self.parts(select)
         {
-            let mut write = Write { parts: &parts, inside: 0 };
-            let _ = select.projection.visit(&mut write);
+            let mut write = Write { parts: &parts, inside: 0, names: HashSet::new() };
+            select.projection.iter_mut().for_each(|item| write.item(item));
             let _ = select.selection.visit(&mut write);
             let _ = select.group_by.visit(&mut write);
             let _ = select.having.visit(&mut write);
@@ -77,6 +81,14 @@ struct Part {
     optional: bool,
     /// A column that is NULL only then.
     sure: Option<String>,
+    function: bool,
+}
+
+impl Part {
+    /// Whether its rows are plain values: those of a function that gives no records.
+    fn is_value(&self) -> bool {
+        self.function && self.columns.len() == 1
+    }
 }
 
 impl WholeRows<'_> {
@@ -121,9 +133,18 @@ impl WholeRows<'_> {
             }
             TableFactor::Table { name, alias: Some(alias), args: Some(_), .. }
             | TableFactor::Function { name, alias: Some(alias), .. } => (fold(&alias.name), function_columns(name, alias), None),
+            TableFactor::UNNEST { alias: Some(alias), array_exprs, with_ordinality: false, .. } => {
+                let named = alias.columns.iter().map(|column| fold(&column.name)).collect::<Vec<_>>();
+                let all = if named.is_empty() && array_exprs.len() == 1 { vec![fold(&alias.name)] } else { named };
+                (fold(&alias.name), Some(all).filter(|all| all.len() == array_exprs.len())?, None)
+            }
             _ => return None,
         };
-        Some(Part { name, columns, optional: false, sure })
+        let function = matches!(
+            factor,
+            TableFactor::Table { args: Some(_), .. } | TableFactor::Function { .. } | TableFactor::UNNEST { .. }
+        );
+        Some(Part { name, columns, optional: false, sure, function })
     }
 
     /// The columns of a relation, and one of them that is never NULL.
@@ -209,19 +230,46 @@ fn renamed(columns: Option<Vec<String>>, alias: Option<&ast::TableAlias>) -> Opt
 }
 
 /// Whether anything looks like a whole row.
-struct Wanted(bool);
+#[derive(Default)]
+struct Wanted {
+    sure: bool,
+    names: HashSet<String>,
+    relations: HashSet<String>,
+}
+
+impl Wanted {
+    fn any(&self) -> bool {
+        self.sure || !self.names.is_disjoint(&self.relations)
+    }
+}
 
 impl VisitorMut for Wanted {
     type Break = ();
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        self.0 |= match expr {
-            Expr::Function(function) => taken(function).is_some(),
-            Expr::CompoundFieldAccess { root, .. } => {
-                matches!(root.as_ref(), Expr::Nested(inner) if matches!(**inner, Expr::Identifier(_)))
-            }
-            _ => false,
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        let name = match factor {
+            TableFactor::Table { alias: Some(alias), .. }
+            | TableFactor::Derived { alias: Some(alias), .. }
+            | TableFactor::UNNEST { alias: Some(alias), .. }
+            | TableFactor::Function { alias: Some(alias), .. } => Some(fold(&alias.name)),
+            TableFactor::Table { name, alias: None, .. } => split(name).map(|(_, table)| table),
+            _ => None,
         };
+        self.relations.extend(name);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) => self.sure |= taken(function).is_some() || spread_rows(function).is_some(),
+            Expr::CompoundFieldAccess { root, .. } => {
+                self.sure |= matches!(root.as_ref(), Expr::Nested(inner) if matches!(**inner, Expr::Identifier(_)));
+            }
+            Expr::Identifier(name) => {
+                self.names.insert(fold(name));
+            }
+            _ => {}
+        }
         ControlFlow::Continue(())
     }
 }
@@ -238,10 +286,24 @@ fn taken(function: &ast::Function) -> Option<(String, String)> {
     TAKERS.contains(&name.as_str()).then_some((name, row))
 }
 
+/// The arguments of `ROW(t.*, …)`.
+fn spread_rows(function: &ast::Function) -> Option<&[FunctionArg]> {
+    let (None, name) = split(&function.name)? else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let whole = |arg: &FunctionArg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_)));
+    (name == "row" && list.args.iter().any(whole)).then_some(&list.args[..])
+}
+
 struct Write<'a> {
     parts: &'a [Part],
     /// Queries around, within the one whose relations these are.
     inside: usize,
+    /// Where names stand that are parts of longer ones, as in `t.a[1]` and `(f(x)).n`, until they are passed.
+    names: HashSet<usize>,
+}
+
+fn place(expr: &Expr) -> usize {
+    std::ptr::from_ref(expr).addr()
 }
 
 impl VisitorMut for Write<'_> {
@@ -257,11 +319,20 @@ impl VisitorMut for Write<'_> {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if self.names.remove(&place(expr)) {
+            return ControlFlow::Continue(());
+        }
         if self.inside == 0
             && let Some(written) = self.written(expr)
         {
             *expr = written;
+        }
+        if let Expr::CompoundFieldAccess { root, access_chain } = &*expr {
+            let fields =
+                access_chain.iter().filter_map(|access| if let AccessExpr::Dot(field) = access { Some(field) } else { None });
+            self.names.extend(std::iter::once(root.as_ref()).filter(|root| matches!(root, Expr::Identifier(_))).map(place));
+            self.names.extend(fields.map(place));
         }
         ControlFlow::Continue(())
     }
@@ -274,8 +345,23 @@ impl Write<'_> {
         self.parts.iter().find(|part| part.name == name).filter(|_| !is_column)
     }
 
+    /// An item that is a whole row keeps its name.
+    fn item(&mut self, item: &mut SelectItem) {
+        let name = item_name(item);
+        let before = item.clone();
+        let _ = item.visit(self);
+        let changed = *item != before;
+        if let (SelectItem::UnnamedExpr(expr), Some(name), true) = (&mut *item, name, changed) {
+            let expr = std::mem::replace(expr, Expr::value(Value::Null));
+            *item = SelectItem::ExprWithAlias { expr, alias: quoted(&name) };
+        }
+    }
+
     fn written(&self, expr: &Expr) -> Option<Expr> {
         match expr {
+            Expr::Identifier(row) => self.part(&fold(row)).and_then(record_of),
+            Expr::IsNull(row) => self.each(row, |value| Expr::IsNull(Box::new(value))),
+            Expr::IsNotNull(row) => self.each(row, |value| Expr::IsNotNull(Box::new(value))),
             Expr::CompoundFieldAccess { root, access_chain } => {
                 let (Expr::Nested(inner), [AccessExpr::Dot(Expr::Identifier(field))]) = (root.as_ref(), &access_chain[..]) else {
                     return None;
@@ -284,10 +370,25 @@ impl Write<'_> {
                 self.part(&fold(row))?;
                 Some(Expr::CompoundIdentifier(vec![row.clone(), field.clone()]))
             }
+            Expr::Function(function) if spread_rows(function).is_some() => {
+                let mut values = Vec::new();
+                for argument in spread_rows(function)? {
+                    match argument {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => values.push(value.clone()),
+                        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(row)) => {
+                            let part = self.part(&split(row)?.1)?;
+                            values.extend(part.columns.iter().map(|name| column(part, name)));
+                        }
+                        _ => return None,
+                    }
+                }
+                Some(call("row", values))
+            }
             Expr::Function(function) => {
                 let (name, row) = taken(function)?;
                 let part = self.part(&row)?;
                 match name.as_str() {
+                    "count" if is_distinct(function) => None,
                     "count" if !part.optional => Some(with_argument(function, None)),
                     "count" => {
                         let sure = part.sure.as_ref()?;
@@ -304,6 +405,26 @@ impl Write<'_> {
     }
 }
 
+impl Write<'_> {
+    /// A row is NULL, or not, when each of its values is.
+    fn each(&self, row: &Expr, test: impl Fn(Expr) -> Expr) -> Option<Expr> {
+        let Expr::Identifier(row) = row else { return None };
+        let part = self.part(&fold(row)).filter(|part| !part.is_value())?;
+        let tests = part.columns.iter().map(|name| test(column(part, name)));
+        let and = |a, b| Expr::BinaryOp { left: Box::new(a), op: BinaryOperator::And, right: Box::new(b) };
+        tests.reduce(and).map(|all| Expr::Nested(Box::new(all)))
+    }
+}
+
+/// The row as a record; NULL where a join has left none.
+fn record_of(part: &Part) -> Option<Expr> {
+    if part.is_value() {
+        return Some(column(part, part.columns.first()?));
+    }
+    let row = call("row", part.columns.iter().map(|name| column(part, name)).collect());
+    when_there(part, row)
+}
+
 fn column(part: &Part, name: &str) -> Expr {
     Expr::CompoundIdentifier(vec![quoted(&part.name), quoted(name)])
 }
@@ -313,6 +434,11 @@ fn row_of(part: &Part, maker: &str) -> Option<Expr> {
     let text = |text: &str| Expr::value(Value::SingleQuotedString(text.to_owned()));
     let members = part.columns.iter().flat_map(|name| [text(name), column(part, name)]);
     let row = call(maker, members.collect());
+    when_there(part, row)
+}
+
+/// The row, or NULL where a join has left none; `None` where that cannot be told.
+fn when_there(part: &Part, row: Expr) -> Option<Expr> {
     if !part.optional {
         return Some(row);
     }
@@ -324,6 +450,10 @@ fn row_of(part: &Part, maker: &str) -> Option<Expr> {
         conditions: vec![ast::CaseWhen { condition: Expr::IsNotNull(Box::new(sure)), result: row }],
         else_result: None,
     })
+}
+
+fn is_distinct(function: &ast::Function) -> bool {
+    matches!(&function.args, FunctionArguments::List(list) if list.duplicate_treatment.is_some())
 }
 
 /// The call with this argument, or `*`.

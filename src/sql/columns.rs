@@ -1,6 +1,8 @@
 //! The names PostgreSQL gives to output columns.
 
-use datafusion::sql::sqlparser::ast::{self, AccessExpr, DataType, Expr, Ident, ObjectName, SelectItem, SetExpr, TrimWhereField};
+use datafusion::sql::sqlparser::ast::{
+    self, AccessExpr, BinaryOperator, DataType, Expr, Ident, ObjectName, SelectItem, SetExpr, TrimWhereField,
+};
 
 use super::type_name;
 
@@ -61,6 +63,7 @@ fn name_of(expr: &Expr) -> Option<(String, Strength)> {
         Expr::Subquery(query) => strong(output_names(query).into_iter().next()??),
         Expr::Array(_) => strong("array"),
         Expr::Tuple(_) => strong("row"),
+        Expr::BinaryOp { op: BinaryOperator::Overlaps, .. } => strong("overlaps"),
         Expr::Extract { .. } => strong("extract"),
         Expr::Substring { .. } => strong("substring"),
         Expr::Position { .. } => strong("position"),

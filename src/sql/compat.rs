@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::columns::{self, UNNAMED};
-use super::token_forms;
+use super::{precedence, token_forms};
 
 /// Brings a statement to the form that the planner reads: plain string literals, operators by their sign,
 /// functions of pg_catalog by their name alone, LIKE patterns with a backslash.
@@ -89,6 +89,7 @@ fn fetch_as_limit(query: &mut ast::Query) {
 }
 
 fn rewrite_expr(expr: &mut Expr) {
+    precedence::settle(expr);
     match expr {
         Expr::Between { expr: value, negated, low, high } => {
             if let Some(either) = symmetric(value, *negated, low, high) {

@@ -58,6 +58,9 @@ pub fn lex(text: &str) -> Result<Lexed<'_>> {
             Token::Whitespace(_) | Token::EOF => {}
             _ => {
                 let joined = line_break && lexed.join_string(&token, end);
+                if !line_break && lexed.follows_string(&token) {
+                    return Err(SqlError::syntax(format!("syntax error at or near \"{}\"", &text[start..end])).at(at + 1));
+                }
                 if !joined {
                     lexed.lexemes.push(Lexeme { token, start, end, at });
                 }
@@ -112,6 +115,12 @@ impl Lexed<'_> {
             }
             _ => false,
         }
+    }
+
+    /// Whether it is a string literal behind another one: on the same line nothing joins the two.
+    fn follows_string(&self, next: &TokenWithSpan) -> bool {
+        let string = |token: &Token| matches!(token, Token::SingleQuotedString(_));
+        string(&next.token) && self.lexemes.last().is_some_and(|last| string(&last.token.token))
     }
 
     /// The whole text, `;` and all.
@@ -280,7 +289,7 @@ mod tests {
 
     #[test]
     fn strings_on_successive_lines_are_one() {
-        let lexed = lex("SELECT 'a'\n 'b', 'c' 'd'").unwrap();
+        let lexed = lex("SELECT 'a'\n 'b', 'c' AS").unwrap();
         assert_eq!(lexed.lexemes[1].token, Token::SingleQuotedString("ab".into()));
         assert_eq!(lexed.lexemes.len(), 5);
     }
@@ -292,6 +301,7 @@ mod tests {
             ("select é, \"a", "unterminated quoted identifier at or near \"\"a\"", 11),
             ("select $a$ x", "unterminated dollar-quoted string at or near \"$a$ x\"", 8),
             ("select 1 /* x", "unterminated /* comment at or near \"/* x\"", 10),
+            ("select 'é' 'b'", "syntax error at or near \"'b'\"", 12),
         ] {
             let error = lex(text).unwrap_err();
             assert_eq!((error.message(), error.fields().position), (message, Some(position)), "{text}");

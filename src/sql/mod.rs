@@ -22,6 +22,7 @@ mod locate;
 mod lock_table;
 mod locking;
 mod merge;
+mod precedence;
 pub mod procedural;
 mod query;
 pub mod rename;

@@ -109,6 +109,15 @@ pub fn users(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     rows.finish()
 }
 
+/// pg_db_role_setting: what ALTER ROLE … SET has given, in every database.
+pub fn role_settings(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
+    let mut rows = Rows::new(spec, &["setrole", "setconfig"]).always("setdatabase", Oid::default());
+    for role in state.roles.iter().filter(|role| !role.settings.is_empty()) {
+        rows.push(&[role.id.into(), settings(role).into()]);
+    }
+    rows.finish()
+}
+
 /// pg_group: roles that may not log in, with their members.
 pub fn groups(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let mut rows = Rows::new(spec, &["groname", "grosysid", "grolist"]);

@@ -1,6 +1,7 @@
 //! LATERAL: for every row on the left, the rows of a subquery that names its columns.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -134,6 +135,11 @@ impl UserDefinedLogicalNodeCore for Apply {
         let input = inputs.into_iter().next().map_or_else(|| Arc::clone(&self.input), Arc::new);
         let schema = Arc::new(build_join_schema(input.schema(), self.subquery.schema(), &self.kind)?);
         Ok(Self { input, subquery: Arc::clone(&self.subquery), outer, kind: self.kind, schema })
+    }
+
+    /// A condition on the left side alone is asked before the right side runs, which may fail for rows that it rules out.
+    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
+        self.subquery.schema().fields().iter().map(|field| field.name().clone()).collect()
     }
 
     /// All of the input's columns are given, so that those of the subquery stay where they are.

@@ -13,6 +13,7 @@ use super::calendar::julian;
 use super::define::{Call, Function, INT4, Returns, TEXT, Want};
 use super::temporal::{clock_of, interval_at, micros_at, out_of_range, timestamp_type, timestamps};
 use crate::error::{Result, SqlError, SqlState};
+use crate::plan::casts::cast_array;
 use crate::types::calendar::{
     Civil, MICROS_PER_DAY, MICROS_PER_SECOND, civil_of, days_in_month, days_of, is_infinite, iso_week, iso_weekday, split,
 };
@@ -357,7 +358,19 @@ fn timezone(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 /// The difference in years, months, days and time, as one counts on a calendar.
+/// Literals in quotes are timestamps beside one, and for themselves.
+fn with_instants<'a>(call: &Call<'a>) -> Result<Call<'a>> {
+    let instant = |(array, ty): (&ArrayRef, &PgType)| match array.data_type() {
+        DataType::Utf8 => cast_array(array, *ty, PgType::new(TypeName::Timestamp), call.zone()),
+        _ => Ok(Arc::clone(array)),
+    };
+    let args = call.args.iter().zip(&call.types).map(instant).collect::<Result<_>>()?;
+    let (types, returns) = (call.types.clone(), Arc::clone(&call.returns));
+    Ok(Call { args, types, rows: call.rows, returns, options: call.options })
+}
+
 fn age(call: &Call<'_>) -> Result<ArrayRef> {
+    let call = &with_instants(call)?;
     let today = if call.args.len() == 1 { Some(split(local_start(call)?).0 * MICROS_PER_DAY) } else { None };
     let local = |arg: usize, row: usize| micros_at(&call.args[arg], row).and_then(|t| clock_of(call, arg).local(t));
     call.map::<IntervalMonthDayNano, IntervalMonthDayNanoArray>(|row| {

@@ -4,9 +4,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CaseWhen, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName, OrderByExpr,
-    OrderByOptions, Subscript, UnaryOperator, Value, VisitMut, VisitorMut,
+    AccessExpr, Array, BinaryOperator, CaseWhen, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName,
+    OrderByExpr, OrderByOptions, Subscript, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::{arrays, ordered_set, regular};
@@ -16,6 +16,10 @@ pub fn rewrite(node: &mut impl VisitMut) {
     let _ = node.visit(&mut Forms);
 }
 
+/// `IS DISTINCT FROM` and its opposite as operators, so that the types of both sides settle it as they do `=`.
+pub const DISTINCT_FROM: &str = "IS DISTINCT FROM";
+pub const NOT_DISTINCT_FROM: &str = "IS NOT DISTINCT FROM";
+
 struct Forms;
 
 impl VisitorMut for Forms {
@@ -23,19 +27,23 @@ impl VisitorMut for Forms {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
+            Expr::IsDistinctFrom(left, right) => *expr = operator(DISTINCT_FROM, left, right),
+            Expr::IsNotDistinctFrom(left, right) => *expr = operator(NOT_DISTINCT_FROM, left, right),
             Expr::AtTimeZone { timestamp, time_zone } => {
                 let args = [time_zone, timestamp].map(|arg| std::mem::replace(arg.as_mut(), Expr::value(Value::Null)));
                 *expr = call("timezone", args);
             }
             Expr::Function(function) => {
                 plain_sequence_name(function);
+                plain_bounds(function);
                 positional(function);
                 ordered(function);
-                within_group(function);
-                if let Some(json) = json_array(function) {
-                    *expr = json;
+                let replaced = percentiles(function).or_else(|| json_array(function));
+                if let Some(replaced) = replaced {
+                    *expr = replaced;
                     return ControlFlow::Continue(());
                 }
+                within_group(function);
             }
             Expr::AnyOp { left, compare_op, right, .. } if !matches!(right.as_ref(), Expr::Subquery(_)) => {
                 *expr = quantified(arrays::ANY, left, compare_op, right);
@@ -88,6 +96,10 @@ impl VisitorMut for Forms {
 /// The expression, leaving NULL in its place.
 fn taken(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::value(Value::Null))
+}
+
+fn operator(name: &str, left: &mut Expr, right: &mut Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(taken(left)), op: BinaryOperator::Custom(name.to_owned()), right: Box::new(taken(right)) }
 }
 
 fn quantified(name: &str, left: &mut Expr, op: &BinaryOperator, right: &mut Expr) -> Expr {
@@ -148,6 +160,74 @@ fn within_group(function: &mut Function) {
     list.args.insert(0, FunctionArg::Unnamed(FunctionArgExpr::Expr(sort.expr.clone())));
     function.within_group.clear();
     function.name = ObjectName::from(vec![Ident::new(name)]);
+}
+
+/// A frame's distance of time as an interval, which the planner takes and no cast.
+fn plain_bounds(function: &mut Function) {
+    let Some(WindowType::WindowSpec(WindowSpec { window_frame: Some(frame), .. })) = &mut function.over else { return };
+    for bound in std::iter::once(&mut frame.start_bound).chain(&mut frame.end_bound) {
+        if let WindowFrameBound::Preceding(Some(distance)) | WindowFrameBound::Following(Some(distance)) = bound {
+            let length = match distance.as_mut() {
+                Expr::Cast { expr, data_type: DataType::Interval { .. }, .. } if is_text(expr) => taken(expr),
+                text if is_text(text) => taken(text),
+                _ => continue,
+            };
+            **distance = Expr::Interval(Interval {
+                value: Box::new(length),
+                leading_field: None,
+                leading_precision: None,
+                last_field: None,
+                fractional_seconds_precision: None,
+            });
+        }
+    }
+}
+
+/// `percentile_cont(ARRAY[a, b]) WITHIN GROUP (…)` as an array of the percentiles, one for each fraction.
+fn percentiles(function: &Function) -> Option<Expr> {
+    let name = function.name.to_string();
+    if !["percentile_cont", "percentile_disc"].iter().any(|known| name.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(fractions))] = &list.args[..] else { return None };
+    let each = fractions_of(fractions)?.into_iter().map(|fraction| {
+        if matches!(&fraction, Expr::Value(value) if value.value == Value::Null) {
+            return fraction;
+        }
+        let mut one = function.clone();
+        if let FunctionArguments::List(list) = &mut one.args {
+            list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(fraction))];
+        }
+        within_group(&mut one);
+        Expr::Function(one)
+    });
+    Some(Expr::Array(Array { elem: each.collect(), named: true }))
+}
+
+/// The elements of a constant array.
+fn fractions_of(expr: &Expr) -> Option<Vec<Expr>> {
+    match expr {
+        Expr::Array(array) => Some(array.elem.clone()),
+        Expr::Nested(inner) => fractions_of(inner),
+        Expr::Cast { expr, data_type: DataType::Array(_), .. } => fractions_of(expr).or_else(|| written_fractions(expr)),
+        _ => None,
+    }
+}
+
+/// Those of `'{0.1,0.9}'`.
+fn written_fractions(expr: &Expr) -> Option<Vec<Expr>> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let number = |part: &str| {
+        let part = part.trim();
+        if part.eq_ignore_ascii_case("null") {
+            return Some(Expr::value(Value::Null));
+        }
+        part.parse::<f64>().ok().map(|_| Expr::value(Value::Number(part.to_owned(), false)))
+    };
+    inner.split(',').map(number).collect()
 }
 
 /// `array_agg(DISTINCT x)` and `string_agg(DISTINCT x, d)` give their values in order.

@@ -50,6 +50,7 @@ pub use ambient::{Ambient, client_error, external};
 pub use jsonb::ROW_JSON;
 pub use mixed::is_mixed;
 pub use numeric::NEGATE;
+pub use operators::numerics;
 pub use session::SERVER_VERSION;
 pub use temporal::plus_interval;
 
@@ -68,6 +69,7 @@ pub fn configure(config: SessionConfig) -> SessionConfig {
         .set_bool("datafusion.execution.skip_physical_aggregate_schema_check", true)
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false)
         .set_bool("datafusion.sql_parser.parse_float_as_decimal", true)
+        .set_bool("datafusion.sql_parser.enable_subquery_sort_elimination", false)
         .set_str("datafusion.sql_parser.dialect", "postgresql")
         .set_str("datafusion.sql_parser.default_null_ordering", "nulls_max")
 }
@@ -124,6 +126,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
     let mut functions: Vec<Arc<ScalarUDF>> = tables.map(|f| f.clone().udf()).collect();
     functions.push(casts::function().udf());
     functions.push(super::domains::function().udf());
+    functions.push(super::distinct_casts::function());
     functions.push(order_key::function().udf());
     functions.push(correlated::array_function());
     functions.extend(set_returning::functions());

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::{Cast, Placeholder, ScalarFunction};
+use datafusion::logical_expr::expr::{BinaryExpr, Cast, Placeholder, ScalarFunction};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, ScalarUDF};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, Operator, ScalarUDF};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::ambient::external;
+use super::forms::{DISTINCT_FROM, NOT_DISTINCT_FROM};
 use super::text::BYTES_CONCAT;
 use super::{arithmetic, arrays, json_paths, regular, temporal, written};
 use crate::error::{SqlError, SqlState};
@@ -247,6 +248,20 @@ impl ExprPlanner for PostgresOperators {
             Op::StringConcat => self.concatenation(raw, left, right),
             Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => self.arithmetic(raw, left, right, schema),
             Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => self.comparison(raw, left, right, schema),
+            Op::And | Op::Or if left == Operand::Untyped || right == Operand::Untyped => {
+                let (l, r) = (typed(raw.left, left, PgType::BOOL), typed(raw.right, right, PgType::BOOL));
+                Ok(PlannerResult::Original(RawBinaryExpr { op: raw.op, left: l, right: r }))
+            }
+            Op::Custom(ref name) if distinction(name).is_some() => {
+                let op = distinction(name);
+                match (self.comparison(raw, left, right, schema)?, op) {
+                    (PlannerResult::Original(raw), Some(op)) => {
+                        let compared = BinaryExpr::new(Box::new(raw.left), op, Box::new(raw.right));
+                        Ok(PlannerResult::Planned(Expr::BinaryExpr(compared)))
+                    }
+                    (planned, _) => Ok(planned),
+                }
+            }
             _ => Ok(PlannerResult::Original(raw)),
         }
     }
@@ -328,8 +343,16 @@ impl ExprPlanner for PostgresOperators {
     }
 }
 
+fn distinction(name: &str) -> Option<Operator> {
+    match name {
+        DISTINCT_FROM => Some(Operator::IsDistinctFrom),
+        NOT_DISTINCT_FROM => Some(Operator::IsNotDistinctFrom),
+        _ => None,
+    }
+}
+
 /// A numeric that shows its own digits and a number of another form, in a form that both have: Arrow compares no others.
-fn numerics(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
+pub fn numerics(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
     let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else { return (left, right) };
     let brought = |expr: Expr, other: &DataType, own: &DataType| match (own, other) {
         (own, &ARROW) if *own != ARROW && is_exact(own) => cast_to(expr, PgType::new(TypeName::Numeric)),

@@ -32,6 +32,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("pg_date_minus_days", &[Want::Any, INT8], Returns::of(TypeName::Date), |c| date_moved(c, -1)),
     Function::new("pg_date_difference", ANY2, Returns::of(TypeName::Int4), date_difference),
     Function::new("pg_time_difference", ANY2, Returns::Fixed(INTERVAL), time_difference).stable(),
+    Function::new("overlaps", &[Want::Any, Want::Any, Want::Any, Want::Any], Returns::of(TypeName::Bool), overlaps).stable(),
     Function::new("pg_date_plus_time", ANY2, Returns::of(TypeName::Timestamp), date_plus_time),
     Function::new("pg_interval_add", &[SPAN, SPAN], Returns::Fixed(INTERVAL), |c| intervals(c, 1)),
     Function::new("pg_interval_subtract", &[SPAN, SPAN], Returns::Fixed(INTERVAL), |c| intervals(c, -1)),
@@ -227,6 +228,44 @@ fn time_difference(call: &Call<'_>) -> Result<ArrayRef> {
         let days = if time_of_day { 0 } else { micros / MICROS_PER_DAY };
         Ok(Some(IntervalMonthDayNano { months: 0, days: days as i32, nanoseconds: (micros - days * MICROS_PER_DAY) * 1000 }))
     })
+}
+
+/// Whether two spans of time have anything in common, each given by its ends in any order and half open; NULL where an
+/// end that is not known might decide. 0A000 for an end that is given as a length.
+fn overlaps(call: &Call<'_>) -> Result<ArrayRef> {
+    if call.args.iter().any(|arg| matches!(arg.data_type(), DataType::Interval(_))) {
+        let message = "OVERLAPS with a length that is no literal is not supported";
+        return Err(SqlError::unsupported(message, "Give the end of the span: start + length."));
+    }
+    let with_zone = |t: &ArrayRef| matches!(t.data_type(), DataType::Timestamp(_, Some(_)));
+    let mixed = call.args.iter().any(with_zone);
+    let zone = call.zone();
+    let value = |arg: usize, row: usize| {
+        let micros = micros_at(&call.args[arg], row)?;
+        if mixed && !with_zone(&call.args[arg]) { zone.instant(micros) } else { Some(micros) }
+    };
+    call.map::<bool, datafusion::arrow::array::BooleanArray>(|row| {
+        let span = |at: usize| match (value(at, row), value(at + 1, row)) {
+            (Some(a), Some(b)) => Some((a.min(b), Some(a.max(b)))),
+            (Some(known), None) | (None, Some(known)) => Some((known, None)),
+            (None, None) => None,
+        };
+        Ok(match (span(0), span(2)) {
+            (Some(first), Some(second)) => spans_meet(first, second),
+            _ => None,
+        })
+    })
+}
+
+fn spans_meet(first: (i64, Option<i64>), second: (i64, Option<i64>)) -> Option<bool> {
+    let (earlier, later) = if first.0 <= second.0 { (first, second) } else { (second, first) };
+    if earlier.0 == later.0 {
+        return (earlier.1.is_some() && later.1.is_some()).then_some(true);
+    }
+    match earlier.1? > later.0 {
+        true => Some(true),
+        false => later.1.map(|_| false),
+    }
 }
 
 fn date_plus_time(call: &Call<'_>) -> Result<ArrayRef> {

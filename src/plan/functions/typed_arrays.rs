@@ -24,8 +24,8 @@ pub fn function() -> Arc<AggregateUDF> {
 
 /// Whether arrays of the type need it.
 pub fn is_needed(ty: PgType) -> bool {
-    use TypeName::{Composite, Enum, Json, Jsonb, Oid, Uuid};
-    !ty.array && matches!(ty.name, Enum(_) | Composite(_) | Oid | Uuid | Json | Jsonb)
+    use TypeName::{Char, Composite, Enum, Json, Jsonb, Name, Oid, Uuid};
+    !ty.array && matches!(ty.name, Enum(_) | Composite(_) | Oid | Uuid | Json | Jsonb | Name | Char)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

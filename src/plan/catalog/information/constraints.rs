@@ -208,7 +208,7 @@ pub fn check_constraints(ctx: &StatementContext, state: &Catalogue, spec: &'stat
     for table in state.catalog.tables.values().filter(|def| authority.owns(&def.owner)) {
         let schema = &table.name.schema;
         for check in &table.checks {
-            let clause = deparse::check(table, &check.expression);
+            let clause = format!("({})", deparse::check(table, &check.expression));
             rows.push(&[schema.into(), (&check.name).into(), clause.into()]);
         }
         for column in table.live_columns().filter(|column| column.not_null) {
