@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Int64Array, StructArray, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Date32Array, Int64Array, ListArray, StructArray, TimestampMicrosecondArray, new_null_array,
 };
+use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Float32Type, Float64Type, TimestampMicrosecondType};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::metadata::FieldMetadata;
@@ -236,6 +237,9 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
     if let (TypeName::Enum(_), false, true) = (from.name, from.array, to == PgType::TEXT) {
         return Ok(Arc::clone(array));
     }
+    if let (TypeName::Written(_), true, Some(lists)) = (to.name, from.array && to.array, array.as_list_opt::<i32>()) {
+        return each_element(lists, from, to, zone);
+    }
     if is_text(from) || (from.array && to.array) || is_text(to) {
         return through_text(array, from, to, zone);
     }
@@ -421,6 +425,17 @@ fn rows(array: &ArrayRef, from: PgType, to: PgType, user: UserType, zone: Zone) 
     let values = values.collect::<Result<Vec<_>>>()?;
     let rows = StructArray::try_new(wanted, values, rows.nulls().cloned());
     rows.map(|rows| Arc::new(rows) as ArrayRef).map_err(|_| SqlError::internal("values do not fit the fields of their type"))
+}
+
+/// Arrays whose texts need not look alike, element by element.
+fn each_element(lists: &ListArray, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
+    let offsets = lists.offsets();
+    let first = usize::try_from(offsets[0]).unwrap_or_default();
+    let values = lists.values().slice(first, offsets.lengths().sum());
+    let values = cast_array(&values, from.element(), to.element(), zone)?;
+    let DataType::List(item) = to.arrow() else { return Err(SqlError::internal("an array type is no list")) };
+    let cast = ListArray::try_new(item, OffsetBuffer::from_lengths(offsets.lengths()), values, lists.nulls().cloned());
+    Ok(Arc::new(cast.map_err(|_| SqlError::internal("elements do not fit their array"))?))
 }
 
 /// Prints each value and reads it again as the other type.

@@ -97,11 +97,7 @@ fn with_typed_arrays(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// The type that an aggregate gives, where its field does not say so.
 fn lost_type(call: &Expr, field: &Field, input: &DFSchema) -> Option<Field> {
     let Expr::AggregateFunction(call) = call.clone().unalias() else { return None };
-    let of = match call.params.args.first()? {
-        // A cast that Arrow has nothing to do for keeps the metadata of what it casts.
-        Expr::Cast(cast) => PgType::of_field(&cast.field),
-        argument => PgType::of_field(&argument.to_field(input).ok()?.1),
-    };
+    let of = type_of(call.params.args.first()?, input)?;
     let ty = match call.func.name() {
         // Others are made with their types.
         "array_agg" if !typed_arrays::is_needed(of) && !of.array => of.array_of(),
@@ -203,8 +199,12 @@ fn resolve_call(call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
         Some(field) if decimals && is_decimal(&field) => Some(Arc::new(PgType::new(TypeName::Numeric).field("", true))),
         target => target,
     };
-    // An array's type says what its elements are.
-    let kept = if what == "ARRAY" { None } else { target.clone().or_else(|| field_of(&candidates)) };
+    let kept = match (what, &target) {
+        ("ARRAY", Some(element)) => array_field(PgType::of_field(element)),
+        ("ARRAY", None) => call.args.iter().find_map(|element| array_field(type_of(element, schema)?)),
+        (_, Some(target)) => Some(Arc::clone(target)),
+        (_, None) => field_of(&candidates),
+    };
     let args = match &target {
         Some(target) => call.args.into_iter().map(|arg| as_target(arg, target, schema)).collect(),
         None => call.args,
@@ -212,6 +212,21 @@ fn resolve_call(call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
     let changed = target.is_some() || kept.is_some();
     let call = with_type(Expr::ScalarFunction(ScalarFunction { args, ..call }), kept.as_ref());
     Ok(Transformed::new_transformed(call, changed))
+}
+
+/// The array of such elements, where its Arrow type does not say what they are.
+fn array_field(element: PgType) -> Option<FieldRef> {
+    use TypeName::{Enum, Json, Jsonb, Uuid, Written};
+    let is_lost = !element.array && matches!(element.name, Enum(_) | Json | Jsonb | Uuid | Written(_));
+    is_lost.then(|| Arc::new(element.array_of().field("", true)))
+}
+
+/// The type of an expression. A cast that Arrow has nothing to do for keeps the metadata of what it casts.
+fn type_of(expr: &Expr, schema: &DFSchema) -> Option<PgType> {
+    match expr {
+        Expr::Cast(cast) => Some(PgType::of_field(&cast.field)),
+        expr => expr.to_field(schema).ok().map(|(_, field)| PgType::of_field(&field)),
+    }
 }
 
 /// An expression that says only its Arrow type, as one of the type that its values have.

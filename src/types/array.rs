@@ -2,8 +2,8 @@
 
 use crate::error::{Result, SqlError, SqlState};
 
-/// The elements' texts, `None` for NULL. 22P02 with PostgreSQL's detail when malformed.
-pub fn parse_array(text: &str) -> Result<Vec<Option<String>>> {
+/// The elements' texts with this character between them, `None` for NULL. 22P02 with PostgreSQL's detail when malformed.
+pub fn parse_array(text: &str, delimiter: char) -> Result<Vec<Option<String>>> {
     let body = text.trim();
     let body = if body.starts_with('[') { without_bounds(body, text)? } else { body };
     let malformed = |detail: &str| malformed(text, detail);
@@ -22,8 +22,7 @@ pub fn parse_array(text: &str) -> Result<Vec<Option<String>>> {
                 chars.next();
                 break;
             }
-            Some(',' | '}') => {
-                let found = chars.peek().copied().unwrap_or(',');
+            Some(&found) if found == delimiter || found == '}' => {
                 return Err(malformed(&format!("Unexpected \"{found}\" character.")));
             }
             Some('"') => {
@@ -32,11 +31,11 @@ pub fn parse_array(text: &str) -> Result<Vec<Option<String>>> {
                 while chars.next_if(blank).is_some() {}
                 (Some(element), chars.next())
             }
-            Some(_) => bare(&mut chars),
+            Some(_) => bare(&mut chars, delimiter),
         };
         elements.push(element);
         match end {
-            Some(',') => {}
+            Some(c) if c == delimiter => {}
             Some('}') => break,
             None => return Err(malformed("Unexpected end of input.")),
             Some(_) => return Err(malformed("Unexpected array element.")),
@@ -72,7 +71,7 @@ fn quoted(chars: &mut Chars<'_>) -> Option<String> {
 }
 
 /// An element without quotes, blanks at its end cut, and the delimiter after it.
-fn bare(chars: &mut Chars<'_>) -> (Option<String>, Option<char>) {
+fn bare(chars: &mut Chars<'_>, delimiter: char) -> (Option<String>, Option<char>) {
     let mut out = String::new();
     let mut kept = 0;
     let end = loop {
@@ -81,8 +80,7 @@ fn bare(chars: &mut Chars<'_>) -> (Option<String>, Option<char>) {
                 out.extend(chars.next());
                 kept = out.len();
             }
-            Some(c @ (',' | '}')) => break Some(c),
-            Some(c @ ('"' | '{')) => break Some(c),
+            Some(c) if c == delimiter || matches!(c, '}' | '"' | '{') => break Some(c),
             Some(c) => {
                 out.push(c);
                 if !c.is_ascii_whitespace() {
@@ -98,8 +96,8 @@ fn bare(chars: &mut Chars<'_>) -> (Option<String>, Option<char>) {
 }
 
 /// Writes one element as it stands inside braces, quoted where it must be.
-pub fn write_element(out: &mut String, element: &str) {
-    let plain = |c: char| !(c.is_ascii_whitespace() || matches!(c, '{' | '}' | ',' | '"' | '\\'));
+pub fn write_element(out: &mut String, element: &str, delimiter: char) {
+    let plain = |c: char| !(c.is_ascii_whitespace() || c == delimiter || matches!(c, '{' | '}' | '"' | '\\'));
     if !element.is_empty() && element.chars().all(plain) && !element.eq_ignore_ascii_case("null") {
         out.push_str(element);
         return;
@@ -128,12 +126,12 @@ mod tests {
             (r#"{"a b", c d ,"NULL","q\"\\"}"#, vec![some("a b"), some("c d"), some("NULL"), some("q\"\\")]),
             ("[1:2]={1,2}", vec![some("1"), some("2")]),
         ] {
-            assert_eq!(parse_array(text).unwrap(), expected, "{text}");
+            assert_eq!(parse_array(text, ',').unwrap(), expected, "{text}");
         }
         for text in ["", "1,2", "{1,2", "{1,}", "{,1}", "{1}x", "{\"a", "{a\"b\"}"] {
-            assert_eq!(parse_array(text).unwrap_err().code().code(), "22P02", "{text}");
+            assert_eq!(parse_array(text, ',').unwrap_err().code().code(), "22P02", "{text}");
         }
-        assert_eq!(parse_array("{{1}}").unwrap_err().code().code(), "0A000");
+        assert_eq!(parse_array("{{1}}", ',').unwrap_err().code().code(), "0A000");
     }
 
     #[test]
@@ -142,7 +140,7 @@ mod tests {
             [("a", "a"), ("", "\"\""), ("a b", "\"a b\""), ("null", "\"null\""), ("a\"\\", "\"a\\\"\\\\\"")]
         {
             let mut out = String::new();
-            write_element(&mut out, element);
+            write_element(&mut out, element, ',');
             assert_eq!(out, expected);
         }
     }

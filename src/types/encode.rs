@@ -263,7 +263,7 @@ impl Column {
             Self::Timestamp(a) => write_timestamp(out, a.value(row)),
             Self::Timestamptz(a, zone) => write_timestamptz(out, a.value(row), *zone),
             Self::Interval(a) => write_interval(out, a.value(row)),
-            Self::List { lists, items, .. } => write_list(out, lists, items, row),
+            Self::List { lists, items, element } => write_list(out, lists, items, element.delimiter(), row),
             Self::Record(_, fields) => write_record(out, fields, row),
             Self::Void => {}
         }
@@ -377,20 +377,20 @@ fn push_regtype(out: &mut String, oid: i64) {
     }
 }
 
-fn write_list(out: &mut String, lists: &ListArray, items: &Column, row: usize) {
+fn write_list(out: &mut String, lists: &ListArray, items: &Column, delimiter: char, row: usize) {
     let offsets = lists.value_offsets();
     let mut scratch = String::new();
     out.push('{');
     for (i, item) in (offsets[row] as usize..offsets[row + 1] as usize).enumerate() {
         if i > 0 {
-            out.push(',');
+            out.push(delimiter);
         }
         if items.is_null(item) {
             out.push_str("NULL");
         } else {
             scratch.clear();
             items.write_text(item, &mut scratch);
-            array::write_element(out, &scratch);
+            array::write_element(out, &scratch, delimiter);
         }
     }
     out.push('}');

@@ -240,6 +240,11 @@ impl PgType {
         Self { array: false, ..self }
     }
 
+    /// What stands between the elements in the text of an array of this type: a comma, but boxes have one inside.
+    pub fn delimiter(self) -> char {
+        if self.name == TypeName::Written(Written::Box) { ';' } else { ',' }
+    }
+
     /// The digits of `numeric(p, s)`; `None` for a numeric without precision and for every other type.
     pub fn numeric_digits(self) -> Option<(i32, i32)> {
         if self.name != TypeName::Numeric || self.modifier < 4 {

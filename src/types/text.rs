@@ -32,7 +32,7 @@ pub fn scalar_from_text(ty: PgType, text: &str, zone: Zone) -> Result<ScalarValu
 pub fn scalar_from_text_as(ty: PgType, text: &str, zone: Zone, fit: Fit) -> Result<ScalarValue> {
     if ty.array {
         let element = ty.element();
-        let texts = array::parse_array(text)?;
+        let texts = array::parse_array(text, element.delimiter())?;
         let values = texts
             .iter()
             .map(|t| t.as_deref().map_or_else(|| null_of(element), |t| scalar_from_text_as(element, t, zone, fit)))

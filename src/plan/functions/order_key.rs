@@ -88,22 +88,18 @@ fn intervals(values: &ArrayRef) -> Result<ArrayRef> {
 }
 
 fn documents(values: &ArrayRef) -> Result<ArrayRef> {
-    let texts = values.as_string_opt::<i32>().ok_or_else(no_key)?;
-    let mut out = BinaryBuilder::new();
-    let mut key = Vec::new();
-    for text in texts {
-        let Some(text) = text else {
-            out.append_null();
-            continue;
-        };
-        key.clear();
-        order::push_json(&mut key, &Json::parse(text)?);
-        out.append_value(&key);
-    }
-    Ok(Arc::new(out.finish()))
+    of_texts(values, |text, key| {
+        order::push_json(key, &Json::parse(text)?);
+        Ok(())
+    })
 }
 
 fn written(values: &ArrayRef, kind: Written) -> Result<ArrayRef> {
+    of_texts(values, |text, key| kind.push_key(text, key))
+}
+
+/// The keys that `push` appends for each text; NULL for NULL.
+fn of_texts(values: &ArrayRef, push: impl Fn(&str, &mut Vec<u8>) -> Result<()>) -> Result<ArrayRef> {
     let texts = values.as_string_opt::<i32>().ok_or_else(no_key)?;
     let mut out = BinaryBuilder::new();
     let mut key = Vec::new();
@@ -113,7 +109,7 @@ fn written(values: &ArrayRef, kind: Written) -> Result<ArrayRef> {
             continue;
         };
         key.clear();
-        kind.push_key(text, &mut key)?;
+        push(text, &mut key)?;
         out.append_value(&key);
     }
     Ok(Arc::new(out.finish()))
