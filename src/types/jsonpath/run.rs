@@ -336,10 +336,7 @@ impl<'d> Run<'d> {
             },
             Node::Not(inner) => self.holds(inner, place)?.map(|b| !b),
             Node::IsUnknown(inner) => Some(self.holds(inner, place)?.is_none()),
-            Node::Exists(inner) => match self.operand(inner, place)? {
-                Some(items) => Some(!items.is_empty()),
-                None => None,
-            },
+            Node::Exists(inner) => self.operand(inner, place)?.map(|items| !items.is_empty()),
             Node::Compare(comparison, left, right) => self.pairs(left, right, place, |a, b| compared(*comparison, a, b))?,
             Node::StartsWith(left, initial) => self.pairs(left, initial, place, |a, b| match (a, b) {
                 (Json::String(a), Json::String(b)) => Some(a.starts_with(b.as_str())),

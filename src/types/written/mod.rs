@@ -136,7 +136,7 @@ impl Written {
             Self::Varbit => bits::read(text, modifier, false, fit),
             Self::Money => money::parse(text).map(money::write),
             Self::Xml => Ok(text.to_owned()),
-            Self::PgLsn => lsn(text).map(|n| lsn_text(n)),
+            Self::PgLsn => lsn(text).map(lsn_text),
             Self::Point | Self::Lseg | Self::Path | Self::Box | Self::Polygon | Self::Line | Self::Circle => {
                 geometry::read(self, text)
             }
@@ -156,13 +156,11 @@ impl Written {
 
     /// Appends a canonical text as a session with this zone shows it.
     pub fn show(self, text: &str, zone: Zone, out: &mut String) {
-        if self == Self::Tstzrange && zone != Zone::UTC {
-            if let Ok(range) = self.range(text, Zone::UTC) {
-                out.push_str(&range.write(zone));
-                return;
-            }
+        let moved = (self == Self::Tstzrange && zone != Zone::UTC).then(|| self.range(text, Zone::UTC));
+        match moved {
+            Some(Ok(range)) => out.push_str(&range.write(zone)),
+            _ => out.push_str(text),
         }
-        out.push_str(text);
     }
 
     /// Appends the binary form of a canonical text.

@@ -138,9 +138,8 @@ impl Printer<'_> {
             _ => return None,
         };
         let same = |inner: &SetExpr| {
-            let quantified_all = |q: &SetQuantifier| matches!(q, SetQuantifier::All);
             matches!(unwrapped(inner), SetExpr::SetOperation { op: inner, set_quantifier, .. }
-                if *inner == op && quantified_all(set_quantifier) == !all.is_empty())
+                if *inner == op && (*set_quantifier == SetQuantifier::All) == (quantifier == SetQuantifier::All))
         };
         let nested = |inner: &SetExpr| matches!(unwrapped(inner), SetExpr::SetOperation { .. });
         let step = if nested(left) && !same(left) { STEP } else { 0 };
