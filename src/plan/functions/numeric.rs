@@ -303,30 +303,35 @@ fn bit_not(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
+/// 2201G for buckets that there cannot be.
+fn check_buckets(count: i32, any_nan: bool, bounds_are_finite: bool, bounds_are_equal: bool) -> Result<()> {
+    let message = if count <= 0 {
+        "count must be greater than zero"
+    } else if any_nan {
+        "operand, lower bound, and upper bound cannot be NaN"
+    } else if !bounds_are_finite {
+        "lower and upper bounds must be finite"
+    } else if bounds_are_equal {
+        "lower bound cannot equal upper bound"
+    } else {
+        return Ok(());
+    };
+    Err(SqlError::new(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET_FUNCTION, message))
+}
+
 fn width_bucket(call: &Call<'_>) -> Result<ArrayRef> {
     let numbers = [floats(&call.args[0])?, floats(&call.args[1])?, floats(&call.args[2])?];
     let value = |arg: usize, row: usize| {
         let values = numbers[arg].as_primitive::<Float64Type>();
         values.is_valid(row).then(|| values.value(row))
     };
-    let bad = |message: &str| SqlError::new(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET_FUNCTION, message);
     call.map::<i32, Int32Array>(|row| {
         let (Some(x), Some(low), Some(high), Some(count)) = (value(0, row), value(1, row), value(2, row), call.int4(3, row))
         else {
             return Ok(None);
         };
-        if count <= 0 {
-            return Err(bad("count must be greater than zero"));
-        }
-        if x.is_nan() || low.is_nan() || high.is_nan() {
-            return Err(bad("operand, lower bound, and upper bound cannot be NaN"));
-        }
-        if !low.is_finite() || !high.is_finite() {
-            return Err(bad("lower and upper bounds must be finite"));
-        }
-        if low == high {
-            return Err(bad("lower bound cannot equal upper bound"));
-        }
+        let are_finite = low.is_finite() && high.is_finite();
+        check_buckets(count, x.is_nan() || low.is_nan() || high.is_nan(), are_finite, low == high)?;
         let (from, to, x) = if low < high { (low, high, x) } else { (-low, -high, -x) };
         Ok(Some(if x < from {
             0
@@ -339,25 +344,14 @@ fn width_bucket(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn numeric_bucket(call: &Call<'_>) -> Result<ArrayRef> {
-    let bad = |message: &str| SqlError::new(SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET_FUNCTION, message);
     let (values, lows, highs) = (Numbers::new(&call.args[0])?, Numbers::new(&call.args[1])?, Numbers::new(&call.args[2])?);
     call.map::<i32, Int32Array>(|row| {
         let (Some(x), Some(low), Some(high), Some(count)) = (values.get(row), lows.get(row), highs.get(row), call.int4(3, row))
         else {
             return Ok(None);
         };
-        if count <= 0 {
-            return Err(bad("count must be greater than zero"));
-        }
-        if x.is_nan() || low.is_nan() || high.is_nan() {
-            return Err(bad("operand, lower bound, and upper bound cannot be NaN"));
-        }
-        if low.scale().is_none() || high.scale().is_none() {
-            return Err(bad("lower and upper bounds must be finite"));
-        }
-        if low == high {
-            return Err(bad("lower bound cannot equal upper bound"));
-        }
+        let are_finite = low.scale().is_some() && high.scale().is_some();
+        check_buckets(count, x.is_nan() || low.is_nan() || high.is_nan(), are_finite, low == high)?;
         let (from, to, x) = if low < high { (low, high, x) } else { (low.negated(), high.negated(), x.negated()) };
         if x < from {
             return Ok(Some(0));
