@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::TypeDef;
 use super::definition::Definition;
+use super::{RoutineDef, TriggerDef, TypeDef};
 use crate::types::{Identity, OnCommit, PgType, Qualified};
 use crate::versions::{CommitNo, IndexId, TableId};
 
@@ -250,6 +250,9 @@ pub struct TableDef {
     pub foreign_keys: Vec<ForeignKeyDef>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub computed_indexes: Vec<ComputedIndexDef>,
+    /// In order of their names, which is the order that they run in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<TriggerDef>,
     #[serde(default, skip_serializing_if = "TableComments::is_empty")]
     pub comments: TableComments,
     #[serde(default, skip_serializing_if = "preserves_rows")]
@@ -450,6 +453,8 @@ pub struct Catalog {
     pub tables: BTreeMap<Qualified, Arc<TableDef>>,
     pub views: BTreeMap<Qualified, Arc<ViewDef>>,
     pub sequences: BTreeMap<Qualified, Arc<SequenceDef>>,
+    /// By their numbers: several may have one name.
+    pub routines: BTreeMap<u32, Arc<RoutineDef>>,
     pub(super) types: BTreeMap<Qualified, Arc<TypeDef>>,
     /// Dropped ones as well.
     pub(super) types_by_id: BTreeMap<u32, Arc<TypeDef>>,
@@ -515,6 +520,7 @@ impl Catalog {
             }
             Definition::View(def) => drop(self.views.insert(def.name.clone(), def)),
             Definition::Sequence(def) => drop(self.sequences.insert(def.name.clone(), def)),
+            Definition::Routine(def) => drop(self.routines.insert(def.id, def)),
         }
     }
 
@@ -533,6 +539,7 @@ impl Catalog {
             }
             Definition::View(def) => drop(self.views.remove(&def.name)),
             Definition::Sequence(def) => drop(self.sequences.remove(&def.name)),
+            Definition::Routine(def) => drop(self.routines.remove(&def.id)),
         }
     }
 
@@ -556,6 +563,7 @@ impl Catalog {
         let views = self.views.values().cloned().map(Definition::View);
         let sequences = self.sequences.values().cloned().map(Definition::Sequence);
         let types = self.types_by_id.values().cloned().map(Definition::Type);
-        schemas.chain(types).chain(tables).chain(views).chain(sequences)
+        let routines = self.routines.values().cloned().map(Definition::Routine);
+        schemas.chain(types).chain(tables).chain(views).chain(sequences).chain(routines)
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::definition::Definition;
-use super::{Catalog, ForeignKeyDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
+use super::{Catalog, ForeignKeyDef, RoutineDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::types::Qualified;
 use crate::versions::TableId;
@@ -56,6 +56,8 @@ pub enum CatalogError {
     TooManyColumns,
     #[error("constraint \"{constraint}\" for relation \"{table}\" already exists")]
     ConstraintExists { table: String, constraint: String },
+    #[error("function \"{name}\" already exists with same argument types")]
+    RoutineExists { kind: &'static str, name: String },
     /// A definition says something that cannot be so.
     #[error("{0}")]
     BadSequence(String),
@@ -87,6 +89,7 @@ impl Diagnose for CatalogError {
             Self::ColumnTwice(_) | Self::SystemColumn(_) => error(SqlState::DUPLICATE_COLUMN),
             Self::TooManyColumns => error(SqlState::PROGRAM_LIMIT_EXCEEDED),
             Self::ConstraintExists { .. } => error(SqlState::DUPLICATE_OBJECT),
+            Self::RoutineExists { .. } => error(SqlState::DUPLICATE_FUNCTION),
             Self::BadSequence(_) => error(SqlState::INVALID_PARAMETER_VALUE),
             Self::Needed { detail, .. } => error(SqlState::DEPENDENT_OBJECTS_STILL_EXIST)
                 .detail(detail.clone())
@@ -380,6 +383,7 @@ impl Catalog {
             Definition::Table(def) => def.name.schema == schema,
             Definition::View(def) => def.name.schema == schema,
             Definition::Sequence(def) => def.name.schema == schema,
+            Definition::Routine(def) => def.name.schema == schema,
         };
         self.definitions().filter(inside).collect()
     }
@@ -403,6 +407,10 @@ impl Catalog {
                 Definition::Type(def) => {
                     let name = Qualified::new(to, def.name.name.as_str());
                     Definition::Type(Arc::new(TypeDef { name, ..TypeDef::clone(&def) }))
+                }
+                Definition::Routine(def) => {
+                    let name = Qualified::new(to, def.name.name.as_str());
+                    Definition::Routine(Arc::new(RoutineDef { name, ..RoutineDef::clone(&def) }))
                 }
                 schema @ Definition::Schema(_) => schema,
             });
@@ -469,6 +477,7 @@ fn described(definition: &Definition) -> String {
         Definition::Table(def) => format!("{kind} {}", def.name),
         Definition::View(def) => format!("{kind} {}", def.name),
         Definition::Sequence(def) => format!("{kind} {}", def.name),
+        Definition::Routine(def) => format!("{} {}", def.kind(), def.name),
     }
 }
 

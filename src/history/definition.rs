@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Catalog, HistoryError, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
+use super::{Catalog, HistoryError, RoutineDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
 use crate::store::CatalogChange;
 
 /// What a definition defines. The order is the one in which a catalogue is built.
@@ -16,6 +16,7 @@ pub(super) enum Kind {
     Table,
     View,
     Sequence,
+    Routine,
 }
 
 impl Kind {
@@ -26,11 +27,12 @@ impl Kind {
             Self::Table => "table",
             Self::View => "view",
             Self::Sequence => "sequence",
+            Self::Routine => "routine",
         }
     }
 
     pub(super) fn from_name(name: &str) -> Result<Self, HistoryError> {
-        [Self::Schema, Self::Type, Self::Table, Self::View, Self::Sequence]
+        [Self::Schema, Self::Type, Self::Table, Self::View, Self::Sequence, Self::Routine]
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| HistoryError::BadDefinition(format!("unknown kind \"{name}\"")))
@@ -45,6 +47,7 @@ pub(super) enum Definition {
     Table(Arc<TableDef>),
     View(Arc<ViewDef>),
     Sequence(Arc<SequenceDef>),
+    Routine(Arc<RoutineDef>),
 }
 
 impl Definition {
@@ -59,6 +62,7 @@ impl Definition {
             Kind::Table => Self::Table(parse(text)?),
             Kind::View => Self::View(parse(text)?),
             Kind::Sequence => Self::Sequence(parse(text)?),
+            Kind::Routine => Self::Routine(parse(text)?),
         })
     }
 
@@ -72,6 +76,7 @@ impl Definition {
             Self::Table(def) => print(def.as_ref()),
             Self::View(def) => print(def.as_ref()),
             Self::Sequence(def) => print(def.as_ref()),
+            Self::Routine(def) => print(def.as_ref()),
         }
     }
 
@@ -82,6 +87,7 @@ impl Definition {
             Self::Table(_) => Kind::Table,
             Self::View(_) => Kind::View,
             Self::Sequence(_) => Kind::Sequence,
+            Self::Routine(_) => Kind::Routine,
         }
     }
 
@@ -92,6 +98,7 @@ impl Definition {
             Self::Table(def) => def.id.0,
             Self::View(def) => def.id,
             Self::Sequence(def) => def.id,
+            Self::Routine(def) => def.id,
         }
     }
 
@@ -107,7 +114,8 @@ impl Definition {
         let computed = def.computed_indexes.iter().map(|i| i.id.0);
         let indexes = indexes.chain(keys).chain(computed);
         let checks = def.checks.iter().map(|c| c.id);
-        indexes.chain(uniques).chain(checks).chain([def.id.0, def.row_counter]).max().unwrap_or(def.id.0)
+        let triggers = def.triggers.iter().map(|t| t.id);
+        indexes.chain(uniques).chain(checks).chain(triggers).chain([def.id.0, def.row_counter]).max().unwrap_or(def.id.0)
     }
 
     /// Whether it belongs to one session and is never stored.
@@ -118,6 +126,7 @@ impl Definition {
             Self::Table(def) => &def.name.schema,
             Self::View(def) => &def.name.schema,
             Self::Sequence(def) => &def.name.schema,
+            Self::Routine(def) => &def.name.schema,
         })
     }
 
@@ -128,6 +137,7 @@ impl Definition {
             (Self::Table(a), Self::Table(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::View(a), Self::View(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::Sequence(a), Self::Sequence(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Routine(a), Self::Routine(b)) => Arc::ptr_eq(a, b) || a == b,
             _ => false,
         }
     }

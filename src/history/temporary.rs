@@ -162,6 +162,7 @@ mod tests {
             indexes: Vec::new(),
             checks: Vec::new(),
             foreign_keys: Vec::new(),
+            triggers: Vec::new(),
             computed_indexes: Vec::new(),
             comments: Default::default(),
             on_commit,

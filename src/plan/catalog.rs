@@ -18,6 +18,7 @@ mod objects;
 mod provider;
 mod relation;
 mod roles;
+mod routine;
 mod rows;
 mod server;
 mod spec;
@@ -90,6 +91,8 @@ fn source(spec: &Spec) -> Source {
         "pg_description" => Defined(comment::descriptions),
         "pg_index" => Defined(constraint::indexes),
         "pg_constraint" => Defined(constraint::constraints),
+        "pg_proc" => Defined(routine::procedures),
+        "pg_trigger" => Defined(routine::triggers),
         "pg_depend" => Defined(depend::dependencies),
         "pg_rewrite" => Defined(depend::rules),
         "pg_sequence" => Defined(depend::sequences),

@@ -362,6 +362,10 @@ pub struct StatementContext {
     pub seen: Option<Arc<Writes>>,
     /// What WITH queries of the statement have returned that write.
     pub returned: Returned,
+    /// Calls of routines around.
+    pub depth: u32,
+    /// Held by the call that is running: calls of one statement follow one another.
+    pub calls: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Own writes of a transaction by table.

@@ -169,7 +169,7 @@ impl std::fmt::Debug for Prepared {
 }
 
 /// A statement's analysis and what it depends on.
-struct Analysed {
+pub(super) struct Analysed {
     under: Arc<Definitions>,
     work: Work,
 }
@@ -320,7 +320,7 @@ impl Engine {
         declared: Vec<Option<PgType>>,
     ) -> Result<Analysed> {
         let run = self.run_of(ctx);
-        self.worker.run(&ctx.cancel, async move { run.analyse(&statement, &declared).await }).await
+        self.worker.run(&ctx.cancel, async move { run.analyse_planned(&statement, &declared).await }).await
     }
 
     /// Runs it. Parameters must have the Arrow types of `prepared.parameters`. Writes go to `ctx.transaction`,
@@ -426,6 +426,17 @@ impl Engine {
         modify::check_deferred(ctx, self.queries(ctx).as_ref(), which).await
     }
 
+    /// What is wrong with the body of a routine that is to be created.
+    pub async fn check_routine(self: &Arc<Self>, ctx: &StatementContext, routine: super::routines::Routine) -> Result<()> {
+        let run = self.run_of(ctx);
+        self.worker
+            .run(&ctx.cancel, async move {
+                let mut within = super::routines::Within::new(&run, &routine.def)?;
+                routine.check(&mut within).await
+            })
+            .await
+    }
+
     /// Memory to be held beside plans, of the server's limit.
     pub fn hold(&self, what: &str) -> Held {
         Held::of(&self.base.runtime_env().memory_pool, what)
@@ -459,7 +470,12 @@ fn point(ctx: &StatementContext, statement: &Statement, declared: &[Option<PgTyp
 }
 
 impl Analysed {
-    fn parameters(&self) -> &[PgType] {
+    /// Whether it still holds in these surroundings.
+    pub(super) fn is_under(&self, ctx: &StatementContext) -> bool {
+        self.under.are_those_of(ctx)
+    }
+
+    pub(super) fn parameters(&self) -> &[PgType] {
         match &self.work {
             Work::Query(query) | Work::Explain { of: Explained::Query(query), .. } => &query.parameters,
             Work::Constant(_) => &[],
@@ -469,7 +485,7 @@ impl Analysed {
         }
     }
 
-    fn columns(&self) -> Option<Arc<[ResultColumn]>> {
+    pub(super) fn columns(&self) -> Option<Arc<[ResultColumn]>> {
         match &self.work {
             Work::Query(query) => Some(Arc::clone(&query.columns)),
             Work::Constant(constant) => Some(Arc::clone(&constant.columns)),
@@ -493,7 +509,53 @@ pub(super) struct Run {
 }
 
 impl Run {
-    async fn analyse(&self, statement: &Statement, declared: &[Option<PgType>]) -> Result<Analysed> {
+    /// Of a plan that is running.
+    pub(super) fn nested(nested: &super::correlated::Nested) -> Self {
+        Self { ctx: nested.shared(), state: SessionState::clone(&nested.state()) }
+    }
+
+    /// Runs a statement of a routine's body, which is in the tasks of its caller.
+    pub(super) async fn perform(
+        &self,
+        analysed: &Analysed,
+        statement: &Statement,
+        parameters: Vec<ScalarValue>,
+    ) -> Result<Execution> {
+        let parameters = catalog::names::resolved(&self.ctx, analysed.parameters(), parameters)?;
+        match &analysed.work {
+            Work::Point(read) => {
+                if let Some(rows) = read.execute(&self.ctx, &parameters).await? {
+                    return Ok(Execution::Rows(rows));
+                }
+                let declared: Vec<Option<PgType>> = analysed.parameters().iter().map(|ty| Some(*ty)).collect();
+                let planned = Box::pin(self.analyse_planned(statement, &declared)).await?;
+                match &planned.work {
+                    Work::Point(_) => Err(SqlError::internal("a lookup was planned as one again")),
+                    _ => Box::pin(self.perform(&planned, statement, parameters)).await,
+                }
+            }
+            Work::Constant(constant) => constant.rows().map(Execution::Rows),
+            Work::Query(query) => {
+                let plan = self.physical(&query.plan, parameters).await?;
+                let rows = datafusion::physical_plan::execute_stream(plan, self.state.task_ctx()).map_err(diagnose)?;
+                let batches = output::conformed(&self.ctx, &query.columns, rows);
+                Ok(Execution::Rows(RowStream { columns: Arc::clone(&query.columns), batches }))
+            }
+            Work::Modify(modify) => modify.execute(modify::Run::planned(&self.ctx, self, &parameters)).await,
+            Work::Compound(compound) => compound.execute(self, &parameters).await,
+            Work::Explain { .. } => Err(not_planned()),
+        }
+    }
+
+    /// The analysis of a statement, by its key where it is a lookup.
+    pub(super) async fn analyse(&self, statement: &Statement, declared: &[Option<PgType>]) -> Result<Analysed> {
+        match point(&self.ctx, statement, declared) {
+            Some(analysed) => Ok(analysed),
+            None => self.analyse_planned(statement, declared).await,
+        }
+    }
+
+    async fn analyse_planned(&self, statement: &Statement, declared: &[Option<PgType>]) -> Result<Analysed> {
         let under = Arc::new(Definitions::of(&self.ctx));
         let work = match statement {
             Statement::Query(query) => {
@@ -621,5 +683,9 @@ impl Queries for Run {
 
     fn diagnose(&self, error: DataFusionError) -> SqlError {
         diagnose(error)
+    }
+
+    fn within(&self, routine: &crate::history::RoutineDef) -> Result<super::routines::Within> {
+        super::routines::Within::new(self, routine)
     }
 }

@@ -193,6 +193,7 @@ impl Expander<'_> {
         let broken = || SqlError::internal(format!("definition of view \"{}\" cannot be read", view.name.name));
         let mut parsed = crate::sql::parse(&view.query)?.into_iter();
         let Some(Statement::Query(mut query)) = parsed.next().map(|p| p.statement) else { return Err(broken()) };
+        super::routines::rewrite_calls(self.planning, query.as_mut(), true)?;
         let mut inner = Expander {
             planning: self.planning,
             authority: self.planning.ctx.authorities.of(&view.owner),

@@ -38,6 +38,7 @@ mod query;
 mod relations;
 mod resolution;
 mod returned;
+pub mod routines;
 mod row_forms;
 pub mod rows;
 mod scan;

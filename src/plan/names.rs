@@ -374,7 +374,8 @@ impl ContextProvider for Catalogue {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.planning.state.scalar_functions().get(name).cloned()
+        let own = self.planning.state.scalar_functions().get(name).cloned();
+        own.or_else(|| super::routines::function(&self.planning.ctx, name))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

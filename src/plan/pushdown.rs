@@ -234,6 +234,7 @@ mod tests {
             indexes: vec![IndexDef { id: IndexId(8), name: "i".into(), columns: vec![ColumnId(3)], shape: Default::default() }],
             checks: vec![],
             foreign_keys: vec![],
+            triggers: vec![],
             computed_indexes: vec![],
             comments: Default::default(),
             on_commit: Default::default(),

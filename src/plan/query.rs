@@ -14,8 +14,8 @@ use super::functions::{Ambient, forms};
 use super::names::{Catalogue, Planning};
 use super::type_planner::PostgresTypes;
 use super::{
-    ResultColumn, StatementContext, distinct_casts, expand, literals, outer_names, output, parameters, resolution, select_forms,
-    set_returning, using, void_arguments, whole_rows, wildcards,
+    ResultColumn, StatementContext, distinct_casts, expand, literals, outer_names, output, parameters, resolution, routines,
+    select_forms, set_returning, using, void_arguments, whole_rows, wildcards,
 };
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::columns::output_names;
@@ -95,9 +95,11 @@ pub fn row_expr(
     schema: &DFSchema,
     known: &[Option<PgType>],
 ) -> Result<Expr> {
+    let planning = planning(ctx, state, vec![]);
+    routines::rewrite_calls(&planning, &mut expression, false)?;
     forms::rewrite(&mut expression);
     select_forms::rewrite(&mut expression);
-    let catalogue = Catalogue::new(Arc::new(planning(ctx, state, vec![])));
+    let catalogue = Catalogue::new(Arc::new(planning));
     let planner = SqlToRel::new_with_options(&catalogue, options(state));
     let mut context = PlannerContext::new().with_prepare_param_data_types(parameters::fields(known));
     planner.sql_to_expr(expression, schema, &mut context).map_err(diagnose)
@@ -105,7 +107,9 @@ pub fn row_expr(
 
 /// An expression without columns, cast to a type, ready to be evaluated.
 pub fn constant_expr(ctx: &Arc<StatementContext>, state: &SessionState, mut expression: ast::Expr, ty: PgType) -> Result<Expr> {
-    let catalogue = Catalogue::new(Arc::new(planning(ctx, state, vec![])));
+    let planning = planning(ctx, state, vec![]);
+    routines::rewrite_calls(&planning, &mut expression, false)?;
+    let catalogue = Catalogue::new(Arc::new(planning));
     let planner = SqlToRel::new_with_options(&catalogue, options(state));
     forms::rewrite(&mut expression);
     select_forms::rewrite(&mut expression);
@@ -133,6 +137,7 @@ impl<'a> Planner<'a> {
     /// Expands the query in place and makes a planner that knows what it names.
     fn new(ctx: &Arc<StatementContext>, state: &'a SessionState, query: &mut ast::Query) -> Result<Self> {
         let mut planning = planning(ctx, state, vec![]);
+        routines::rewrite_calls(&planning, query, true)?;
         set_returning::records::rewrite(query)?;
         let expanded = expand::expand(&planning, query)?;
         // Those of views.

@@ -82,6 +82,7 @@ fn orders(id: u32) -> TableDef {
         }],
         checks: vec![],
         foreign_keys: vec![],
+        triggers: vec![],
         computed_indexes: vec![],
         comments: Default::default(),
         on_commit: Default::default(),
@@ -124,6 +125,8 @@ impl World {
             backend_pid: 1,
             seen: None,
             returned: Default::default(),
+            depth: 0,
+            calls: Default::default(),
         };
         Self { engine, clock, ctx, autocommit: true }
     }

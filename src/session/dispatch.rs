@@ -14,7 +14,7 @@ use super::{Reply, Session};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::TEMPORARY;
 use crate::plan::{DefaultScope, Execution, Prepared, RowStream, StatementContext};
-use crate::sql::{CopyDirection, Ddl, ObjectKind, Parsed, Statement, TransactionStatement};
+use crate::sql::{CopyDirection, Ddl, ObjectKind, Parsed, RoutineKind, Statement, TransactionStatement};
 use crate::types::PgType;
 use crate::versions::Timestamp;
 
@@ -34,7 +34,7 @@ impl<'a> Work<'a> {
     }
 
     /// Formats that Bind asked for.
-    fn formats(self) -> &'a [i16] {
+    pub fn formats(self) -> &'a [i16] {
         match self {
             Self::Text(_) => &[],
             Self::Bound { formats, .. } => formats,
@@ -42,7 +42,7 @@ impl<'a> Work<'a> {
     }
 
     /// Types and values of the parameters that Bind gave.
-    fn bound(self) -> (&'a [PgType], &'a [ScalarValue]) {
+    pub fn bound(self) -> (&'a [PgType], &'a [ScalarValue]) {
         match self {
             Self::Text(_) => (&[], &[]),
             Self::Bound { statement, parameters, .. } => (statement.parameters(), parameters),
@@ -122,6 +122,7 @@ impl Session {
             (Statement::Execute { name, arguments }, _) => Box::pin(self.execute_named(name, arguments)).await,
             (Statement::Declare(declare), work) => Box::pin(self.declare(declare, &parsed.text, work.bound())).await,
             (Statement::Do(block), _) => Box::pin(self.run_inline(block)).await,
+            (Statement::Call(call), work) => Box::pin(self.call(call, work)).await,
             (Statement::Fetch(fetch), work) => Box::pin(self.fetch(fetch, work.formats())).await,
             (utility, _) => Box::pin(self.utility(utility)).await,
         }
@@ -130,6 +131,10 @@ impl Session {
     /// A statement that takes advisory locks is run to its end at once, and again when it had to wait for one.
     async fn perform_planned(&mut self, work: Work<'_>) -> Result<Reply> {
         let locks = work.parsed().is_some_and(|parsed| Self::mentions_locks(&parsed.text));
+        if !locks && self.calls_routines(work) {
+            // What its functions write is written when all its rows are there.
+            return super::reply::collected(self.perform_once(work).await?).await;
+        }
         if !locks {
             return match work.statement().is_some_and(changes_rows) && self.may_run_again() {
                 true => Box::pin(self.perform_write(work)).await,
@@ -153,6 +158,16 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether it is a query that calls, by name, functions that may write.
+    pub(super) fn calls_routines(&mut self, work: Work<'_>) -> bool {
+        let Some(statement @ Statement::Query(_)) = work.statement() else { return false };
+        let catalog = match &self.transaction.current {
+            Some(current) => Arc::clone(&current.lock().catalog),
+            None => self.temporary.beside(self.database.catalog()),
+        };
+        crate::plan::routines::may_write(&catalog, statement)
     }
 
     pub(super) async fn perform_once(&mut self, work: Work<'_>) -> Result<Reply> {
@@ -269,6 +284,8 @@ impl Session {
             backend_pid: self.backend_pid,
             seen: None,
             returned: Default::default(),
+            depth: 0,
+            calls: Default::default(),
         })
     }
 
@@ -319,7 +336,7 @@ fn rows_reply(ctx: &StatementContext, rows: RowStream, tag: String, count_rows: 
 
 /// The schemas of a search path that exist; `$user` is the role's own, never a schema of the system: the superuser is
 /// called `chronogate`, and so is one of those.
-fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> Vec<String> {
+pub(super) fn searched(path: &[String], user: &str, catalog: &crate::history::Catalog) -> Vec<String> {
     let temporary = catalog.temporary_schema().map(|schema| schema.name.as_str());
     let exists =
         |name: &str| catalog.schemas.contains_key(name) || matches!(name, "pg_catalog" | "information_schema" | "chronogate");
@@ -369,6 +386,7 @@ fn change_made_by(statement: &Statement) -> Option<&'static str> {
         | Statement::Notify { .. }
         | Statement::Upkeep(_)
         | Statement::Lock(_)
+        | Statement::Call(_)
         | Statement::Do(_) => None,
     }
 }
@@ -410,6 +428,21 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
         Ddl::AlterRelation { kind: ObjectKind::View, .. } => "ALTER VIEW",
         Ddl::AlterRelation { .. } => "ALTER INDEX",
         Ddl::RenameSchema { .. } | Ddl::SchemaOwner { .. } => "ALTER SCHEMA",
+        Ddl::CreateRoutine(create) if create.procedure => "CREATE PROCEDURE",
+        Ddl::CreateRoutine(_) => "CREATE FUNCTION",
+        Ddl::DropRoutine { kind, .. } => match kind {
+            RoutineKind::Function => "DROP FUNCTION",
+            RoutineKind::Procedure => "DROP PROCEDURE",
+            RoutineKind::Routine => "DROP ROUTINE",
+        },
+        Ddl::AlterRoutine { kind, .. } => match kind {
+            RoutineKind::Function => "ALTER FUNCTION",
+            RoutineKind::Procedure => "ALTER PROCEDURE",
+            RoutineKind::Routine => "ALTER ROUTINE",
+        },
+        Ddl::CreateTrigger(_) => "CREATE TRIGGER",
+        Ddl::DropTrigger { .. } => "DROP TRIGGER",
+        Ddl::RenameTrigger { .. } => "ALTER TRIGGER",
         Ddl::Comment { .. } => "COMMENT",
     }
 }

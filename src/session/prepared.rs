@@ -232,6 +232,20 @@ impl Session {
                 let query = Statement::Query(declare.query.clone());
                 kept.parameters.clone_from(&self.analysed(&kept, Some(&query)).await?.1.parameters);
             }
+            Some(Statement::Call(call)) => {
+                let had_snapshot = self.transaction.current.is_some();
+                let ctx = self.context().await?;
+                let described = Self::described_call(&ctx, call);
+                if !had_snapshot {
+                    self.transaction.current = None;
+                    self.settings.snapshot_is(0);
+                }
+                let (query, columns) = described?;
+                kept.columns = columns;
+                if let Some(query) = query {
+                    kept.parameters.clone_from(&self.analysed(&kept, Some(&query)).await?.1.parameters);
+                }
+            }
             Some(Statement::Show(show)) => kept.columns = Some(super::utility::show_columns(&self.settings, show)?),
             Some(Statement::Execute { name, .. }) => kept.columns.clone_from(&self.statement(name)?.columns),
             Some(Statement::Fetch(fetch)) if !fetch.only_move => {
@@ -417,7 +431,13 @@ impl Session {
             return self.select_locking(query, &kept.parameters, &values, &[]).await;
         }
         let prepared = self.plan_kept(&ctx, &kept).await?;
-        self.run_prepared(&ctx, statement, &prepared, values, &[]).await
+        let reply = self.run_prepared(&ctx, statement, &prepared, values, &[]).await?;
+        let catalog = Arc::clone(&ctx.transaction.lock().catalog);
+        // What its functions write is written when all its rows are there.
+        match crate::plan::routines::may_write(&catalog, statement) {
+            true => super::reply::collected(reply).await,
+            false => Ok(reply),
+        }
     }
 }
 

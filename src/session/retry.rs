@@ -35,7 +35,7 @@ impl Turns {
 impl Session {
     /// Runs a statement as a transaction of its own.
     pub(super) async fn alone(&mut self, work: Work<'_>) -> Result<Reply> {
-        if !work.statement().is_some_and(writes) {
+        if !work.statement().is_some_and(writes) && !self.calls_routines(work) {
             let reply = self.perform(work).await?;
             self.commit().await?;
             return Ok(reply);
@@ -83,6 +83,7 @@ fn writes(statement: &Statement) -> bool {
         | Statement::With { .. }
         | Statement::Ddl(_)
         | Statement::Execute { .. }
+        | Statement::Call(_)
         | Statement::Do(_) => true,
         Statement::Explain { options, inner } => options.analyze && writes(inner),
         Statement::Query(_)

@@ -43,6 +43,7 @@ impl Session {
             | Statement::Ddl(_)
             | Statement::Transaction(_)
             | Statement::Do(_)
+            | Statement::Call(_)
             | Statement::Execute { .. } => Err(SqlError::internal("a statement went astray")),
         }
     }

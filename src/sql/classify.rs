@@ -46,6 +46,7 @@ pub fn statement(slice: Slice<'_>) -> Result<Statement> {
         "LISTEN" | "UNLISTEN" | "NOTIFY" => utility::notification(&mut cursor)?,
         "LOCK" => lock_table::statement(&mut cursor)?,
         "DO" => procedural::statement(&mut cursor)?,
+        "CALL" => ddl::routine::call(&mut cursor)?,
         "CREATE" => data_definition(ddl::create(&mut cursor)?),
         "ALTER" => data_definition(ddl::alter(&mut cursor)?),
         "DROP" => data_definition(ddl::drop(&mut cursor)?),
@@ -66,7 +67,6 @@ fn data_definition(ddl: Ddl) -> Statement {
 
 /// First words of statements that are known and not served, with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("CALL", "Run the procedure's statements from the client."),
     ("ERASE", "DELETE ends a row; its history stays."),
     ("FLASHBACK", "INSERT … SELECT … FOR SYSTEM_TIME AS OF brings rows of the past back."),
     ("IMPORT", "Load data with COPY."),

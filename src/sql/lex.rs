@@ -130,16 +130,45 @@ impl Lexed<'_> {
 
     /// The statements of the text, in order; empty ones are left out.
     pub fn statements(&self) -> Vec<Slice<'_>> {
-        let ends = self.lexemes.iter().enumerate().filter(|(_, l)| l.token == Token::SemiColon).map(|(i, _)| i);
+        let mut inside = Atomic::default();
+        let ends = self.lexemes.iter().enumerate();
+        let ends = ends.filter(|(at, l)| {
+            inside.pass(&l.token.token, self.lexemes.get(at + 1).map(|next| &next.token.token));
+            l.token == Token::SemiColon && !inside.open
+        });
+        let ends: Vec<usize> = ends.map(|(at, _)| at).collect();
         let mut statements = Vec::new();
         let mut from = 0;
-        for to in ends.chain([self.lexemes.len()]) {
+        for to in ends.into_iter().chain([self.lexemes.len()]) {
             if from < to {
                 statements.push(Slice { lexed: self, from, to });
             }
             from = to + 1;
         }
         statements
+    }
+}
+
+/// Whether a token stands within `BEGIN ATOMIC … END`, where a `;` ends no statement of the text.
+#[derive(Default)]
+struct Atomic {
+    open: bool,
+    /// CASE expressions, which have an END of their own.
+    cases: usize,
+}
+
+impl Atomic {
+    fn pass(&mut self, token: &Token, next: Option<&Token>) {
+        let is = |token: &Token, word: &str| matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
+        if !self.open {
+            self.open = is(token, "BEGIN") && next.is_some_and(|next| is(next, "ATOMIC"));
+        } else if is(token, "CASE") {
+            self.cases += 1;
+        } else if is(token, "END") && self.cases > 0 {
+            self.cases -= 1;
+        } else if is(token, "END") {
+            self.open = false;
+        }
     }
 }
 

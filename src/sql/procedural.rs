@@ -1,25 +1,23 @@
-//! The body of DO: the part of PL/pgSQL that tools send, as a tree.
+//! PL/pgSQL, as far as it is run: the bodies of DO, functions, procedures and triggers, as a tree.
 //!
-//! Owns the tree and what its names mean in the SQL within it. Loops over conditions, cursors, labels and transaction
-//! control are no part of it: `parse` refuses them by name.
+//! Owns the tree and what its names mean in the SQL within it (`bind`). Cursors and transaction control are no part of
+//! it: `parse` refuses them by name.
 
+mod bind;
 mod conditions;
 mod parse;
+mod steps;
 
-use std::ops::ControlFlow;
-
-use datafusion::sql::sqlparser::ast::{self, Expr, Value, visit_expressions_mut};
-
+pub use bind::{Meaning, bind};
 pub use conditions::Condition;
-pub use parse::{inline_code, may_stand_in_a_block, statement};
+pub use parse::{Returning, condition, inline_code, may_stand_in_a_block, routine_code, statement};
 
-use super::query::folded;
-use super::statement::{Parsed, Statement};
-use crate::types::PgType;
+use super::statement::Parsed;
 
-/// `[DECLARE …] BEGIN … [EXCEPTION …] END`
+/// `[<<label>>] [DECLARE …] BEGIN … [EXCEPTION …] END`
 #[derive(Clone, Debug)]
 pub struct CodeBlock {
+    pub label: Option<String>,
     pub variables: Vec<Variable>,
     pub body: Vec<Step>,
     /// The first whose conditions are met takes an error of the body, which is undone then.
@@ -29,8 +27,8 @@ pub struct CodeBlock {
 #[derive(Clone, Debug)]
 pub struct Variable {
     pub name: String,
-    /// `None` is RECORD.
-    pub ty: Option<PgType>,
+    /// The type as written: `int`, `record`, `t.c%TYPE`, `t%ROWTYPE`.
+    pub ty: String,
     pub constant: bool,
     pub not_null: bool,
     pub initial: Option<Expression>,
@@ -44,6 +42,9 @@ pub struct Handler {
 
 /// An expression, as the SELECT that gives its value.
 pub type Expression = Box<Parsed>;
+
+/// A variable, or a field of one.
+pub type Path = Vec<String>;
 
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -61,22 +62,63 @@ pub enum Step {
         using: Vec<Expression>,
     },
     Assign {
-        variable: String,
+        target: Path,
         value: Expression,
     },
     If {
         branches: Vec<(Expression, Vec<Step>)>,
         otherwise: Vec<Step>,
     },
-    ForEachRow {
-        variable: String,
-        source: RowSource,
+    /// The ELSE of a CASE that has none.
+    NoCase,
+    Loop {
+        label: Option<String>,
+        kind: LoopKind,
         body: Vec<Step>,
+    },
+    /// EXIT, or CONTINUE where it goes on with the next round.
+    Leave {
+        label: Option<String>,
+        again: bool,
+        when: Option<Expression>,
     },
     Raise(Box<Raise>),
     /// RAISE alone: the error that is being handled, once more.
     RaiseAgain,
-    Return,
+    Assert {
+        condition: Expression,
+        message: Option<Expression>,
+    },
+    Return(Option<Expression>),
+    ReturnNext(Option<Expression>),
+    ReturnQuery(RowSource),
+    /// GET [STACKED] DIAGNOSTICS.
+    Diagnostics {
+        stacked: bool,
+        items: Vec<(Path, String)>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub enum LoopKind {
+    Forever,
+    While(Expression),
+    Range {
+        variable: String,
+        from: Expression,
+        to: Expression,
+        by: Option<Expression>,
+        reverse: bool,
+    },
+    Rows {
+        targets: Vec<Path>,
+        source: RowSource,
+    },
+    /// FOREACH … IN ARRAY.
+    Elements {
+        targets: Vec<Path>,
+        array: Expression,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +132,7 @@ pub enum RowSource {
 pub struct Into {
     /// Exactly one row, or it is an error.
     pub strict: bool,
-    pub variables: Vec<String>,
+    pub targets: Vec<Path>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,36 +167,4 @@ pub struct Raise {
     pub format: Option<String>,
     pub arguments: Vec<Expression>,
     pub options: Vec<(RaiseOption, Expression)>,
-}
-
-/// Puts `$n` in the place of every expression that is a name (`x`, or `r.field`) for which `parameter` gives `n`.
-pub fn bind(statement: &mut Statement, mut parameter: impl FnMut(&[String]) -> Option<usize>) {
-    let mut put = |expression: &mut Expr| {
-        let path: Vec<String> = match &*expression {
-            Expr::Identifier(name) => vec![folded(name)],
-            Expr::CompoundIdentifier(names) => names.iter().map(folded).collect(),
-            _ => return ControlFlow::Continue(()),
-        };
-        if let Some(n) = parameter(&path) {
-            *expression = Expr::Value(Value::Placeholder(format!("${n}")).with_empty_span());
-        }
-        ControlFlow::Continue(())
-    };
-    put_in(statement, &mut put);
-}
-
-fn put_in(statement: &mut Statement, put: &mut impl FnMut(&mut Expr) -> ControlFlow<()>) {
-    // Nothing in it breaks off.
-    let _ = match statement {
-        Statement::Query(query) => visit_expressions_mut(query.as_mut() as &mut ast::Query, put),
-        Statement::Insert(insert) => visit_expressions_mut(insert.as_mut() as &mut ast::Insert, put),
-        Statement::Update(update) => visit_expressions_mut(update.as_mut() as &mut ast::Update, put),
-        Statement::Delete(delete) => visit_expressions_mut(delete.as_mut() as &mut ast::Delete, put),
-        Statement::With { writes, main } => {
-            writes.iter_mut().for_each(|write| put_in(&mut write.statement, put));
-            return put_in(main, put);
-        }
-        // MERGE is planned with what it names itself: a variable in it is a column that there is not.
-        _ => return,
-    };
 }

@@ -3,6 +3,10 @@
 
 use datafusion::sql::sqlparser::ast;
 
+mod routine;
+
+pub use routine::*;
+
 use super::procedural::CodeBlock;
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{Identity, OnCommit, PgType, Qualified};
@@ -83,6 +87,8 @@ pub enum Statement {
     },
     Upkeep(Upkeep),
     Do(Box<CodeBlock>),
+    /// CALL: a function's call.
+    Call(Box<ast::Expr>),
     Lock(LockTable),
 }
 
@@ -398,6 +404,30 @@ pub enum Ddl {
         name: String,
         role: String,
     },
+    CreateRoutine(Box<CreateRoutine>),
+    DropRoutine {
+        kind: RoutineKind,
+        routines: Vec<RoutineName>,
+        if_exists: bool,
+        cascade: bool,
+    },
+    AlterRoutine {
+        kind: RoutineKind,
+        routine: RoutineName,
+        action: AlterRoutine,
+    },
+    CreateTrigger(Box<CreateTrigger>),
+    DropTrigger {
+        name: String,
+        table: Name,
+        if_exists: bool,
+        cascade: bool,
+    },
+    RenameTrigger {
+        name: String,
+        table: Name,
+        to: String,
+    },
     /// COMMENT ON; `None` takes the comment away.
     Comment {
         object: Commented,
@@ -481,6 +511,11 @@ pub enum Commented {
         name: String,
     },
     Schema(String),
+    Routine(RoutineKind, RoutineName),
+    Trigger {
+        name: String,
+        table: Name,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -697,6 +732,11 @@ pub enum AlterTable {
     DropExpression {
         column: String,
         if_exists: bool,
+    },
+    /// ENABLE or DISABLE TRIGGER; no name for all of them.
+    SetTrigger {
+        name: Option<String>,
+        enabled: bool,
     },
     /// What tunes PostgreSQL's storage and changes no answer.
     Nothing,

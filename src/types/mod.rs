@@ -27,7 +27,7 @@ pub mod zone;
 
 pub use decode::decode_parameter;
 pub use encode::RowEncoder;
-pub use name::{Identity, OnCommit, Qualified};
+pub use name::{ArgumentMode, Identity, OnCommit, Qualified, TriggerTiming, Volatility};
 pub use pg_type::{Oid, PgType, TypeName};
 pub use text::{scalar_from_text, write_value};
 pub use user::UserType;

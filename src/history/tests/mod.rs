@@ -106,6 +106,7 @@ fn table(catalog: &Catalog, name: &str) -> TableDef {
         indexes: Vec::new(),
         checks: Vec::new(),
         foreign_keys: vec![],
+        triggers: vec![],
         computed_indexes: vec![],
         comments: Default::default(),
         on_commit: Default::default(),

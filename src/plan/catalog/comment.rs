@@ -14,6 +14,9 @@ use crate::error::{Result, SqlError};
 use crate::history::{Catalog, TableDef};
 use crate::types::Oid;
 
+const PG_PROC: Oid = 1255;
+const PG_TRIGGER: Oid = 2620;
+
 /// By catalogue, object and column, 0 for the whole.
 pub type Comments = BTreeMap<(Oid, Oid, i64), String>;
 
@@ -30,6 +33,12 @@ pub fn comments(catalog: &Catalog) -> Comments {
     }
     for def in catalog.live_types() {
         add(PG_TYPE, def.id, 0, &def.comment);
+    }
+    for def in catalog.routines.values() {
+        add(PG_PROC, def.id, 0, &def.comment);
+    }
+    for trigger in catalog.tables.values().flat_map(|table| &table.triggers) {
+        add(PG_TRIGGER, trigger.id, 0, &trigger.comment);
     }
     for def in catalog.sequences.values() {
         add(PG_CLASS, def.id, 0, &def.comment);

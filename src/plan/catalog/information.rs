@@ -7,6 +7,7 @@ mod constraints;
 mod domains;
 mod privileges;
 mod relations;
+mod routines;
 
 use super::Source;
 use crate::history::{Authority, Grants};
@@ -22,6 +23,9 @@ pub fn source(name: &str) -> Source {
         "character_sets" => Source::Live(relations::character_sets),
         "view_table_usage" => Source::Live(relations::view_table_usage),
         "columns" => Source::Live(columns::columns),
+        "routines" => Source::Live(routines::routines),
+        "parameters" => Source::Live(routines::parameters),
+        "triggers" => Source::Live(routines::triggers),
         "domains" => Source::Live(domains::domains),
         "domain_constraints" => Source::Live(domains::constraints),
         "column_domain_usage" => Source::Live(domains::column_usage),

@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use datafusion::common::ScalarValue;
 
 use super::roles::DATABASE_OWNER;
+use super::routine;
 use super::spec::{self, PG_CATALOG, Spec};
 use super::state::{Catalogue, parse_name, shown_name};
 use super::types;
@@ -46,7 +47,10 @@ impl Names<'_> {
         if kind == TypeName::Regtype {
             return Ok(self.type_named(text));
         }
-        let text = if kind == TypeName::Regprocedure { text.split('(').next().unwrap_or(text) } else { text };
+        let (text, signature) = match text.split_once('(') {
+            Some((text, types)) if kind == TypeName::Regprocedure => (text, Some(types.trim_end_matches(')'))),
+            _ => (text, None),
+        };
         if matches!(kind, TypeName::Regoper | TypeName::Regoperator) {
             let sign = text.rsplit('.').next().unwrap_or(text).split('(').next().unwrap_or(text);
             return Ok(OPERATORS.named.get(sign).and_then(|oids| oids.first()).copied());
@@ -59,11 +63,26 @@ impl Names<'_> {
             TypeName::Regnamespace => self.catalogue.namespace_oid(&name),
             TypeName::Regrole if name == DATABASE_OWNER.1 => Some(DATABASE_OWNER.0),
             TypeName::Regrole => Some(self.catalogue.role_oid(&name)).filter(|oid| *oid != 0),
-            _ if schema.as_deref().is_none_or(|schema| schema == "pg_catalog") => {
-                FUNCTIONS.named.get(name.as_str()).and_then(|oids| oids.first()).copied()
+            _ => {
+                let fixed = schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
+                let fixed = || FUNCTIONS.named.get(name.as_str()).filter(|_| fixed).and_then(|oids| oids.first()).copied();
+                fixed().or_else(|| self.own_routine(schema.as_deref(), &name, signature))
             }
-            _ => None,
         })
+    }
+
+    /// A function of a user's; by the types of its arguments where they are given.
+    fn own_routine(&self, schema: Option<&str>, name: &str, types: Option<&str>) -> Option<Oid> {
+        let found = routine::named(self.catalogue, self.path, schema, name);
+        let Some(types) = types else { return found.first().map(|def| def.id) };
+        let wanted: Vec<Option<Oid>> = match types.trim() {
+            "" => Vec::new(),
+            types => types.split(',').map(|ty| self.type_named(ty.trim())).collect(),
+        };
+        let takes = |def: &&&crate::history::RoutineDef| {
+            def.input_types().into_iter().map(|ty| Some(routine::type_oid(ty))).eq(wanted.iter().copied())
+        };
+        found.iter().find(takes).map(|def| def.id)
     }
 
     fn relation(&self, schema: Option<&str>, name: &str) -> Option<Oid> {
@@ -119,13 +138,19 @@ impl Names<'_> {
             TypeName::Regprocedure => self.signature(oid),
             TypeName::Regoper => OPERATORS.shown(oid),
             TypeName::Regoperator => self.operator_signature(oid),
-            _ => FUNCTIONS.shown(oid),
+            _ => FUNCTIONS.shown(oid).or_else(|| {
+                let def = self.catalogue.catalog.routine(oid)?;
+                Some(routine::shown_name(self.path, def))
+            }),
         };
         name.unwrap_or_else(number)
     }
 
     /// `name(types)` of a function.
     pub fn signature(&self, oid: Oid) -> Option<String> {
+        if let Some(def) = self.catalogue.catalog.routine(oid) {
+            return Some(routine::signature(self.catalogue, self.path, def));
+        }
         let function = FUNCTIONS.by_oid.get(&oid)?;
         let types = function.arguments.iter().map(|ty| types::display(self.catalogue, self.path, *ty, -1));
         Some(format!("{}({})", quote_ident(function.name), types.collect::<Option<Vec<_>>>()?.join(",")))
@@ -233,6 +258,11 @@ static OPERATORS: LazyLock<Routines> =
     LazyLock::new(|| Routines::read("pg_operator", "oprname", &["oprleft", "oprright"], "oprresult"));
 
 impl Routines {
+    /// Whether there is one of the name.
+    pub fn has(&self, name: &str) -> bool {
+        self.named.contains_key(name)
+    }
+
     fn read(relation: &str, name: &str, arguments: &[&str], result: &str) -> Self {
         let mut routines = Self::default();
         let Some(batch) = spec::find("pg_catalog", relation).and_then(Spec::fixed_rows) else { return routines };

@@ -182,7 +182,7 @@ fn table_class<'a>(state: &Catalogue, table: &'a TableDef) -> Class<'a> {
         stored: true,
         has_index: !objects::indexes(table).is_empty(),
         checks: table.checks.len(),
-        triggers: !table.foreign_keys.is_empty() || state.catalog.is_referenced(table.id),
+        triggers: !table.triggers.is_empty() || !table.foreign_keys.is_empty() || state.catalog.is_referenced(table.id),
         acl: acl::items(&table.owner, &table.grants, acl::TABLE),
         temporary: table.is_temporary(),
         ..class

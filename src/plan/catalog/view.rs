@@ -16,7 +16,7 @@ use self::scope::Output;
 use super::deparse::{self, Style, typing::UNKNOWN};
 use super::objects::Relation;
 use super::state::Catalogue;
-use crate::history::{TableDef, ViewDef};
+use crate::history::{TableDef, ViewDef, is_temporary_schema};
 use crate::plan::columns::SystemColumn;
 use crate::plan::expand::{quoted, split};
 use crate::sql::Statement;
@@ -213,6 +213,14 @@ impl Relations for Known<'_> {
         let (full, table) = self.base(schema, name, PAST_CALLS)?;
         let columns = if name.ends_with("__diff") { Vec::new() } else { past_columns(&table) };
         Some((full, columns))
+    }
+
+    fn function(&self, schema: Option<&str>, name: &str) -> Option<Qualified> {
+        if schema.is_none() && super::names::FUNCTIONS.has(name) {
+            return None;
+        }
+        let path: Vec<String> = self.path.iter().filter(|schema| !is_temporary_schema(schema)).cloned().collect();
+        super::routine::named(self.state, &path, schema, name).first().map(|def| def.name.clone())
     }
 
     fn own_type(&self, schema: Option<&str>, name: &str) -> Option<(Qualified, Option<PgType>)> {

@@ -162,7 +162,7 @@ impl ScalarUDFImpl for SubqueryCall {
 }
 
 /// Waits for work on the thread of a plan, whose other tasks move to another.
-fn blocking<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+pub fn blocking<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current() {
         Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {

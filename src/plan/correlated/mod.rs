@@ -35,6 +35,7 @@ use crate::error::{SqlError, SqlState};
 use crate::plan::scan::external;
 use crate::types::PgType;
 
+pub use call::blocking;
 pub use nested::Nested;
 pub use planner::SubqueryPlanner;
 pub use slots::{filled, has_slot};

@@ -21,6 +21,11 @@ pub struct Assigned {
 }
 
 impl Assigned {
+    /// Places of the columns that are set.
+    pub fn positions(&self) -> impl Iterator<Item = usize> {
+        self.assignments.iter().map(|assignment| assignment.position)
+    }
+
     /// Of a SET list; `place` names the clause in errors.
     pub fn plan(
         queries: &dyn Queries,

@@ -22,6 +22,7 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::history::{ColumnId, HistoryError, IndexPart};
 use crate::plan::StatementContext;
 use crate::plan::catalog::deparse::{Style, check, index_part};
+use crate::plan::routines::Event;
 use crate::plan::rows::batch_of;
 use crate::sql::inference::INFERRED;
 use crate::store::StoreError;
@@ -57,9 +58,17 @@ pub struct Resolved {
     /// The layout's columns of every row that is written, in the order of the rows given.
     pub values: Vec<ArrayRef>,
     pub edits: Vec<Edit>,
+    /// The layout's columns of the rows that are replaced, as they were.
+    pub before: Vec<ArrayRef>,
 }
 
 impl Conflict {
+    /// The columns that DO UPDATE sets.
+    pub fn assigned(&self, target: &Target) -> Vec<ColumnId> {
+        let positions = self.update.iter().flat_map(|update| update.assigned.positions());
+        positions.filter_map(|at| target.layout.columns.get(at)).map(|column| column.id).collect()
+    }
+
     /// Whether it is DO UPDATE.
     pub fn is_update(&self) -> bool {
         self.update.is_some()
@@ -97,10 +106,12 @@ impl Conflict {
         let Some(update) = &self.update else {
             let values = pick(&values, &inserted)?;
             let edits = (0..inserted.len()).map(|n| Edit { old: None, new: Some(n) }).collect();
-            return Ok(Resolved { values, edits });
+            return Ok(Resolved { values, edits, before: Vec::new() });
         };
-        let (updated, olds, new) = update.run(run, target, &values, met).await?;
-        target.check(run, &new, updated.len())?;
+        let (updated, olds, new, before) = update.run(run, target, &values, met).await?;
+        if target.firing(&[Event::Update]).is_none() {
+            target.check(run, &new, updated.len())?;
+        }
         // The rows written, in the order they were given, so that RETURNING keeps it.
         let mut order: Vec<(u32, usize)> = inserted.iter().chain(&updated).copied().zip(0..).collect();
         order.sort_unstable();
@@ -113,7 +124,7 @@ impl Conflict {
             let old = at.checked_sub(inserted.len()).and_then(|n| olds.get_mut(n)).and_then(Option::take);
             Edit { old, new: Some(n) }
         });
-        Ok(Resolved { values, edits: edits.collect() })
+        Ok(Resolved { values, edits: edits.collect(), before })
     }
 
     /// Rows that go in, and rows that meet a live item. 21000 when DO UPDATE would meet one item twice.
@@ -228,7 +239,7 @@ impl Update {
         target: &Target,
         values: &[ArrayRef],
         met: Vec<(u32, Existing)>,
-    ) -> Result<(Vec<u32>, Vec<Old>, Vec<ArrayRef>)> {
+    ) -> Result<(Vec<u32>, Vec<Old>, Vec<ArrayRef>, Vec<ArrayRef>)> {
         let old = target.layout.decode(met.iter().map(|(_, item)| item.payload.as_ref()))?;
         let rows: Vec<u32> = met.iter().map(|(row, _)| *row).collect();
         let mut columns = old.clone();
@@ -248,7 +259,7 @@ impl Update {
             updated.push(*row);
             olds.push(old_of(target, item, &old, n)?);
         }
-        Ok((updated, olds, new))
+        Ok((updated, olds, new, old))
     }
 }
 

@@ -8,6 +8,7 @@ use datafusion::arrow::array::ArrayRef;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::fire::{self, Firing};
 use super::target::{Target, find_relation};
 use super::text_rows::{OpenRow, TextRow, TextRows};
 use super::write::{Edit, NewRow, write, write_new};
@@ -15,6 +16,7 @@ use super::{Queries, Run, allow, refuse_read_only};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::history::HistoryError;
 use crate::plan::StatementContext;
+use crate::plan::routines::{Event, Triggers};
 use crate::store::{PayloadRef, RowState, StoreError};
 use crate::types::{PgType, datetime};
 use crate::versions::Timestamp;
@@ -91,7 +93,9 @@ impl CopyInsert {
             self.bytes += field.map_or(8, str::len);
         }
         self.pending.push(row);
-        Ok(self.pending.len() >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES)
+        // Triggers see one statement.
+        let whole = self.target.triggers.is_some();
+        Ok(!whole && (self.pending.len() >= CHUNK_ROWS || self.bytes >= CHUNK_BYTES))
     }
 
     /// Checks the rows taken and writes them to the transaction.
@@ -100,6 +104,9 @@ impl CopyInsert {
             return Ok(());
         }
         self.bytes = 0;
+        if let Some(triggers) = self.target.firing(&[Event::Insert]) {
+            return Box::pin(self.flush_firing(&triggers)).await;
+        }
         let mut open = std::mem::take(&mut self.pending);
         for position in &self.absent {
             let values = self.target.default_values(self.run(), *position, open.len()).await?;
@@ -122,6 +129,32 @@ impl CopyInsert {
         self.count += rows.len() as u64;
         let rows = rows.into_iter().map(|r| NewRow { key: r.key, payload: r.payload, entries: r.entries }).collect();
         write_new(self.run(), &self.target, rows).await
+    }
+
+    /// The same, row by row between triggers.
+    async fn flush_firing(&mut self, triggers: &Triggers) -> Result<()> {
+        let mut open = std::mem::take(&mut self.pending);
+        for position in &self.absent {
+            let values = self.target.default_values(self.run(), *position, open.len()).await?;
+            for (at, row) in open.iter_mut().enumerate() {
+                self.rows.add_value(row, *position, &values, at).map_err(|e| of_table(e, &self.target))?;
+            }
+        }
+        let payloads = open.into_iter().map(|row| Ok(self.rows.close(row)?.payload)).collect::<Result<Vec<_>>>()?;
+        let values = self.target.layout.decode(payloads.iter().map(|payload| payload.as_ref()))?;
+        let count = {
+            let run = self.run();
+            let within = fire::surroundings(run);
+            let mut firing = Firing::begin(run, &self.target, triggers, &within, vec![Event::Insert], Vec::new()).await?;
+            for at in 0..payloads.len() {
+                if let Some(new) = firing.before_insert(&values, at).await? {
+                    firing.write(None, Some(new), None).await?;
+                }
+            }
+            firing.end().await?.0
+        };
+        self.count += count as u64;
+        Ok(())
     }
 
     /// Writes the rest; returns how many rows there were.

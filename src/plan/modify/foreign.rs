@@ -15,12 +15,14 @@ use futures::TryStreamExt;
 use super::assign::assign;
 use super::conflict::old_of;
 use super::existing::{Existing, Old};
+use super::fire::{self, Firing};
 use super::target::Target;
 use super::write::{Edit, write_edits};
 use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Catalog, ForeignKeyDef, ReferentialAction, TableDef, Timing, print_reference};
 use crate::plan::StatementContext;
+use crate::plan::routines::{Event, Triggers};
 use crate::store::{IndexCandidates, ScanRequest};
 use crate::versions::{IndexId, ItemKey, KeyFilter, Scope, TableId};
 
@@ -195,6 +197,16 @@ impl Settling<'_> {
             olds.push(Some(old_of(&target, item, &children.values, n)?));
         }
         let deleted = action == ReferentialAction::Cascade && releases.iter().all(|r| r.replaced.is_none());
+        let event = if deleted { Event::Delete } else { Event::Update };
+        if let Some(triggers) = target.firing(&[event]) {
+            let new = match deleted {
+                true => None,
+                false => Some(self.changed(parent, &target, key, action, releases, &children).await?),
+            };
+            let olds = olds.into_iter().flatten().collect();
+            Box::pin(self.act_firing(&target, &triggers, key, event, (olds, &children.values), new)).await?;
+            return Ok(None);
+        }
         if deleted {
             let edits = olds.into_iter().map(|old| Edit { old, new: None }).collect();
             return write_edits(self.run.ctx, &target, edits, &children.values).await;
@@ -203,6 +215,33 @@ impl Settling<'_> {
         target.check(self.run, &values, count)?;
         let edits = olds.into_iter().enumerate().map(|(n, old)| Edit { old, new: Some(n) }).collect();
         write_edits(self.run.ctx, &target, edits, &values).await
+    }
+
+    /// Writes the children row by row between their triggers, which see to their own foreign keys.
+    async fn act_firing(
+        &self,
+        target: &Target,
+        triggers: &Triggers,
+        key: &ForeignKeyDef,
+        event: Event,
+        (olds, before): (Vec<Old>, &[ArrayRef]),
+        new: Option<Vec<ArrayRef>>,
+    ) -> Result<()> {
+        let within = fire::surroundings(self.run);
+        let mut firing = Firing::begin(self.run, target, triggers, &within, vec![event], key.columns.clone()).await?;
+        for (at, item) in olds.into_iter().enumerate() {
+            let old = fire::slice(before, at);
+            let after = match &new {
+                None => firing.before_delete(&old, 0).await?.then_some(None),
+                Some(new) => firing.before_update(&old, &fire::slice(new, at), 0).await?.map(Some),
+            };
+            let Some(after) = after else {
+                let message = format!("a trigger of \"{}\" kept a row that a foreign key must change", target.table().name.name);
+                return Err(SqlError::new(SqlState::FOREIGN_KEY_VIOLATION, message));
+            };
+            firing.write(Some((item, old)), after, None).await?;
+        }
+        firing.end().await.map(drop)
     }
 
     /// The children's columns after the action.

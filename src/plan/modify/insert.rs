@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::cells::{Cell, Cells};
 use super::conflict::Conflict;
+use super::fire::{self, Firing};
 use super::parameters::Parameters;
 use super::returning::{Clause, Returning};
 use super::select::{fold, outputs, plan_typed};
@@ -15,6 +16,7 @@ use super::target::{Target, find_table, refuse_given_identity};
 use super::write::{Edit, write};
 use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
+use crate::plan::routines::{Event, Triggers};
 use crate::plan::{Execution, StatementContext};
 use crate::types::PgType;
 
@@ -225,6 +227,9 @@ impl Insert {
     pub async fn execute(&self, run: Run<'_>) -> Result<Execution> {
         let target = self.target.in_zone_of(run.ctx)?;
         let target = target.as_ref();
+        if let Some(triggers) = target.firing(&self.events()) {
+            return Box::pin(self.execute_firing(run, target, &triggers)).await;
+        }
         let (values, rows) = self.new_rows(run, target).await?;
         target.check(run, &values, rows)?;
         let (values, edits) = match &self.conflict {
@@ -245,6 +250,58 @@ impl Insert {
         };
         write(run, target, edits, &values).await?;
         Ok(Execution::Modified { count: rows as u64, returning })
+    }
+
+    fn events(&self) -> Vec<Event> {
+        match self.updates_on_conflict() {
+            true => vec![Event::Insert, Event::Update],
+            false => vec![Event::Insert],
+        }
+    }
+
+    /// The same, row by row between triggers.
+    async fn execute_firing(&self, run: Run<'_>, target: &Target, triggers: &Triggers) -> Result<Execution> {
+        let assigned = self.conflict.as_ref().map(|conflict| conflict.assigned(target)).unwrap_or_default();
+        let within = fire::surroundings(run);
+        let mut firing = Firing::begin(run, target, triggers, &within, self.events(), assigned).await?;
+        let (values, rows) = self.new_rows(run, target).await?;
+        for at in 0..rows {
+            let Some(new) = firing.before_insert(&values, at).await? else { continue };
+            let (old, new) = match &self.conflict {
+                None => (None, new),
+                Some(conflict) => {
+                    let resolved = Box::pin(conflict.resolve(run, target, new, 1)).await?;
+                    let Some(edit) = resolved.edits.into_iter().next() else { continue };
+                    match edit.old {
+                        None => (None, resolved.values),
+                        Some(old) => {
+                            let before = resolved.before;
+                            match firing.before_update(&before, &resolved.values, 0).await? {
+                                Some(new) => (Some((old, before)), new),
+                                None => continue,
+                            }
+                        }
+                    }
+                }
+            };
+            let shown = match &self.returning {
+                None => None,
+                Some(returning) => {
+                    let edits = [Edit { old: old.as_ref().map(|(old, _)| old.clone()), new: Some(0) }];
+                    let mut shown = new.clone();
+                    shown.extend(returning.system(run, target, &edits, &new).await?);
+                    Some(shown)
+                }
+            };
+            firing.write(old, Some(new), shown).await?;
+        }
+        let (count, shown) = firing.end().await?;
+        let returning = match (&self.returning, fire::together(&shown)?) {
+            (None, _) => None,
+            (Some(returning), Some(shown)) => Some(returning.rows(run, shown, count)?),
+            (Some(returning), None) => Some(returning.none()?),
+        };
+        Ok(Execution::Modified { count: count as u64, returning })
     }
 
     /// The layout's columns of the rows to insert, constraints not yet checked.

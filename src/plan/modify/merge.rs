@@ -158,6 +158,12 @@ impl Merge {
             let rest = waiting.iter().enumerate().filter(|(n, _)| !chosen.contains(&(*n as u32))).map(|(_, row)| *row);
             *waiting = rest.collect();
         }
+        if target.triggers.is_some() {
+            return Err(SqlError::unsupported(
+                format!("MERGE into \"{}\", which has triggers, is not supported", target.table().name.name),
+                "Use INSERT … ON CONFLICT, UPDATE and DELETE.",
+            ));
+        }
         let count = changes.edits.len() as u64;
         let values = changes.columns(target)?;
         write(run, target, changes.edits, &values).await?;

@@ -11,6 +11,7 @@ mod compiled;
 mod conflict;
 mod copy;
 mod existing;
+mod fire;
 mod foreign;
 mod insert;
 mod later;
@@ -41,7 +42,7 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
-pub use self::assign::{assignable, written_meet};
+pub use self::assign::{assign, assignable, written_meet};
 pub use self::copy::{CopyInsert, HistoryLoad};
 pub use self::foreign::check_deferred;
 use self::insert::Insert;
@@ -54,9 +55,10 @@ pub use self::select::fold;
 pub use self::target::{computed_keys, find_relation, parse_expression};
 use self::update::Change;
 pub use self::write::computed_parts;
+use super::routines::Within;
 use super::{Execution, ResultColumn, StatementContext};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::TableDef;
+use crate::history::{RoutineDef, TableDef};
 use crate::types::PgType;
 
 /// What writing needs of the engine: queries planned and run under one statement's context.
@@ -80,6 +82,9 @@ pub trait Queries: Send + Sync + Debug {
 
     /// What a client is told about an error of DataFusion.
     fn diagnose(&self, error: DataFusionError) -> SqlError;
+
+    /// The surroundings in which the body of a routine runs.
+    fn within(&self, routine: &RoutineDef) -> Result<Within>;
 }
 
 /// Hidden column of every scan of a current table: the item's key, as bytes.

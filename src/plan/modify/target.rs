@@ -22,6 +22,7 @@ use crate::history::{ColumnDef, ComputedIndexDef, IndexPart, SequenceDef, TableD
 use crate::plan::StatementContext;
 use crate::plan::computed_keys::ComputedKeys;
 use crate::plan::domains::{self, Rule};
+use crate::plan::routines::Triggers;
 use crate::plan::rows::{RowLayout, batch_of};
 use crate::types::{Identity, PgType, Qualified, Zone, text};
 
@@ -38,6 +39,8 @@ pub struct Target {
     generated: Vec<(usize, RowProgram, PgType)>,
     /// For statements that may take keys away which others refer to.
     pub family: Option<Arc<Family>>,
+    /// Triggers that are enabled, if there are any.
+    pub triggers: Option<Arc<Triggers>>,
     /// The session's, read once.
     pub zone: Zone,
     zone_name: String,
@@ -107,7 +110,9 @@ impl Target {
         let checks = compile_checks(queries, &layout)?;
         let domains = compile_domains(ctx, queries, &layout)?;
         let generated = compile_generated(queries, &layout)?;
-        Ok(Self { layout, defaults, checks, domains, generated, family: None, zone, zone_name: ctx.time_zone.clone() })
+        let catalog = Arc::clone(&ctx.transaction.lock().catalog);
+        let triggers = Triggers::of(&catalog, &layout.table)?.map(Arc::new);
+        Ok(Self { layout, defaults, checks, domains, generated, family: None, triggers, zone, zone_name: ctx.time_zone.clone() })
     }
 
     /// Gets ready for taking away keys: all of them, or those of these columns.
@@ -214,7 +219,8 @@ impl Target {
 
     /// Compiles checks and defaults as far as they can be; whether all of them could.
     pub fn compile(&mut self, queries: &dyn Queries) -> Result<bool> {
-        let mut all = self.family.as_ref().is_none_or(|family| family.compiled);
+        // Functions of triggers run queries.
+        let mut all = self.triggers.is_none() && self.family.as_ref().is_none_or(|family| family.compiled);
         for default in &mut self.defaults {
             if let DefaultValue::Expression(program, _) = default {
                 all &= program.compile(queries, &[])?;

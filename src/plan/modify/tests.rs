@@ -40,6 +40,10 @@ struct PlainQueries {
 
 #[async_trait]
 impl Queries for PlainQueries {
+    fn within(&self, _: &crate::history::RoutineDef) -> Result<crate::plan::routines::Within> {
+        Err(SqlError::internal("no routine runs here"))
+    }
+
     fn state(&self) -> &SessionState {
         &self.state
     }

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::conflict::old_of;
 use super::existing::{Old, see_items};
+use super::fire::{self, Firing};
 use super::parameters::Parameters;
 use super::program::{RowProgram, rows_where, type_placeholder};
 use super::returning::{Clause, Returning};
@@ -21,7 +22,9 @@ use super::target::{Target, find_table};
 use super::write::{Edit, write};
 use super::{ITEM_KEY, Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
+use crate::history::ColumnId;
 use crate::plan::point::KeyMatch;
+use crate::plan::routines::{Event, Triggers};
 use crate::plan::{Execution, StatementContext};
 use crate::types::PgType;
 use crate::versions::{ItemKey, VersionNo};
@@ -375,10 +378,19 @@ impl Change {
             Source::Item(item) => find_item(run, target, item).await?,
         };
         let Some(Found { old, olds, results, beside }) = found else {
+            if let Some(triggers) = target.firing(&[self.event()]) {
+                let within = fire::surroundings(run);
+                let firing = Firing::begin(run, target, &triggers, &within, vec![self.event()], self.assigned(target)).await?;
+                firing.end().await?;
+            }
             let returning = self.returning.as_ref().map(Returning::none).transpose()?;
             return Ok(Execution::Modified { count: 0, returning });
         };
         let count = olds.len();
+        if let Some(triggers) = target.firing(&[self.event()]) {
+            let found = Found { old, olds, results, beside };
+            return Box::pin(self.execute_firing(run, target, &triggers, found)).await;
+        }
         let (new, edits): (_, Vec<Edit>) = match &self.assignments {
             None => (old, olds.into_iter().map(|old| Edit { old: Some(old), new: None }).collect()),
             Some((assignments, incoming)) => {
@@ -398,6 +410,57 @@ impl Change {
             }
         };
         write(run, target, edits, &new).await?;
+        Ok(Execution::Modified { count: count as u64, returning })
+    }
+
+    fn event(&self) -> Event {
+        if self.is_update() { Event::Update } else { Event::Delete }
+    }
+
+    fn assigned(&self, target: &Target) -> Vec<ColumnId> {
+        let assignments = self.assignments.iter().flat_map(|(assignments, _)| assignments);
+        assignments.filter_map(|assignment| target.layout.columns.get(assignment.position)).map(|column| column.id).collect()
+    }
+
+    /// The same, row by row between triggers.
+    async fn execute_firing(&self, run: Run<'_>, target: &Target, triggers: &Triggers, found: Found) -> Result<Execution> {
+        let Found { old, olds, results, beside } = found;
+        let count = olds.len();
+        let within = fire::surroundings(run);
+        let mut firing = Firing::begin(run, target, triggers, &within, vec![self.event()], self.assigned(target)).await?;
+        let new = match &self.assignments {
+            None => None,
+            Some((assignments, incoming)) => Some(set::apply(run, target, assignments, incoming, &old, &results, count).await?),
+        };
+        for (at, item) in olds.into_iter().enumerate() {
+            let before = fire::slice(&old, at);
+            let after = match &new {
+                None if !firing.before_delete(&old, at).await? => continue,
+                None => None,
+                Some(new) => match firing.before_update(&before, &fire::slice(new, at), 0).await? {
+                    None => continue,
+                    Some(row) => Some(row),
+                },
+            };
+            let shown = match &self.returning {
+                None => None,
+                Some(returning) => {
+                    let state = after.as_ref().unwrap_or(&before);
+                    let edits = [Edit { old: Some(item.clone()), new: after.as_ref().map(|_| 0) }];
+                    let mut shown = state.clone();
+                    shown.extend(fire::slice(&beside, at));
+                    shown.extend(returning.system(run, target, &edits, state).await?);
+                    Some(shown)
+                }
+            };
+            firing.write(Some((item, before)), after, shown).await?;
+        }
+        let (count, shown) = firing.end().await?;
+        let returning = match (&self.returning, fire::together(&shown)?) {
+            (None, _) => None,
+            (Some(returning), Some(shown)) => Some(returning.rows(run, shown, count)?),
+            (Some(returning), None) => Some(returning.none()?),
+        };
         Ok(Execution::Modified { count: count as u64, returning })
     }
 

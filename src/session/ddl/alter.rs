@@ -10,7 +10,7 @@ use super::retype::NewType;
 use super::verify::{contains_nulls, parse_expression};
 use super::{Change, literal, quoted, quoted_name, types};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{Catalog, ColumnDef, IndexPart, SequenceDef, TableDef};
+use crate::history::{Catalog, ColumnDef, IndexPart, SequenceDef, TableDef, TriggerDef};
 use crate::plan::modify::assignable;
 use crate::sql::rename::rename_column;
 use crate::sql::{AlterTable, ColumnSpec, ConstraintKind, ConstraintSpec, Name};
@@ -55,6 +55,7 @@ impl Change {
             }
             AlterTable::DropIdentity { column, if_exists } => return self.drop_identity(table, column, *if_exists),
             AlterTable::DropExpression { column, if_exists } => return self.drop_expression(table, column, *if_exists),
+            AlterTable::SetTrigger { name, enabled } => return self.set_trigger(table, name.as_deref(), *enabled),
             AlterTable::Nothing => return Ok(()),
             AlterTable::AlterConstraint { name, timing } => return self.alter_constraint(table, name, *timing),
             AlterTable::RenameColumn { from, to } => return self.rename_column(table, from, to),
@@ -189,6 +190,16 @@ impl Change {
         let lines = needing.iter().map(|what| format!("{what} depends on {of}")).collect();
         self.cascade(&of, lines, needing, cascade)?;
         self.catalog.drop_foreign_keys_to(table.id, |key| key.referenced.contains(&column.id));
+        let needs = |trigger: &TriggerDef| trigger.columns.contains(&column.id) || super::trigger::names_column(trigger, name);
+        let needing: Vec<String> = table
+            .triggers
+            .iter()
+            .filter(|trigger| needs(trigger))
+            .map(|trigger| format!("trigger {} on table {}", trigger.name, table.name.name))
+            .collect();
+        let lines = needing.iter().map(|what| format!("{what} depends on {of}")).collect();
+        self.cascade(&of, lines, needing, cascade)?;
+        table.triggers.retain(|trigger| !needs(trigger));
         let own = table.id;
         table
             .foreign_keys
@@ -338,6 +349,11 @@ impl Change {
         }
         if to.len() > 63 {
             return Err(super::too_long(to));
+        }
+        if let Some(trigger) = table.triggers.iter().find(|trigger| super::trigger::names_column(trigger, from)) {
+            let message =
+                format!("column \"{from}\" cannot be renamed while the condition of trigger \"{}\" names it", trigger.name);
+            return Err(SqlError::unsupported(message, "Drop the trigger first and make it again afterwards."));
         }
         for check in &mut table.checks {
             check.expression = rename_column(&check.expression, from, to)?;

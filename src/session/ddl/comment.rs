@@ -36,6 +36,8 @@ impl Change {
                 Ok(self.catalog.replace_table(table)?)
             }
             Commented::Type { name, domain } => self.comment_type(name, *domain, comment),
+            Commented::Routine(kind, routine) => self.comment_routine(*kind, routine, comment),
+            Commented::Trigger { name, table } => self.comment_trigger(name, table, comment),
             Commented::Schema(name) => {
                 let Some(old) = self.catalog.schemas.get(name).cloned() else {
                     return Err(CatalogError::NoSchema(name.clone()).into());

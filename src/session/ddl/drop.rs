@@ -80,6 +80,7 @@ impl Change {
         // A table named later in the list may refer to one before it.
         let needing = self.referring(&table, |child, _| !together.contains(&child.name));
         self.drop_dependents("table", &table.name, needing, cascade, together)?;
+        self.drop_routines_of_rows(&table.name, table.id.0, cascade)?;
         self.catalog.drop_foreign_keys_to(table.id, |_| true);
         self.catalog.drop_table(&table.name)?;
         Ok(())
@@ -89,6 +90,7 @@ impl Change {
         let Some(view) = self.find_view(name) else { return self.missing("view", name, if_exists) };
         self.require_owner("view", &view.name.name, &view.owner)?;
         self.drop_dependents("view", &view.name, Vec::new(), cascade, together)?;
+        self.drop_routines_of_rows(&view.name, view.id, cascade)?;
         // A view named later in the list may have gone with one before it.
         self.catalog.drop_view(&view.name)?;
         Ok(())
@@ -226,6 +228,6 @@ impl Change {
         dropped.extend(outside.iter().map(|view| format!("view {}", view.name.name)));
         self.cascade(&format!("schema {schema}"), Vec::new(), dropped, true)?;
         outside.iter().try_for_each(|view| self.catalog.drop_view(&view.name).map(drop))?;
-        Ok(())
+        self.drop_routines_inside(schema)
     }
 }

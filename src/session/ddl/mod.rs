@@ -20,9 +20,11 @@ mod relation;
 mod relations;
 mod retype;
 mod role;
+mod routine;
 mod schema;
 mod sequence;
 mod table;
+mod trigger;
 mod truncate;
 mod types;
 pub(super) mod user_type;
@@ -99,6 +101,14 @@ impl Session {
             Ddl::AlterRelation { kind, name, if_exists, action } => change.alter_relation(*kind, name, *if_exists, action)?,
             Ddl::RenameSchema { name, to } => change.rename_schema(name, to)?,
             Ddl::SchemaOwner { name, role } => change.give_schema(name, role)?,
+            Ddl::CreateRoutine(create) => Box::pin(change.create_routine(create)).await?,
+            Ddl::DropRoutine { kind, routines, if_exists, cascade } => {
+                change.drop_routines(*kind, routines, *if_exists, *cascade)?;
+            }
+            Ddl::AlterRoutine { kind, routine, action } => change.alter_routine(*kind, routine, action)?,
+            Ddl::CreateTrigger(create) => change.create_trigger(create)?,
+            Ddl::DropTrigger { name, table, if_exists, .. } => change.drop_trigger(name, table, *if_exists)?,
+            Ddl::RenameTrigger { name, table, to } => change.rename_trigger(name, table, to)?,
             Ddl::Comment { object, text } => change.comment(object, text.as_deref())?,
             Ddl::CreateTableAs(_)
             | Ddl::CreateRole { .. }

@@ -59,6 +59,7 @@ impl Change {
             indexes: Vec::new(),
             checks: Vec::new(),
             foreign_keys: Vec::new(),
+            triggers: Vec::new(),
             computed_indexes: Vec::new(),
             comments: Default::default(),
             on_commit: Default::default(),

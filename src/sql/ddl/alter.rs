@@ -49,6 +49,14 @@ fn rename(cursor: &mut Cursor<'_>) -> Result<Option<AlterTable>> {
     Ok(Some(AlterTable::RenameColumn { from, to: cursor.ident()? }))
 }
 
+/// A trigger's name; `None` for all of them.
+fn trigger(cursor: &mut Cursor<'_>) -> Result<Option<String>> {
+    if cursor.accept_any(&["ALL", "USER"]).is_some() {
+        return Ok(None);
+    }
+    cursor.ident().map(Some)
+}
+
 fn action(cursor: &mut Cursor<'_>, table: &Name) -> Result<AlterTable> {
     if cursor.accept("ADD") {
         add(cursor, table)
@@ -63,6 +71,10 @@ fn action(cursor: &mut Cursor<'_>, table: &Name) -> Result<AlterTable> {
         alter_column(cursor)
     } else if cursor.accept_all(&["OWNER", "TO"]) {
         Ok(AlterTable::OwnerTo { role: cursor.ident()? })
+    } else if cursor.accept_all(&["ENABLE", "TRIGGER"]) {
+        Ok(AlterTable::SetTrigger { name: trigger(cursor)?, enabled: true })
+    } else if cursor.accept_all(&["DISABLE", "TRIGGER"]) {
+        Ok(AlterTable::SetTrigger { name: trigger(cursor)?, enabled: false })
     } else if cursor.sees_all(&["REPLICA", "IDENTITY"]) || cursor.sees_all(&["CLUSTER", "ON"]) {
         cursor.until(|token, _| *token == Token::Comma);
         Ok(AlterTable::Nothing)

@@ -39,6 +39,14 @@ fn object(cursor: &mut Cursor<'_>) -> Result<Commented> {
     if let Some(kind) = cursor.accept_any(&["TYPE", "DOMAIN"]) {
         return Ok(Commented::Type { name: cursor.name()?, domain: kind == "DOMAIN" });
     }
+    if let Some(kind) = super::routine::kind(cursor) {
+        return Ok(Commented::Routine(kind, super::routine::routine_name(cursor)?));
+    }
+    if cursor.accept("TRIGGER") {
+        let name = cursor.ident()?;
+        cursor.expect("ON")?;
+        return Ok(Commented::Trigger { name, table: cursor.name()? });
+    }
     if cursor.accept("SCHEMA") {
         return Ok(Commented::Schema(cursor.ident()?));
     }

@@ -6,8 +6,10 @@ mod column;
 mod comment;
 mod index;
 mod objects;
+pub(super) mod routine;
 mod sequence;
 mod table;
+mod trigger;
 mod user_type;
 
 use super::access;
@@ -28,14 +30,11 @@ const REFUSED: &[(&str, &str)] = &[
     ("EVENT TRIGGER", "Follow chronogate.changes from the client."),
     ("EXTENSION", "What is built in needs no extension: leave the statement out."),
     ("FOREIGN", "Copy the data in with COPY."),
-    ("FUNCTION", "Compute in the query or in the client."),
     ("LANGUAGE", "Compute in the query or in the client."),
     ("MATERIALIZED", "Use a plain view."),
     ("OPERATOR", "Compute in the query."),
     ("POLICY", "Use views and GRANT."),
-    ("PROCEDURE", "Run the statements from the client."),
     ("PUBLICATION", "Follow chronogate.changes from the client."),
-    ("ROUTINE", "Compute in the query or in the client."),
     ("RULE", "Use a view."),
     ("SERVER", "Copy the data in with COPY."),
     ("STATISTICS", "Statistics need no upkeep here: leave the statement out."),
@@ -44,7 +43,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("TABLESPACE", "All data is under one data directory."),
     ("TEXT", "Use LIKE or regular expressions."),
     ("TRANSFORM", "Compute in the query or in the client."),
-    ("TRIGGER", "Follow the table's __changes view from the client."),
     ("USER MAPPING", "Copy the data in with COPY."),
 ];
 
@@ -54,6 +52,16 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let position = cursor.position();
     let scoped = cursor.accept("GLOBAL") || cursor.accept("LOCAL");
     let temporary = cursor.accept_any(&["TEMP", "TEMPORARY"]).is_some();
+    let routine = !scoped && !temporary && (cursor.sees("FUNCTION") || cursor.sees("PROCEDURE"));
+    if routine {
+        return routine::create(cursor, or_replace);
+    }
+    if !scoped && !temporary && cursor.accept("TRIGGER") {
+        return trigger::create(cursor, or_replace);
+    }
+    if cursor.sees_all(&["CONSTRAINT", "TRIGGER"]) {
+        return Err(cursor.unsupported("constraint triggers are not supported", "Use an AFTER trigger."));
+    }
     let replaceable = cursor.sees("VIEW") && (temporary || !scoped);
     if or_replace && !replaceable {
         return Err(refused("CREATE OR REPLACE", cursor));
@@ -124,6 +132,10 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         user_type::alter(cursor)
     } else if cursor.accept("DOMAIN") {
         user_type::alter_domain(cursor)
+    } else if let Some(kind) = routine::kind(cursor) {
+        routine::alter(cursor, kind)
+    } else if cursor.accept("TRIGGER") {
+        trigger::alter(cursor)
     } else if cursor.accept("SCHEMA") {
         alter::schema(cursor)
     } else if cursor.sees_all(&["USER", "MAPPING"]) {

@@ -94,6 +94,12 @@ fn database_option(cursor: &mut Cursor<'_>) -> Result<()> {
 /// Reads a whole DROP statement.
 pub fn drop(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     cursor.expect("DROP")?;
+    if let Some(kind) = super::routine::kind(cursor) {
+        return super::routine::drop(cursor, kind);
+    }
+    if cursor.accept("TRIGGER") {
+        return super::trigger::drop(cursor);
+    }
     let kind = match cursor
         .accept_any(&["TABLE", "VIEW", "INDEX", "SCHEMA", "SEQUENCE", "TYPE", "DOMAIN", "DATABASE", "ROLE", "GROUP"])
     {

@@ -6,7 +6,7 @@ use crate::plan::catalog::deparse::{self, Style};
 use crate::plan::catalog::names::FUNCTIONS as ROUTINES;
 use crate::plan::catalog::objects::{self, Relation};
 use crate::plan::catalog::view as view_text;
-use crate::plan::catalog::{definition, types};
+use crate::plan::catalog::{definition, routine, types};
 use crate::plan::functions::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
 use crate::plan::functions::session::quote_ident;
 use crate::types::{Oid, PgType, TypeName};
@@ -24,15 +24,15 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("pg_get_viewdef", &[Want::Any, Want::Any], TEXT_RESULT, view_definition).optional(1).stable(),
     Function::new("pg_get_serial_sequence", &[TEXT, TEXT], TEXT_RESULT, serial_sequence).stable(),
     Function::new("pg_get_ruledef", &[INT8, BOOL], TEXT_RESULT, rule).optional(1).stable(),
-    Function::new("pg_get_triggerdef", &[INT8, BOOL], TEXT_RESULT, nulls).optional(1).stable(),
+    Function::new("pg_get_triggerdef", &[INT8, BOOL], TEXT_RESULT, trigger).optional(1).stable(),
     Function::new("pg_get_partkeydef", &[INT8], TEXT_RESULT, nulls).stable(),
     Function::new("pg_get_partition_constraintdef", &[INT8], TEXT_RESULT, nulls).stable(),
     Function::new("pg_get_statisticsobjdef", &[INT8], TEXT_RESULT, nulls).stable(),
     Function::new("pg_get_statisticsobjdef_columns", &[INT8], TEXT_RESULT, nulls).stable(),
-    Function::new("pg_get_functiondef", &[INT8], TEXT_RESULT, nulls).stable(),
-    Function::new("pg_get_function_sqlbody", &[INT8], TEXT_RESULT, nulls).stable(),
+    Function::new("pg_get_functiondef", &[Want::Any], TEXT_RESULT, function).stable(),
+    Function::new("pg_get_function_sqlbody", &[INT8], TEXT_RESULT, sql_body).stable(),
     Function::new("pg_get_function_arguments", &[INT8], TEXT_RESULT, arguments).stable(),
-    Function::new("pg_get_function_identity_arguments", &[INT8], TEXT_RESULT, arguments).stable(),
+    Function::new("pg_get_function_identity_arguments", &[INT8], TEXT_RESULT, identity_arguments).stable(),
     Function::new("pg_get_function_result", &[INT8], TEXT_RESULT, result).stable(),
 ];
 
@@ -151,9 +151,49 @@ fn serial_sequence(call: &Call<'_>) -> Result<ArrayRef> {
     })
 }
 
-fn arguments(call: &Call<'_>) -> Result<ArrayRef> {
+fn trigger(call: &Call<'_>) -> Result<ArrayRef> {
     let view = View::of(call)?;
     texts(call, |row| {
+        let Some(oid) = number(call, 0, row) else { return Ok(None) };
+        let pretty = style(call, 1, row) == Style::Pretty;
+        let found = view.catalogue.catalog.tables.values().find_map(|table| {
+            let trigger = table.triggers.iter().find(|trigger| trigger.id == oid)?;
+            Some(routine::trigger(&view.catalogue, &view.path, table, trigger, pretty))
+        });
+        Ok(found)
+    })
+}
+
+fn function(call: &Call<'_>) -> Result<ArrayRef> {
+    let view = View::of(call)?;
+    texts(call, |row| {
+        let Some(oid) = view.oid(call, 0, row, TypeName::Regproc)? else { return Ok(None) };
+        Ok(view.catalogue.catalog.routine(oid).map(|def| routine::definition(&view.catalogue, &view.path, def)))
+    })
+}
+
+fn sql_body(call: &Call<'_>) -> Result<ArrayRef> {
+    let view = View::of(call)?;
+    texts(call, |row| {
+        let def = number(call, 0, row).and_then(|oid| view.catalogue.catalog.routine(oid));
+        Ok(def.and_then(|def| routine::sql_body(def)))
+    })
+}
+
+fn arguments(call: &Call<'_>) -> Result<ArrayRef> {
+    shown_arguments(call, false)
+}
+
+fn identity_arguments(call: &Call<'_>) -> Result<ArrayRef> {
+    shown_arguments(call, true)
+}
+
+fn shown_arguments(call: &Call<'_>, identity: bool) -> Result<ArrayRef> {
+    let view = View::of(call)?;
+    texts(call, |row| {
+        if let Some(def) = number(call, 0, row).and_then(|oid| view.catalogue.catalog.routine(oid)) {
+            return Ok(Some(routine::arguments(&view.catalogue, &view.path, def, identity)));
+        }
         let Some(routine) = number(call, 0, row).and_then(|oid| ROUTINES.by_oid.get(&oid)) else { return Ok(None) };
         let types = routine.arguments.iter().filter_map(|ty| types::display(&view.catalogue, &view.path, *ty, -1));
         Ok(Some(types.collect::<Vec<_>>().join(", ")))
@@ -163,6 +203,9 @@ fn arguments(call: &Call<'_>) -> Result<ArrayRef> {
 fn result(call: &Call<'_>) -> Result<ArrayRef> {
     let view = View::of(call)?;
     texts(call, |row| {
+        if let Some(def) = number(call, 0, row).and_then(|oid| view.catalogue.catalog.routine(oid)) {
+            return Ok(routine::result(&view.catalogue, &view.path, def));
+        }
         let Some(routine) = number(call, 0, row).and_then(|oid| ROUTINES.by_oid.get(&oid)) else { return Ok(None) };
         let name = types::display(&view.catalogue, &view.path, routine.result, -1);
         Ok(name.map(|name| if routine.set { format!("SETOF {name}") } else { name }))

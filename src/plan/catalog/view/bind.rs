@@ -436,6 +436,9 @@ impl Binder<'_> {
                 columns
             }
             None => {
+                if let Some(full) = self.relations.function(schema.as_deref(), &function) {
+                    *name = ObjectName::from(vec![quoted(&full.schema), quoted(&full.name)]);
+                }
                 let called = alias.as_ref().map_or_else(|| function.clone(), |alias| fold(&alias.name));
                 let column = alias.as_ref().and_then(|alias| alias.columns.first()).map(|column| fold(&column.name));
                 let result = typing::result_of(&function, &types);

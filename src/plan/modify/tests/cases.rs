@@ -35,6 +35,8 @@ pub fn context(database: Arc<Database>) -> StatementContext {
         backend_pid: 1,
         seen: None,
         returned: Default::default(),
+        depth: 0,
+        calls: Default::default(),
     }
 }
 
@@ -74,6 +76,7 @@ fn table() -> TableDef {
         indexes: vec![],
         checks: vec![CheckDef { id: 1, name: "t_price_check".into(), expression: "price >= 0".into() }],
         foreign_keys: vec![],
+        triggers: vec![],
         computed_indexes: vec![],
         comments: Default::default(),
         on_commit: Default::default(),
