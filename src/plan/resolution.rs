@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
     Aggregate, Expr, ExprSchemable, LogicalPlan, Operator, Projection, RecursiveQuery, Union, Values, lit,
 };
 
+use super::casts;
 use super::functions::{numerics, typed_arrays};
 use super::scan::external;
 use super::text_arguments;
@@ -126,11 +127,36 @@ enum Candidate {
 fn resolve_exprs(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let schema = merge_schema(&plan.inputs());
     let names = NamePreserver::new(&plan);
+    let shown = matches!(plan, LogicalPlan::Projection(_));
     plan.map_expressions(|expr| {
         let name = names.save(&expr);
         let resolved = expr.transform_up(|expr| resolve_expr(expr, &schema))?;
+        let resolved = if shown { resolved.transform_data(|expr| unveiled(expr, &schema))? } else { resolved };
         Ok(resolved.update_data(|e| name.restore(e)))
     })
+}
+
+/// A column that is a cast to a plain type of what Arrow has the same values for, as a call that is of that type: the
+/// cast alone would go on saying what it casts, and whoever reads the column from outside would believe it.
+fn unveiled(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::Alias(mut alias) => {
+            let inner = unveiled(*alias.expr, schema)?;
+            alias.expr = Box::new(inner.data);
+            Ok(Transformed::new_transformed(Expr::Alias(alias), inner.transformed))
+        }
+        Expr::Cast(cast) => {
+            let to = PgType::of_field(&cast.field);
+            let veiled = cast.expr.to_field(schema).is_ok_and(|(_, of)| {
+                of.data_type() == cast.field.data_type() && PgType::of_field(&of) != to && cast.field.metadata().is_empty()
+            });
+            match veiled {
+                true => Ok(Transformed::yes(casts::cast_call(*cast.expr, to))),
+                false => Ok(Transformed::no(Expr::Cast(cast))),
+            }
+        }
+        other => Ok(Transformed::no(other)),
+    }
 }
 
 fn resolve_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -233,7 +259,8 @@ fn type_of(expr: &Expr, schema: &DFSchema) -> Option<PgType> {
 pub fn with_type(expr: Expr, field: Option<&FieldRef>) -> Expr {
     let ty = field.map_or(PgType::TEXT, |field| PgType::of_field(field));
     use TypeName::{Bpchar, Char, Enum, Json, Jsonb, Name, Oid, Uuid, Varchar, Written};
-    let told_apart = matches!(ty.name, Enum(_) | Json | Jsonb | Uuid | Oid | Name | Char | Varchar | Bpchar | Written(_));
+    let told_apart =
+        matches!(ty.name, Enum(_) | Json | Jsonb | Uuid | Oid | Name | Char | Varchar | Bpchar | Written(_)) || ty.name.is_reg();
     if !told_apart {
         return expr;
     }
@@ -247,6 +274,7 @@ fn candidate(expr: &Expr, schema: &DFSchema) -> Option<Candidate> {
         Expr::Literal(ScalarValue::Utf8(_), None) => Some(Candidate::Literal),
         Expr::Alias(alias) => candidate(&alias.expr, schema),
         Expr::Placeholder(p) if p.field.is_none() => None,
+        Expr::ScalarSubquery(query) => query.subquery.schema().fields().first().map(|field| Candidate::Field(Arc::clone(field))),
         expr => expr.to_field(schema).ok().map(|(_, field)| match field.data_type() {
             DataType::Null => Candidate::Null,
             _ => Candidate::Field(field),

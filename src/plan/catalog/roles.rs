@@ -12,7 +12,7 @@ use crate::types::Oid;
 /// The role that stands for a database's owner; owns `public`.
 pub const DATABASE_OWNER: (Oid, &str) = (6171, "pg_database_owner");
 
-/// The roles that PostgreSQL has from the beginning, for whoever looks for them; nobody is a member.
+/// The roles that PostgreSQL has from the beginning, for whoever looks for them; nobody else is a member.
 const PREDEFINED: &[(Oid, &str)] = &[
     (3373, "pg_monitor"),
     (3374, "pg_read_all_settings"),
@@ -26,6 +26,9 @@ const PREDEFINED: &[(Oid, &str)] = &[
     (6181, "pg_read_all_data"),
     (6182, "pg_write_all_data"),
 ];
+
+/// Which of them are members of which: group, member.
+const PREDEFINED_MEMBERS: [(Oid, Oid); 3] = [(3374, 3373), (3375, 3373), (3377, 3373)];
 
 /// What a verifier or its absence is shown as.
 const HIDDEN: &str = "********";
@@ -130,6 +133,9 @@ pub fn groups(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
 
 pub fn members(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let mut rows = Rows::new(spec, &["roleid", "member", "grantor", "admin_option"]);
+    for (group, member) in PREDEFINED_MEMBERS {
+        rows.push(&[group.into(), member.into(), BOOTSTRAP_ROLE.into(), false.into()]);
+    }
     for member in &state.roles {
         for group in &member.member_of {
             rows.push(&[state.role_oid(group).into(), member.id.into(), BOOTSTRAP_ROLE.into(), false.into()]);

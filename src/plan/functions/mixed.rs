@@ -71,12 +71,19 @@ impl ScalarUDFImpl for Mixed {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        match args.arg_fields {
-            [first, ..] if is_mixed(args.arg_fields.iter().map(|f| f.data_type())) => Ok(match self.name() {
-                "nullif" => Arc::new(first.as_ref().clone().with_nullable(true)),
-                name => Arc::new(Field::new(name, ARROW, true)),
-            }),
-            _ => self.inner.return_field_from_args(args),
+        let mixed = is_mixed(args.arg_fields.iter().map(|f| f.data_type()));
+        if mixed && self.name() != "nullif" {
+            return Ok(Arc::new(Field::new(self.name(), ARROW, true)));
+        }
+        let first = args.arg_fields.first().cloned();
+        let field = match (&first, mixed) {
+            (Some(first), true) => Arc::clone(first),
+            _ => self.inner.return_field_from_args(args)?,
+        };
+        // What nullif gives is its first argument or nothing: of that type, "char" and the like included.
+        match first.filter(|first| self.name() == "nullif" && first.data_type() == field.data_type()) {
+            Some(first) => Ok(Arc::new(first.as_ref().clone().with_nullable(true))),
+            None => Ok(field),
         }
     }
 
