@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use chronogate::config::deployment::ConfigFile;
 use chronogate::config::{Config, Secret};
 use chronogate::observe;
 use chronogate::server::{Password, Running, Settings, demo};
@@ -86,15 +87,22 @@ fn run(command: Command) -> Result<(), String> {
 
 impl Serve {
     fn settings(self) -> Result<Settings, String> {
-        let mut config = match &self.config {
-            Some(path) => Config::read(path).map_err(|e| e.to_string())?,
-            None => Config::default(),
+        let (mut config, deployment) = match &self.config {
+            Some(path) => match ConfigFile::read(path).map_err(|e| e.to_string())? {
+                ConfigFile::Own(config) => (*config, None),
+                ConfigFile::Deployment(deployment) => (deployment.own.clone(), Some(*deployment)),
+            },
+            None => (Config::default(), None),
         };
         config.listen.0 = self.listen.unwrap_or(config.listen.0);
         config.data.0 = self.data.unwrap_or(config.data.0);
         config.superuser.name = self.superuser.unwrap_or(config.superuser.name);
         config.superuser.password = self.superuser_password_file.map(Secret::File).or(config.superuser.password);
-        settings(&config)
+        let settings = settings(&config)?;
+        if let Some(deployment) = &deployment {
+            deployment.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        }
+        Ok(Settings { deployment, ..settings })
     }
 }
 

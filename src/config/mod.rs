@@ -3,12 +3,14 @@
 //! Reads JSON and secrets from files or the environment. Decides nothing and opens nothing else; an unknown or
 //! unfit member is refused with its path, line and column.
 
+pub mod deployment;
 mod secret;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use deployment::{ConfigFile, Deployment};
 pub use secret::Secret;
 
 /// What a configuration file may say. Every member may be left out.
@@ -24,6 +26,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     pub superuser: Superuser,
     pub limits: Limits,
+    /// Of a deployment, whose payloads are objects on a service or files of a folder.
+    pub payloads: Payloads,
     pub log: Log,
 }
 
@@ -108,6 +112,40 @@ impl Default for Limits {
     }
 }
 
+/// How payloads are fetched and what of them is kept. All figures are for each database.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Payloads {
+    /// Bytes kept in memory. Default 64 MiB.
+    pub memory_cache_bytes: usize,
+    /// Where payloads are kept on disk, in a folder for each database; one process owns it. Default none: then nothing is.
+    pub disk_cache: Option<PathBuf>,
+    /// Bytes kept there. Default 1 GiB.
+    pub disk_cache_bytes: u64,
+    /// Bytes that may be on their way at a time. Default 64 MiB: enough to fill a fast line.
+    pub in_flight_bytes: usize,
+    /// Objects that one read fetches at a time. Default 64: hides a round trip of 30 ms at 2,000 objects a second.
+    pub concurrency: usize,
+    /// Milliseconds one request may take, its body included. Default 30,000.
+    pub request_timeout_ms: u64,
+    /// Milliseconds a service may fail to answer, through all attempts, before a statement fails with 08006. Default 60,000.
+    pub give_up_ms: u64,
+}
+
+impl Default for Payloads {
+    fn default() -> Self {
+        Self {
+            memory_cache_bytes: 64 << 20,
+            disk_cache: None,
+            disk_cache_bytes: 1 << 30,
+            in_flight_bytes: 64 << 20,
+            concurrency: 64,
+            request_timeout_ms: 30_000,
+            give_up_ms: 60_000,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
@@ -139,6 +177,9 @@ pub enum ConfigError {
     Unreadable { path: PathBuf, cause: std::io::Error },
     #[error("{}: {member}: {cause}", path.display())]
     Member { path: PathBuf, member: String, cause: serde_json::Error },
+    /// A member of a deployment's configuration.
+    #[error("{}: {member}: found {found}, expected {expected}", path.display())]
+    Unfit { path: PathBuf, member: String, found: String, expected: String },
     #[error("the environment variable {0} is not set")]
     NoVariable(String),
     #[error("{member} must be at least {least}")]
@@ -160,18 +201,23 @@ impl Config {
             ConfigError::Member { path: path.to_owned(), member, cause: error.into_inner() }
         })?;
         json.end().map_err(|cause| ConfigError::Member { path: path.to_owned(), member: "the end".to_owned(), cause })?;
-        config.limits.check()?;
+        config.check()?;
         Ok(config)
     }
 }
 
-impl Limits {
+impl Config {
     fn check(&self) -> Result<(), ConfigError> {
+        let Self { limits, payloads, .. } = self;
         let least = [
-            ("limits.max_connections", self.max_connections as u64, 1),
-            ("limits.memory_limit_bytes", self.memory_limit_bytes as u64, 16 << 20),
-            ("limits.max_message_bytes", self.max_message_bytes as u64, 64 << 10),
-            ("limits.authentication_timeout_s", self.authentication_timeout_s, 1),
+            ("limits.max_connections", limits.max_connections as u64, 1),
+            ("limits.memory_limit_bytes", limits.memory_limit_bytes as u64, 16 << 20),
+            ("limits.max_message_bytes", limits.max_message_bytes as u64, 64 << 10),
+            ("limits.authentication_timeout_s", limits.authentication_timeout_s, 1),
+            ("payloads.in_flight_bytes", payloads.in_flight_bytes as u64, 1 << 20),
+            ("payloads.concurrency", payloads.concurrency as u64, 1),
+            ("payloads.request_timeout_ms", payloads.request_timeout_ms, 1),
+            ("payloads.give_up_ms", payloads.give_up_ms, 1),
         ];
         match least.into_iter().find(|(_, value, least)| value < least) {
             Some((member, _, least)) => Err(ConfigError::TooSmall { member, least }),
@@ -225,7 +271,15 @@ mod tests {
         let config = Config::read(&path).expect("valid");
         assert!(config.tls.is_some() && config.superuser.password.is_some());
         let text = std::fs::read_to_string(&path).expect("there");
-        for member in ["statement_timeout_ms", "memory_limit_bytes", "max_message_bytes", "shutdown_grace_s", "required"] {
+        for member in [
+            "statement_timeout_ms",
+            "memory_limit_bytes",
+            "max_message_bytes",
+            "shutdown_grace_s",
+            "required",
+            "disk_cache",
+            "give_up_ms",
+        ] {
             assert!(text.contains(member), "{member}");
         }
     }

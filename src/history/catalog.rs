@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::Definition;
 use super::{RoutineDef, TriggerDef, TypeDef};
+use crate::error::SqlError;
 use crate::types::{Identity, OnCommit, PgType, Qualified};
 use crate::versions::{CommitNo, IndexId, TableId};
 
@@ -257,9 +258,32 @@ pub struct TableDef {
     pub comments: TableComments,
     #[serde(default, skip_serializing_if = "preserves_rows")]
     pub on_commit: OnCommit,
+    /// The collection that holds its items, where another program laid that out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collection: Option<CollectionDef>,
     /// role → privileges granted, in upper case: SELECT, INSERT, UPDATE, DELETE, TRUNCATE …
     #[serde(default)]
     pub grants: BTreeMap<String, Vec<String>>,
+}
+
+/// Where a table's items are: a collection of documents that its columns were inferred from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionDef {
+    /// Which of the database's places it is in.
+    pub place: String,
+    /// As it is spelt there.
+    pub name: String,
+    pub identity: Identification,
+}
+
+/// What names an item of a collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identification {
+    /// The document's own 12 bytes, as 24 hexadecimal digits in the column `_id`.
+    ObjectId,
+    /// The table's primary key.
+    Key,
 }
 
 fn preserves_rows(on_commit: &OnCommit) -> bool {
@@ -267,6 +291,22 @@ fn preserves_rows(on_commit: &OnCommit) -> bool {
 }
 
 impl TableDef {
+    /// Whether its rows are documents of another program, named by their `_id`.
+    pub fn is_of_documents(&self) -> bool {
+        self.collection.as_ref().is_some_and(|collection| collection.identity == Identification::ObjectId)
+    }
+
+    /// 0A000 where its rows are documents of another program.
+    pub fn check_writable(&self) -> Result<(), SqlError> {
+        if !self.is_of_documents() {
+            return Ok(());
+        }
+        Err(SqlError::unsupported(
+            format!("cannot change \"{}\": it is a collection of a deployment, which is read in place", self.name.name),
+            "Write to it with the program it belongs to, or to a table of your own.",
+        ))
+    }
+
     /// Whether it is one session's only, and has no past.
     pub fn is_temporary(&self) -> bool {
         super::is_temporary_schema(&self.name.schema)

@@ -1,7 +1,8 @@
 //! One database: its stores, its definitions through time, and the only way to read or change either.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -11,18 +12,22 @@ use tokio::sync::Notify;
 
 use super::commit_log::CommitLog;
 use super::definition::Kind;
+use super::documents::{self, Unfit};
 use super::sequences::Sequences;
 use super::timeline::{PUBLIC_ID, Timeline};
 use super::{Catalog, ColumnDef, HistoryError, SequenceDef, TableDef, Transaction, definition, request};
 use crate::runtime::Clock;
 use crate::store::{
-    CatalogChange, CommitRequest, IndexStore, LoadRequest, PayloadRef, PayloadStore, RowState, ScanRequest, StoreError,
-    StoredVersion,
+    CatalogChange, Collections, CommitRequest, IndexStore, LoadRequest, PayloadRef, PayloadStore, RowState, ScanRequest,
+    StoreError, StoredVersion, VersionName,
 };
 use crate::types::Qualified;
 use crate::versions::{
     CommitInfo, CommitNo, CommitStamp, Context, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp, Version,
 };
+
+/// Microseconds after which collections are looked at again for new ones.
+const LOOK_AGAIN: i64 = 5_000_000;
 
 /// One state with its payload's bytes.
 #[derive(Clone, Debug)]
@@ -30,13 +35,25 @@ pub struct StateRow {
     pub key: ItemKey,
     pub version: Version,
     pub payload: Bytes,
+    /// What it was made of, for rows that are documents.
+    pub document: Option<Document>,
+}
+
+/// A document in a payload store.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// As it is stored; empty where payloads were not asked for.
+    pub text: Bytes,
+    pub name: String,
+    pub size: u64,
+    pub sha256: [u8; 32],
 }
 
 pub type RowBatch = Vec<StateRow>;
 pub type RowScan = BoxStream<'static, Result<RowBatch, HistoryError>>;
 
 /// A database that is open. Shared by all its connections.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Database {
     name: String,
     inner: Arc<Inner>,
@@ -54,6 +71,9 @@ struct Inner {
     turn: tokio::sync::Mutex<()>,
     sequences: Sequences,
     log: CommitLog,
+    /// What another program keeps beside the database's own tables, and when it was last looked at.
+    collections: OnceLock<Arc<dyn Collections>>,
+    looked: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -83,6 +103,8 @@ impl Database {
             turn: tokio::sync::Mutex::default(),
             sequences: Sequences::default(),
             log: CommitLog::default(),
+            collections: OnceLock::new(),
+            looked: AtomicI64::new(i64::MIN),
         };
         Ok(Arc::new(Self { name: name.to_owned(), inner: Arc::new(inner) }))
     }
@@ -179,9 +201,57 @@ impl Database {
     /// States of one table with their payloads, ordered by (key, from). Own writes of a transaction are not
     /// in it: who scans lays them over.
     pub fn scan(&self, request: ScanRequest) -> RowScan {
+        self.scan_with(request, OnMissing::Error)
+    }
+
+    /// The same, where `on_missing` says what becomes of documents that are missing or damaged.
+    pub fn scan_with(&self, request: ScanRequest, on_missing: OnMissing) -> RowScan {
         let payloads = request.payloads.then(|| Arc::clone(&self.inner.payloads));
+        let documents = self.documents_of(request.table, on_missing);
         let batches = self.inner.index.scan(request).map_err(HistoryError::from);
-        batches.and_then(move |batch| resolve(payloads.clone(), batch)).fuse().boxed()
+        match documents {
+            None => batches.and_then(move |batch| resolve(payloads.clone(), batch)).fuse().boxed(),
+            Some(documents) => {
+                let documents = Arc::new(documents);
+                batches
+                    .and_then(move |batch| {
+                        let (documents, payloads) = (Arc::clone(&documents), payloads.clone());
+                        async move { documents.rows(payloads.as_deref(), batch).await }
+                    })
+                    .fuse()
+                    .boxed()
+            }
+        }
+    }
+
+    /// How the table's rows come about, where they are documents.
+    fn documents_of(&self, table: TableId, on_missing: OnMissing) -> Option<Documents> {
+        let definitions = self.inner.definitions.read();
+        let def = definitions.timeline.table_states(table).last().map(|(_, def)| def).filter(|def| def.is_of_documents())?;
+        Some(Documents { database: self.clone(), table: Arc::clone(def), on_missing })
+    }
+
+    /// Lets tables be defined over these collections; once.
+    pub fn attach(&self, collections: Arc<dyn Collections>) {
+        let _ = self.inner.collections.set(collections);
+    }
+
+    pub(super) fn collections(&self) -> Option<&Arc<dyn Collections>> {
+        self.inner.collections.get()
+    }
+
+    /// The collections, unless they have been looked at just now.
+    pub(super) fn collections_to_look_at(&self) -> Option<Arc<dyn Collections>> {
+        let collections = self.inner.collections.get()?;
+        let now = self.inner.clock.now_micros();
+        let last = self.inner.looked.load(Ordering::Relaxed);
+        let due = last == i64::MIN || now.saturating_sub(last) >= LOOK_AGAIN;
+        let mine = due && self.inner.looked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        mine.then(|| Arc::clone(collections))
+    }
+
+    pub(super) fn payloads(&self) -> &dyn PayloadStore {
+        self.inner.payloads.as_ref()
     }
 
     /// The state of each item in a scope that picks at most one, in order.
@@ -192,15 +262,31 @@ impl Database {
         scope: Scope,
         snapshot: Snapshot,
     ) -> Result<Vec<Option<StateRow>>, HistoryError> {
+        self.get_with(table, keys, scope, snapshot, OnMissing::Error).await
+    }
+
+    /// The same, where `on_missing` says what becomes of documents that are missing or damaged.
+    pub async fn get_with(
+        &self,
+        table: TableId,
+        keys: &[ItemKey],
+        scope: Scope,
+        snapshot: Snapshot,
+        on_missing: OnMissing,
+    ) -> Result<Vec<Option<StateRow>>, HistoryError> {
         let found = self.inner.index.get(table, keys, scope, snapshot).await?;
         let is_inline = |version: &StoredVersion| matches!(version.payload, PayloadRef::Inline(_));
         if found.iter().flatten().all(is_inline) {
             return Ok(found.into_iter().map(|version| version.map(inline)).collect());
         }
-        let present: Vec<bool> = found.iter().map(Option::is_some).collect();
-        let payloads = Some(Arc::clone(&self.inner.payloads));
-        let mut rows = resolve(payloads, found.into_iter().flatten().collect()).await?.into_iter();
-        Ok(present.into_iter().map(|present| if present { rows.next() } else { None }).collect())
+        let asked: Vec<Option<ItemKey>> = found.iter().map(|version| version.as_ref().map(|v| v.key.clone())).collect();
+        let found = found.into_iter().flatten().collect();
+        let rows = match self.documents_of(table, on_missing) {
+            None => resolve(Some(Arc::clone(&self.inner.payloads)), found).await?,
+            Some(documents) => documents.rows(Some(self.inner.payloads.as_ref()), found).await?,
+        };
+        let mut rows = rows.into_iter().peekable();
+        Ok(asked.into_iter().map(|key| rows.next_if(|row| key.as_ref() == Some(&row.key))).collect())
     }
 
     /// The live item that holds this key of a unique index at the newest commit.
@@ -230,6 +316,11 @@ impl Database {
         commits: impl IntoIterator<Item = CommitNo>,
     ) -> Result<HashMap<CommitNo, Arc<CommitInfo>>, HistoryError> {
         self.inner.log.read(self.inner.index.as_ref(), commits).await
+    }
+
+    /// Who made each of these versions, and why, where they say so themselves; `None` where the commit log does.
+    pub async fn told(&self, table: TableId, versions: &[VersionName]) -> Result<Option<Vec<Option<Context>>>, HistoryError> {
+        Ok(self.inner.index.told(table, versions).await?)
     }
 
     /// The commit's stamp, or [`HistoryError::CommitNotReached`].
@@ -288,7 +379,7 @@ impl Database {
 /// Payloads in place of references; without a payload store, empty.
 async fn resolve(payloads: Option<Arc<dyn PayloadStore>>, batch: Vec<StoredVersion>) -> Result<RowBatch, HistoryError> {
     let Some(payloads) = payloads else {
-        return Ok(batch.into_iter().map(|v| StateRow { key: v.key, version: v.version, payload: Bytes::new() }).collect());
+        return Ok(batch.into_iter().map(|v| StateRow::new(v.key, v.version, Bytes::new())).collect());
     };
     if batch.iter().all(|version| matches!(version.payload, PayloadRef::Inline(_))) {
         return Ok(batch.into_iter().map(inline).collect());
@@ -296,7 +387,113 @@ async fn resolve(payloads: Option<Arc<dyn PayloadStore>>, batch: Vec<StoredVersi
     let (places, refs): (Vec<_>, Vec<_>) = batch.into_iter().map(|v| ((v.key, v.version), v.payload)).unzip();
     let bytes = payloads.get(&refs).await?;
     let rows = places.into_iter().zip(bytes);
-    Ok(rows.map(|((key, version), payload)| StateRow { key, version, payload }).collect())
+    Ok(rows.map(|((key, version), payload)| StateRow::new(key, version, payload)).collect())
+}
+
+impl Document {
+    /// The name within its bucket.
+    pub fn key(&self) -> &str {
+        self.name.split_once('/').map_or(self.name.as_str(), |(_, key)| key)
+    }
+
+    /// SHA-256 in lower-case hexadecimal digits.
+    pub fn checksum(&self) -> String {
+        self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// A table whose rows are documents.
+#[derive(Debug)]
+struct Documents {
+    database: Database,
+    table: Arc<TableDef>,
+    on_missing: OnMissing,
+}
+
+/// What a read does where a payload is missing or damaged (`chronogate.on_missing_payload`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMissing {
+    /// 58030, naming it.
+    #[default]
+    Error,
+    /// The row has nothing but its id and system columns.
+    Null,
+    /// There is no row.
+    Skip,
+}
+
+impl OnMissing {
+    /// The setting's value; anything else is the default.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "null" => Self::Null,
+            "skip" => Self::Skip,
+            _ => Self::Error,
+        }
+    }
+}
+
+impl Documents {
+    /// The rows of these versions; without a payload store, empty ones. A value that its column does not hold makes
+    /// the column wider and fails the read with [`HistoryError::Widened`].
+    async fn rows(&self, payloads: Option<&dyn PayloadStore>, batch: Vec<StoredVersion>) -> Result<RowBatch, HistoryError> {
+        let (places, refs): (Vec<_>, Vec<_>) = batch.into_iter().map(|v| ((v.key, v.version), v.payload)).unzip();
+        let texts: Vec<Option<Bytes>> = match payloads {
+            Some(payloads) => self.texts(payloads, &refs).await?,
+            None => vec![Some(Bytes::new()); refs.len()],
+        };
+        let mut rows = Vec::with_capacity(refs.len());
+        for (((key, version), place), text) in places.into_iter().zip(refs).zip(texts) {
+            let payload = match (payloads, &text) {
+                (Some(_), Some(text)) => self.row(&key, &place, text).await?,
+                (Some(_), None) if self.on_missing == OnMissing::Skip => continue,
+                (Some(_), None) => documents::without_document(&key),
+                (None, _) => Bytes::new(),
+            };
+            let text = text.unwrap_or_default();
+            let document = match place {
+                PayloadRef::Object { name, size, sha256 } => Some(Document { text, name, size, sha256 }),
+                PayloadRef::Inline(_) => None,
+            };
+            rows.push(StateRow { key, version, payload, document });
+        }
+        Ok(rows)
+    }
+
+    /// The documents of these references, `None` for one that is missing where that is no error.
+    async fn texts(&self, payloads: &dyn PayloadStore, refs: &[PayloadRef]) -> Result<Vec<Option<Bytes>>, HistoryError> {
+        match payloads.get(refs).await {
+            Ok(texts) => return Ok(texts.into_iter().map(Some).collect()),
+            Err(StoreError::Payload { .. }) if self.on_missing != OnMissing::Error => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut texts = Vec::with_capacity(refs.len());
+        for one in refs {
+            match payloads.get(std::slice::from_ref(one)).await {
+                Ok(text) => texts.push(text.into_iter().next()),
+                Err(StoreError::Payload { .. }) => texts.push(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(texts)
+    }
+
+    async fn row(&self, key: &ItemKey, place: &PayloadRef, text: &Bytes) -> Result<Bytes, HistoryError> {
+        match documents::row_of(&self.table, key, text) {
+            Ok(payload) => Ok(payload),
+            Err(Unfit::Malformed) => Err(HistoryError::Store(StoreError::Payload { name: place.name().to_owned() })),
+            Err(Unfit::Surprise { field, shape }) => {
+                self.database.widen(self.table.id, &field, shape).await?;
+                Err(HistoryError::Widened { table: self.table.name.name.clone(), column: field })
+            }
+        }
+    }
+}
+
+impl StateRow {
+    fn new(key: ItemKey, version: Version, payload: Bytes) -> Self {
+        Self { key, version, payload, document: None }
+    }
 }
 
 fn inline(version: StoredVersion) -> StateRow {
@@ -304,7 +501,7 @@ fn inline(version: StoredVersion) -> StateRow {
         PayloadRef::Inline(bytes) => bytes,
         PayloadRef::Object { .. } => Bytes::new(),
     };
-    StateRow { key: version.key, version: version.version, payload }
+    StateRow::new(version.key, version.version, payload)
 }
 
 impl Inner {
@@ -366,7 +563,8 @@ impl Inner {
                 Ok(stamp)
             }
             Err(error) => {
-                if !is_certain(&error) {
+                // Definitions that nobody here knows of came from another server of the same store.
+                if !is_certain(&error) || matches!(error, StoreError::CatalogConflict) {
                     self.read_again(hold).await;
                 }
                 Err(request::explain(&transaction, error))
@@ -415,8 +613,10 @@ fn is_certain(error: &StoreError) -> bool {
         | StoreError::Payload { .. }
         | StoreError::Full
         | StoreError::InUse
+        | StoreError::Unreachable
+        | StoreError::Unsupported(_)
         | StoreError::Closed => true,
-        StoreError::Corrupt(_) | StoreError::Engine(_) => false,
+        StoreError::Undecided | StoreError::Corrupt(_) | StoreError::Engine(_) => false,
     }
 }
 

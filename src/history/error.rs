@@ -1,6 +1,6 @@
 //! Why history could not be read or written.
 
-use super::{ColumnId, IndexPart, TableDef, printed_key};
+use super::{CatalogError, ColumnId, IndexPart, TableDef, printed_key};
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::store::StoreError;
 use crate::versions::{CommitNo, IndexId, ItemKey};
@@ -24,6 +24,12 @@ pub enum HistoryError {
     /// A sequence would be set to a value that it never gives.
     #[error("setval: value {value} is out of bounds for sequence \"{sequence}\" ({min}..{max})")]
     SequenceBounds { sequence: String, value: i64, min: i64, max: i64 },
+    /// A definition that the catalogue cannot take in.
+    #[error(transparent)]
+    Catalog(CatalogError),
+    /// A document had a value that its column could not hold; the column is wider now.
+    #[error("column \"{column}\" of relation \"{table}\" has become wider for a value that it could not hold")]
+    Widened { table: String, column: String },
     /// A definition on disk that this program cannot read.
     #[error("definition cannot be read: {0}")]
     BadDefinition(String),
@@ -101,6 +107,8 @@ impl Diagnose for HistoryError {
                     .constraint(index.clone())
             }
             Self::SequenceBounds { .. } => SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, self.to_string()),
+            Self::Catalog(cause) => cause.diagnose(),
+            Self::Widened { .. } => SqlError::new(SqlState::SERIALIZATION_FAILURE, self.to_string()).hint("Run it again."),
             Self::BadDefinition(_) => SqlError::new(SqlState::DATA_CORRUPTED, "a definition in the catalogue cannot be read"),
         }
     }

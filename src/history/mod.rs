@@ -9,9 +9,11 @@ pub mod error;
 pub mod privilege;
 pub mod transaction;
 
+mod adoption;
 mod commit_log;
 mod ddl;
 mod definition;
+mod documents;
 mod printed_key;
 mod reads;
 mod references;
@@ -19,16 +21,19 @@ mod request;
 mod routine;
 mod savepoint;
 mod sequences;
+mod shapes;
 mod temporary;
 mod timeline;
 mod user_type;
 
 pub use catalog::{
-    Catalog, CheckDef, ColumnDef, ColumnId, ComputedIndexDef, ForeignKeyDef, Ids, IndexDef, IndexOrder, IndexPart, IndexShape,
-    ReferentialAction, RoleDef, SchemaDef, SequenceDef, TableComments, TableDef, UniqueDef, ViewDef,
+    Catalog, CheckDef, CollectionDef, ColumnDef, ColumnId, ComputedIndexDef, ForeignKeyDef, Identification, Ids, IndexDef,
+    IndexOrder, IndexPart, IndexShape, ReferentialAction, RoleDef, SchemaDef, SequenceDef, TableComments, TableDef, UniqueDef,
+    ViewDef,
 };
-pub use database::{Database, RowBatch, RowScan, StateRow};
+pub use database::{Database, Document, OnMissing, RowBatch, RowScan, StateRow};
 pub use ddl::{CatalogError, SYSTEM_COLUMNS, TEMPORARY, is_system_schema, is_temporary_schema};
+pub use documents::{document_id, jsonb as document_jsonb};
 pub use error::HistoryError;
 pub use printed_key::print_reference;
 pub use privilege::{Authority, Grants, PUBLIC};

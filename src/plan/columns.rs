@@ -24,9 +24,20 @@ pub enum SystemColumn {
     Actor,
     Reason,
     Context,
+    /// The whole document, of tables over collections, as the other four.
+    Document,
+    /// The collection's number of the version.
+    CollectionVersion,
+    PayloadKey,
+    Checksum,
+    Size,
 }
 
 impl SystemColumn {
+    /// What tables over collections have beside those that `t__history` shows.
+    pub const OF_DOCUMENTS: [SystemColumn; 5] =
+        [Self::Document, Self::CollectionVersion, Self::PayloadKey, Self::Checksum, Self::Size];
+
     /// As `t__history` shows them, in order.
     pub const SHOWN: [SystemColumn; 10] = [
         Self::From,
@@ -54,6 +65,11 @@ impl SystemColumn {
             Self::Actor => "_actor",
             Self::Reason => "_reason",
             Self::Context => "_context",
+            Self::Document => "_doc",
+            Self::CollectionVersion => "_cv",
+            Self::PayloadKey => "_payload_key",
+            Self::Checksum => "_checksum",
+            Self::Size => "_size",
         }
     }
 
@@ -61,16 +77,21 @@ impl SystemColumn {
         if name == Self::Key.name() {
             return Some(Self::Key);
         }
-        Self::SHOWN.into_iter().find(|c| c.name() == name)
+        Self::SHOWN.into_iter().chain(Self::OF_DOCUMENTS).find(|c| c.name() == name)
+    }
+
+    /// Whether rows of the table have it.
+    pub fn is_of(self, table: &TableDef) -> bool {
+        !Self::OF_DOCUMENTS.contains(&self) || table.is_of_documents()
     }
 
     pub fn ty(self) -> PgType {
         match self {
             Self::Key => PgType::new(TypeName::Bytea),
             Self::From | Self::To => PgType::TIMESTAMPTZ,
-            Self::Version | Self::Commit | Self::EndCommit => PgType::INT8,
-            Self::Op | Self::EndOp | Self::Actor | Self::Reason => PgType::TEXT,
-            Self::Context => PgType::JSONB,
+            Self::Version | Self::Commit | Self::EndCommit | Self::CollectionVersion | Self::Size => PgType::INT8,
+            Self::Op | Self::EndOp | Self::Actor | Self::Reason | Self::PayloadKey | Self::Checksum => PgType::TEXT,
+            Self::Context | Self::Document => PgType::JSONB,
         }
     }
 
@@ -129,7 +150,7 @@ impl Shown {
     /// The table's columns, then these system columns. A user's column of the same name hides the system's.
     pub fn new(table: &TableDef, columns: Vec<ColumnDef>, system: impl IntoIterator<Item = SystemColumn>) -> Self {
         let mut shown: Vec<ShownColumn> = columns.into_iter().map(ShownColumn::of_column).collect();
-        for column in system {
+        for column in system.into_iter().filter(|column| column.is_of(table)) {
             if !shown.iter().any(|c| c.name == column.name()) {
                 shown.push(ShownColumn::of_system(column));
             }

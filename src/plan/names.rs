@@ -188,7 +188,7 @@ impl Planning {
 
     /// Every state of the table, for a clause to pick from; shows all system columns after the table's own.
     pub fn clause_table(&self, then: &Arc<TableDef>) -> Result<ScopedTable> {
-        let system = SystemColumn::SHOWN.into_iter().chain([SystemColumn::Key]);
+        let system = SystemColumn::SHOWN.into_iter().chain([SystemColumn::Key]).chain(SystemColumn::OF_DOCUMENTS);
         let keyed = self.newest(then);
         self.scoped(&keyed, Shown::new(&keyed, self.past_columns(then), system), Reads::Clause)
     }
@@ -196,7 +196,9 @@ impl Planning {
     /// `t__history`.
     pub fn history_table(&self, table: &Arc<TableDef>) -> Result<ScopedTable> {
         let keyed = self.newest(table);
-        self.scoped(&keyed, Shown::new(&keyed, self.past_columns(table), SystemColumn::SHOWN), Reads::History)
+        let named = SystemColumn::OF_DOCUMENTS.into_iter().filter(|column| self.exposed.contains(column));
+        let system = SystemColumn::SHOWN.into_iter().chain(named);
+        self.scoped(&keyed, Shown::new(&keyed, self.past_columns(table), system), Reads::History)
     }
 
     fn scoped(&self, table: &Arc<TableDef>, shown: Shown, reads: Reads) -> Result<ScopedTable> {

@@ -28,11 +28,11 @@ use super::late_keys::LateKeys;
 use super::payload::{PayloadColumn, PayloadDecoder};
 use super::{StatementContext, system};
 use crate::error::SqlError;
-use crate::history::{HistoryError, RowBatch, RowScan, StateRow};
+use crate::history::{Document, HistoryError, OnMissing, RowBatch, RowScan, StateRow, document_id};
 use crate::plan::traits::plan_without_inputs;
-use crate::store::{IndexCandidates, ScanRequest};
+use crate::store::{IndexCandidates, ScanRequest, VersionName};
 use crate::versions::{
-    CommitInfo, CommitNo, CommitStamp, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo,
+    CommitInfo, CommitNo, CommitStamp, Context, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo,
 };
 
 /// Rows per batch, at most.
@@ -42,6 +42,8 @@ pub const BATCH_ROWS: usize = 8_192;
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReadColumn {
     Payload(PayloadColumn),
+    /// The text that names the item, out of its key.
+    DocumentId,
     System(SystemColumn),
 }
 
@@ -76,7 +78,8 @@ pub struct ScanSpec {
 
 impl ScanSpec {
     fn reads_payloads(&self) -> bool {
-        self.columns.iter().any(|c| matches!(c, ReadColumn::Payload(_)))
+        let of_payload = |c: &ReadColumn| matches!(c, ReadColumn::Payload(_) | ReadColumn::System(SystemColumn::Document));
+        self.columns.iter().any(of_payload)
     }
 
     /// Whether a state is shown as of before this.
@@ -242,6 +245,7 @@ struct SystemRow {
     key: ItemKey,
     version: Option<Version>,
     number: VersionNo,
+    document: Option<Document>,
 }
 
 struct Reader {
@@ -287,7 +291,7 @@ impl Reader {
             came,
             payload_columns: !payload.is_empty(),
             system: Vec::new(),
-            keeps_system: spec.columns.iter().any(|c| matches!(c, ReadColumn::System(_))),
+            keeps_system: spec.columns.iter().any(|c| !matches!(c, ReadColumn::Payload(_))),
             rows: 0,
             left: spec.limit.unwrap_or(usize::MAX),
             waiting: Vec::new().into_iter(),
@@ -306,17 +310,19 @@ impl Reader {
         if own.is_some_and(|own| own.truncated) {
             return None;
         }
+        let on_missing = ctx.settings.get("chronogate.on_missing_payload");
+        let on_missing = OnMissing::named(on_missing.as_deref().unwrap_or_default());
         if let (KeyFilter::Points(keys), true) = (&spec.keys, spec.picks_one()) {
             let (database, keys) = (Arc::clone(&ctx.database), keys.clone());
             let (table, scope, snapshot) = (spec.table, spec.scope, spec.snapshot);
             let found = async move {
-                let rows = database.get(table, &keys, scope, snapshot).await?;
+                let rows = database.get_with(table, &keys, scope, snapshot, on_missing).await?;
                 Ok::<RowBatch, HistoryError>(rows.into_iter().flatten().collect())
             };
             return Some(stream::once(found).boxed());
         }
         let hidden = own.map_or(0, |own| own.rows.len());
-        Some(ctx.database.scan(ScanRequest {
+        let request = ScanRequest {
             table: spec.table,
             snapshot: spec.snapshot,
             scope: spec.scope,
@@ -324,7 +330,8 @@ impl Reader {
             candidates: spec.candidates.clone(),
             payloads: spec.reads_payloads(),
             limit: spec.limit.map(|limit| limit.saturating_add(hidden)),
-        }))
+        };
+        Some(ctx.database.scan_with(request, on_missing))
     }
 
     async fn next_batch(&mut self) -> crate::error::Result<Option<RecordBatch>> {
@@ -354,18 +361,19 @@ impl Reader {
             return Ok(());
         }
         let number = row.version.number;
-        self.take(row.key, Some(row.version), number, &row.payload)
+        let system = SystemRow { key: row.key, version: Some(row.version), number, document: row.document };
+        self.take(system, &row.payload)
     }
 
-    fn take(&mut self, key: ItemKey, version: Option<Version>, number: VersionNo, payload: &[u8]) -> crate::error::Result<()> {
+    fn take(&mut self, system: SystemRow, payload: &[u8]) -> crate::error::Result<()> {
         if self.payload_columns {
             self.counts.payload_bytes.add(payload.len());
-            let before = self.came.iter().filter(|(_, came)| self.spec.is_before(*came, version.as_ref()));
+            let before = self.came.iter().filter(|(_, came)| self.spec.is_before(*came, system.version.as_ref()));
             let lacking: Vec<usize> = before.map(|(at, _)| *at).collect();
             self.decoder.append_lacking(payload, &lacking)?;
         }
         if self.keeps_system {
-            self.system.push(SystemRow { key, version, number });
+            self.system.push(system);
         }
         self.rows += 1;
         self.left -= 1;
@@ -381,7 +389,7 @@ impl Reader {
             && self.spec.keys.contains(key)
         {
             let number = pending.base.map_or(VersionNo(0), VersionNo::next);
-            self.take(key.clone(), None, number, payload)?;
+            self.take(SystemRow { key: key.clone(), version: None, number, document: None }, payload)?;
         }
         Ok(true)
     }
@@ -389,12 +397,13 @@ impl Reader {
     async fn flush(&mut self) -> crate::error::Result<RecordBatch> {
         let mut payload = self.decoder.finish().into_iter();
         let system = std::mem::take(&mut self.system);
-        let commits = commits_of(&self.ctx, &self.spec, &system, &self.counts).await?;
+        let contexts = Contexts::of(&self.ctx, &self.spec, &system, &self.counts).await?;
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.spec.columns.len());
         for column in &self.spec.columns {
             let array = match column {
                 ReadColumn::Payload(_) => payload.next(),
-                ReadColumn::System(column) => Some(system_array(*column, &system, &commits, self.spec.known_until)),
+                ReadColumn::DocumentId => Some(texts(system.iter().map(|row| document_id(&row.key)))),
+                ReadColumn::System(column) => Some(system_array(*column, &system, &contexts, self.spec.known_until)),
             };
             arrays.push(array.ok_or_else(|| SqlError::internal("a scan lost one of its columns"))?);
         }
@@ -408,31 +417,47 @@ impl Reader {
     }
 }
 
-/// The commits that the rows' own columns ask for.
-async fn commits_of(
-    ctx: &StatementContext,
-    spec: &ScanSpec,
-    rows: &[SystemRow],
-    counts: &Counts,
-) -> crate::error::Result<HashMap<CommitNo, Arc<CommitInfo>>> {
-    let wanted = spec.columns.iter().any(|c| matches!(c, ReadColumn::System(c) if c.is_of_commit()));
-    if !wanted {
-        return Ok(HashMap::new());
-    }
-    counts.store_calls.add(1);
-    let commits: Vec<CommitNo> = rows.iter().filter_map(|row| row.version.map(|v| v.period.begun)).collect();
-    Ok(ctx.database.commit_infos(commits).await?)
+/// Who made the rows' versions, and why, where their columns ask for that.
+#[derive(Default)]
+struct Contexts {
+    /// Beside the rows, where versions say so themselves.
+    told: Option<Vec<Option<Context>>>,
+    log: HashMap<CommitNo, Arc<CommitInfo>>,
 }
 
-fn system_array(
-    column: SystemColumn,
-    rows: &[SystemRow],
-    commits: &HashMap<CommitNo, Arc<CommitInfo>>,
-    known_until: Option<Timestamp>,
-) -> ArrayRef {
+impl Contexts {
+    async fn of(ctx: &StatementContext, spec: &ScanSpec, rows: &[SystemRow], counts: &Counts) -> crate::error::Result<Self> {
+        if !spec.columns.iter().any(|c| matches!(c, ReadColumn::System(c) if c.is_of_commit())) {
+            return Ok(Self::default());
+        }
+        counts.store_calls.add(1);
+        let name = |row: &SystemRow| VersionName {
+            key: row.key.clone(),
+            number: row.number,
+            collection: row.version.and_then(|version| version.collection),
+        };
+        if rows.iter().any(|row| row.document.is_some()) {
+            let names: Vec<VersionName> = rows.iter().map(name).collect();
+            if let Some(told) = ctx.database.told(spec.table, &names).await? {
+                return Ok(Self { told: Some(told), ..Self::default() });
+            }
+        }
+        let commits: Vec<CommitNo> = rows.iter().filter_map(|row| row.version.map(|v| v.period.begun)).collect();
+        Ok(Self { told: None, log: ctx.database.commit_infos(commits).await? })
+    }
+
+    fn get(&self, at: usize, row: &SystemRow) -> Option<&Context> {
+        match &self.told {
+            Some(told) => told.get(at)?.as_ref(),
+            None => self.log.get(&row.version?.period.begun).map(|commit| &commit.context),
+        }
+    }
+}
+
+fn system_array(column: SystemColumn, rows: &[SystemRow], contexts: &Contexts, known_until: Option<Timestamp>) -> ArrayRef {
     let versions = || rows.iter().map(|row| row.version);
     let end = |v: Version| v.period.end.filter(|end| known_until.is_none_or(|until| end.to <= until));
-    let context = |row: &SystemRow| row.version.and_then(|v| commits.get(&v.period.begun)).map(|c| &c.context);
+    let contexts = || rows.iter().enumerate().map(|(at, row)| contexts.get(at, row));
     match column {
         SystemColumn::Key => {
             let mut keys = BinaryBuilder::new();
@@ -449,14 +474,31 @@ fn system_array(
             Some(row.version.map_or(pending, |v| v.op).name())
         })),
         SystemColumn::EndOp => texts(versions().map(|v| v.and_then(end).map(|end| end.op.name()))),
-        SystemColumn::Actor => texts(rows.iter().map(|row| context(row)?.actor.as_deref())),
-        SystemColumn::Reason => texts(rows.iter().map(|row| context(row)?.reason.as_deref())),
+        SystemColumn::Actor => texts(contexts().map(|context| context?.actor.as_deref())),
+        SystemColumn::Reason => texts(contexts().map(|context| context?.reason.as_deref())),
         SystemColumn::Context => {
             let mut builder = StringBuilder::new();
-            let contexts = rows.iter().map(|row| context(row)?.context.as_deref().map(system::normalised));
+            let contexts = contexts().map(|context| context?.context.as_deref().map(system::normalised));
             contexts.for_each(|context| builder.append_option(context));
             Arc::new(builder.finish())
         }
+        SystemColumn::Document => {
+            let mut builder = StringBuilder::new();
+            let whole = |row: &SystemRow| {
+                let text = std::str::from_utf8(&row.document.as_ref()?.text).ok()?;
+                Some(crate::history::document_jsonb(text))
+            };
+            rows.iter().for_each(|row| builder.append_option(whole(row)));
+            Arc::new(builder.finish())
+        }
+        SystemColumn::CollectionVersion => numbers(versions().map(|v| v?.collection)),
+        SystemColumn::PayloadKey => texts(rows.iter().map(|row| row.document.as_ref().map(Document::key))),
+        SystemColumn::Checksum => {
+            let mut builder = StringBuilder::new();
+            rows.iter().for_each(|row| builder.append_option(row.document.as_ref().map(Document::checksum)));
+            Arc::new(builder.finish())
+        }
+        SystemColumn::Size => numbers(rows.iter().map(|row| row.document.as_ref().map(|document| document.size))),
     }
 }
 

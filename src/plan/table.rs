@@ -77,12 +77,17 @@ impl ScopedTable {
     fn read_column(&self, index: usize) -> Option<ReadColumn> {
         Some(match &self.shown.columns.get(index)?.source {
             Source::System(column) => ReadColumn::System(*column),
+            Source::Column(column) if self.names_documents(column) => ReadColumn::DocumentId,
             Source::Column(column) => ReadColumn::Payload(PayloadColumn {
                 field: column.field.clone(),
                 ty: column.ty,
                 missing: self.missing.get(&column.id).cloned(),
             }),
         })
+    }
+
+    fn names_documents(&self, column: &ColumnDef) -> bool {
+        self.table.is_of_documents() && self.table.key_columns().any(|key| key.id == column.id)
     }
 
     /// When each column came that reads as something where older rows lack it; nothing for the present.

@@ -86,6 +86,7 @@ fn orders(id: u32) -> TableDef {
         computed_indexes: vec![],
         comments: Default::default(),
         on_commit: Default::default(),
+        collection: None,
         grants: BTreeMap::new(),
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::deployment::DeploymentStores;
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::runtime::Clock;
+use crate::store::InlinePayloads;
 use crate::store::sqlite::SqliteIndex;
-use crate::store::{IndexStore, InlinePayloads, PayloadStore};
-use crate::tenancy::StoreOpener;
+use crate::tenancy::{GIVEN, StoreOpener, Stores};
 
 /// Why a data directory cannot be used. The text is for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -76,9 +77,9 @@ impl DataDirectory {
         Ok(path)
     }
 
-    /// Opens the directory's SQLite files.
-    pub fn opener(&self, clock: Arc<dyn Clock>) -> Arc<dyn StoreOpener> {
-        Arc::new(SqliteFiles { folder: self.path.clone(), clock })
+    /// Opens the directory's SQLite files, and the databases of a deployment where there is one.
+    pub fn opener(&self, clock: Arc<dyn Clock>, deployment: Option<DeploymentStores>) -> Arc<dyn StoreOpener> {
+        Arc::new(Opener { files: SqliteFiles { folder: self.path.clone(), clock }, deployment })
     }
 }
 
@@ -91,19 +92,42 @@ fn make(path: &Path) -> std::io::Result<()> {
 }
 
 #[derive(Debug)]
+struct Opener {
+    files: SqliteFiles,
+    deployment: Option<DeploymentStores>,
+}
+
+#[async_trait]
+impl StoreOpener for Opener {
+    async fn open(&self, file: &str) -> Result<Stores> {
+        match &self.deployment {
+            Some(deployment) if file.starts_with(GIVEN) => deployment.open(file).await,
+            _ => self.files.open(file).await,
+        }
+    }
+
+    fn given(&self) -> Vec<(String, String)> {
+        self.deployment.as_ref().map(DeploymentStores::given).unwrap_or_default()
+    }
+
+    async fn remove(&self, file: &str) -> Result<()> {
+        self.files.remove(file).await
+    }
+}
+
+#[derive(Debug)]
 struct SqliteFiles {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
 }
 
-#[async_trait]
-impl StoreOpener for SqliteFiles {
-    async fn open(&self, file: &str) -> Result<(Arc<dyn IndexStore>, Arc<dyn PayloadStore>)> {
+impl SqliteFiles {
+    async fn open(&self, file: &str) -> Result<Stores> {
         let path = self.path(file);
         let clock = self.clock.clone();
         let opening = tokio::task::spawn_blocking(move || SqliteIndex::open(&path, clock));
         match opening.await {
-            Ok(Ok(store)) => Ok((Arc::new(store), Arc::new(InlinePayloads))),
+            Ok(Ok(store)) => Ok(Stores { index: Arc::new(store), payloads: Arc::new(InlinePayloads), collections: None }),
             Ok(Err(error)) => {
                 tracing::error!(%error, file, "cannot open a store");
                 Err(error.diagnose())

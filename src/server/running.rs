@@ -9,6 +9,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::data::{DataDirectory, DataError};
+use super::deployment::{DeploymentError, DeploymentStores};
+use crate::config::deployment::Deployment;
 use crate::config::{Config, ConfigError, Limits, Tls};
 use crate::error::SqlError;
 use crate::plan::{Engine, EngineConfig};
@@ -28,6 +30,8 @@ pub struct Settings {
     pub superuser: String,
     pub superuser_password: Option<Password>,
     pub limits: Limits,
+    /// Whose databases are served beside those of the data directory.
+    pub deployment: Option<Deployment>,
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
 }
@@ -53,6 +57,7 @@ impl Settings {
             superuser: config.superuser.name.clone(),
             superuser_password: password.map(Password),
             limits: config.limits.clone(),
+            deployment: None,
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
         })
@@ -72,6 +77,8 @@ pub enum StartError {
         "refusing to listen on {0} without a password: start with --superuser-password-file, or give a role a password while listening on 127.0.0.1"
     )]
     Open(SocketAddr),
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
     #[error("cannot open the databases: {}", .0.message())]
     Databases(SqlError),
 }
@@ -100,8 +107,15 @@ impl Opened {
             spill_directory: directory.spill()?,
         })
         .map_err(StartError::Databases)?;
+        let deployment = match &settings.deployment {
+            Some(deployment) => {
+                let (clock, entropy) = (settings.clock.clone(), settings.entropy.clone());
+                Some(DeploymentStores::new(deployment, clock, entropy).await?)
+            }
+            None => None,
+        };
         let tenancy = Tenancy::open(
-            directory.opener(settings.clock.clone()),
+            directory.opener(settings.clock.clone(), deployment),
             settings.clock.clone(),
             settings.entropy.clone(),
             &settings.superuser,

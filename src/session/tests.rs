@@ -17,9 +17,9 @@ use parking_lot::Mutex;
 use super::*;
 use crate::plan::EngineConfig;
 use crate::runtime::{ManualClock, SeededEntropy};
+use crate::store::InlinePayloads;
 use crate::store::memory::MemoryIndex;
-use crate::store::{IndexStore, InlinePayloads, PayloadStore};
-use crate::tenancy::{StoreOpener, Tenancy};
+use crate::tenancy::{StoreOpener, Stores, Tenancy};
 use crate::types::text::write_value;
 
 /// 2024-01-01T00:00:00Z
@@ -33,10 +33,10 @@ struct InMemory {
 
 #[async_trait]
 impl StoreOpener for InMemory {
-    async fn open(&self, file: &str) -> Result<(Arc<dyn IndexStore>, Arc<dyn PayloadStore>)> {
+    async fn open(&self, file: &str) -> Result<Stores> {
         let mut files = self.files.lock();
         let index = files.entry(file.to_owned()).or_insert_with(|| Arc::new(MemoryIndex::new(self.clock.clone())));
-        Ok((index.clone(), Arc::new(InlinePayloads)))
+        Ok(Stores { index: index.clone(), payloads: Arc::new(InlinePayloads), collections: None })
     }
 
     async fn remove(&self, file: &str) -> Result<()> {

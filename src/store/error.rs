@@ -33,6 +33,15 @@ pub enum StoreError {
     /// The store was closed, or its writer has gone. Nothing of the request was kept.
     #[error("store is closed")]
     Closed,
+    /// The store does not answer, or refuses for now, after it was asked again for a while. Retry later.
+    #[error("the store cannot be reached; nothing of this statement was kept")]
+    Unreachable,
+    /// The store went away while it was told to commit, and has not come back to say whether it did.
+    #[error("the store went away while committing; whether anything of this statement was kept is not known")]
+    Undecided,
+    /// This store cannot do it (what it cannot do is named); nothing was kept.
+    #[error("not possible in this store: {0}")]
+    Unsupported(&'static str),
     /// What is on disk was not written by this program, or by a newer one.
     #[error("store cannot be read: {0}")]
     Corrupt(String),
@@ -69,6 +78,17 @@ impl Diagnose for StoreError {
             Self::Full => SqlError::new(SqlState::DISK_FULL, "no space left on the device that holds the data")
                 .hint("Nothing of this statement was kept. Free some space and try again."),
             Self::InUse => SqlError::new(SqlState::OBJECT_IN_USE, "the data directory is in use by another process"),
+            Self::Unreachable => {
+                SqlError::new(SqlState::CONNECTION_FAILURE, "the store cannot be reached; nothing of this statement was kept")
+            }
+            Self::Undecided => SqlError::new(
+                SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
+                "the store went away while committing; whether anything of this statement was kept is not known",
+            )
+            .hint("Look whether the change is there before you repeat it."),
+            Self::Unsupported(what) => {
+                SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported by this store"))
+            }
             Self::Closed => SqlError::new(SqlState::CANNOT_CONNECT_NOW, "the database is shutting down"),
             Self::Corrupt(_) => SqlError::new(SqlState::DATA_CORRUPTED, "the store cannot be read"),
             Self::Engine(_) => SqlError::new(SqlState::IO_ERROR, "the store failed; the server's log has the cause"),

@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use super::{PayloadRef, StoreError};
-use crate::versions::{self, CommitInfo, CommitNo, CommitStamp, Context, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp};
+use crate::versions::{
+    self, CommitInfo, CommitNo, CommitStamp, Context, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp, VersionNo,
+};
 
 pub use crate::versions::{
     CatalogChange, CatalogRow, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Requirement, ScanRequest,
@@ -36,6 +38,15 @@ pub struct LoadRequest {
     /// Batches of states until the sender is dropped; an `Err` abandons the load. One item's states may be
     /// spread over batches. Other commits may have to wait for a load: who feeds one must not pause.
     pub states: tokio::sync::mpsc::Receiver<Result<Vec<RowState>, StoreError>>,
+}
+
+/// One version of one item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionName {
+    pub key: ItemKey,
+    pub number: VersionNo,
+    /// See [`versions::Version::collection`]; picks among several of one number.
+    pub collection: Option<u64>,
 }
 
 /// Some states, a bounded number of bytes of them.
@@ -86,6 +97,12 @@ pub trait IndexStore: Send + Sync + Debug {
 
     /// Commits with `from <= number <= to`, ascending.
     fn commits(&self, from: CommitNo, to: CommitNo) -> BoxStream<'static, Result<Vec<CommitInfo>, StoreError>>;
+
+    /// Who made each of these versions, and why, where versions say so themselves; `None` where the commit log does.
+    async fn told(&self, table: TableId, versions: &[VersionName]) -> Result<Option<Vec<Option<Context>>>, StoreError> {
+        let _ = (table, versions);
+        Ok(None)
+    }
 
     /// The newest commit with `time <= at`; `None` before the first.
     async fn commit_at(&self, at: Timestamp) -> Result<Option<CommitStamp>, StoreError>;

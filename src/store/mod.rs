@@ -3,16 +3,22 @@
 //!
 //! Knows versions, commits and opaque bytes. Knows nothing of schemas, SQL or what a payload means.
 
+pub mod chronos;
+pub mod collections;
 pub mod conformance;
 pub mod error;
 pub mod index;
 pub mod memory;
+pub mod mongo;
+pub mod object;
 pub mod payload;
 pub mod sqlite;
 
+pub use collections::{Collection, Collections};
 pub use error::StoreError;
 pub use index::{
     CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, IndexStore, LoadRequest,
-    Requirement, RowChange, RowState, ScanRequest, StoredVersion, VersionBatch,
+    Requirement, RowChange, RowState, ScanRequest, StoredVersion, VersionBatch, VersionName,
 };
+pub use object::{DiskCacheSettings, NewObject, ObjectPayloads, ObjectSettings, Occupied, presence};
 pub use payload::{InlinePayloads, PayloadRef, PayloadStore};

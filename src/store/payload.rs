@@ -16,6 +16,16 @@ pub enum PayloadRef {
     Object { name: String, size: u64, sha256: [u8; 32] },
 }
 
+impl PayloadRef {
+    /// What it is called in errors.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Inline(_) => "(inline)",
+            Self::Object { name, .. } => name,
+        }
+    }
+}
+
 /// Immutable bytes by reference.
 ///
 /// `put` happens before the index commit that points to the result. What is put and never pointed to is
@@ -48,5 +58,13 @@ impl PayloadStore for InlinePayloads {
                 PayloadRef::Object { name, .. } => Err(StoreError::Payload { name: name.clone() }),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn inline_payloads_keep_the_contract() {
+        crate::store::conformance::payloads::all(&super::InlinePayloads).await;
     }
 }

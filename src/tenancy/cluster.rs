@@ -63,7 +63,7 @@ impl Cluster {
                 other => return Err(HistoryError::BadDefinition(format!("unknown kind \"{other}\" in the cluster"))),
             }
         }
-        dropped.retain(|file| cluster.databases.values().all(|def| def.file != *file));
+        dropped.retain(|file| !file.starts_with(super::GIVEN) && cluster.databases.values().all(|def| def.file != *file));
         dropped.sort_unstable();
         dropped.dedup();
         Ok((cluster, dropped))
@@ -102,6 +102,30 @@ impl Cluster {
         if is_new {
             self.add_basic(MAINTENANCE_DATABASE, superuser);
         }
+    }
+
+    /// Adds the databases that the configuration gives and forgets those it does not give any more. 42P04 for one
+    /// whose name another database has.
+    pub fn ensure_given(&mut self, given: &[(String, String)], owner: &str) -> Result<()> {
+        let is_given = |file: &str| given.iter().any(|(_, given)| given == file);
+        self.databases.retain(|_, def| !def.file.starts_with(super::GIVEN) || is_given(&def.file));
+        for (name, file) in given {
+            match self.databases.get(name) {
+                Some(def) if def.file == *file => {}
+                Some(_) => {
+                    let message = format!("database \"{name}\" already exists");
+                    let detail = "The configuration gives one of this name, and the data directory has another.";
+                    return Err(SqlError::new(SqlState::DUPLICATE_DATABASE, message).detail(detail));
+                }
+                None => {
+                    check_name(name)?;
+                    let id = self.take_id();
+                    let def = DatabaseDef { id, name: name.clone(), owner: owner.to_owned(), file: file.clone() };
+                    self.databases.insert(name.clone(), Arc::new(def));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn add_basic(&mut self, name: &str, owner: &str) {

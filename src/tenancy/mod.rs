@@ -19,17 +19,35 @@ use crate::auth::{self, Authority, Verifier, stored_password};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::history::{Catalog, Database, HistoryError, RoleDef};
 use crate::runtime::{Clock, Entropy};
-use crate::store::{CommitRequest, IndexStore, PayloadStore, StoreError};
+use crate::store::{Collections, CommitRequest, IndexStore, PayloadStore, StoreError};
 
 /// What the cluster's own catalogue is opened under.
 const CLUSTER_FILE: &str = "cluster";
+
+/// What the stores of databases of the configuration are opened under begins so; no other's do.
+pub const GIVEN: &str = "given:";
+
+/// The stores of one database.
+#[derive(Debug)]
+pub struct Stores {
+    pub index: Arc<dyn IndexStore>,
+    pub payloads: Arc<dyn PayloadStore>,
+    /// What another program keeps beside the database's own tables.
+    pub collections: Option<Arc<dyn Collections>>,
+}
 
 /// Opens the stores of a database; implemented by the composition root, which alone names concrete stores.
 #[async_trait]
 pub trait StoreOpener: Send + Sync + std::fmt::Debug {
     /// `file` is unique to the database (lower-case letters, digits, `_` and `-`), or `cluster` for the
     /// cluster's own catalogue. Makes what is not there.
-    async fn open(&self, file: &str) -> Result<(Arc<dyn IndexStore>, Arc<dyn PayloadStore>)>;
+    async fn open(&self, file: &str) -> Result<Stores>;
+
+    /// Databases that the configuration gives: their names, each with what its stores are opened under, which begins
+    /// with [`GIVEN`].
+    fn given(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
 
     /// Forgets the stores of a dropped database, which are closed. Nothing to forget is no error.
     async fn remove(&self, file: &str) -> Result<()>;
@@ -83,7 +101,8 @@ impl Tenancy {
         superuser: &str,
         superuser_password: Option<&str>,
     ) -> Result<Arc<Self>> {
-        let (store, _) = opener.open(CLUSTER_FILE).await?;
+        let store = opener.open(CLUSTER_FILE).await?.index;
+        let given = opener.given();
         let rows = store.catalog().await.map_err(HistoryError::from)?;
         let (cluster, dropped) = Cluster::read(rows)?;
         for file in dropped {
@@ -105,7 +124,7 @@ impl Tenancy {
         tenancy
             .change(move |cluster| {
                 cluster.ensure_basics(&superuser, verifier);
-                Ok(())
+                cluster.ensure_given(&given, &superuser)
             })
             .await?;
         Ok(Arc::new(tenancy))
@@ -117,15 +136,22 @@ impl Tenancy {
         let slot = self.inner.slot(def.id);
         let mut slot = slot.lock().await;
         match &*slot {
-            Slot::Open(database) => return Ok(Arc::clone(database)),
+            Slot::Open(database) => {
+                database.adopt(&def.owner).await?;
+                return Ok(Arc::clone(database));
+            }
             Slot::Gone => return Err(no_database(name)),
             Slot::Unopened => {}
         }
         if self.inner.closing.load(Ordering::SeqCst) {
             return Err(StoreError::Closed.diagnose());
         }
-        let (index, payloads) = self.inner.opener.open(&def.file).await?;
+        let Stores { index, payloads, collections } = self.inner.opener.open(&def.file).await?;
         let database = Database::open(name, index, payloads, Arc::clone(&self.inner.clock)).await?;
+        if let Some(collections) = collections {
+            database.attach(collections);
+            database.adopt(&def.owner).await?;
+        }
         *slot = Slot::Open(Arc::clone(&database));
         Ok(database)
     }
@@ -152,6 +178,10 @@ impl Tenancy {
         if name == DEFAULT_DATABASE {
             let message = format!("database \"{name}\" cannot be dropped");
             return Err(SqlError::unsupported(message, "It is the one that a server always has."));
+        }
+        if def.file.starts_with(GIVEN) {
+            let message = format!("database \"{name}\" cannot be dropped");
+            return Err(SqlError::unsupported(message, "It is there as long as the server's configuration names it."));
         }
         if in_use {
             let message = format!("database \"{name}\" is being accessed by other users");

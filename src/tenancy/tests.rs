@@ -17,10 +17,10 @@ struct Files {
 
 #[async_trait]
 impl StoreOpener for Files {
-    async fn open(&self, file: &str) -> Result<(Arc<dyn IndexStore>, Arc<dyn PayloadStore>)> {
+    async fn open(&self, file: &str) -> Result<Stores> {
         let mut files = self.files.lock();
         let index = files.entry(file.to_owned()).or_insert_with(|| Arc::new(MemoryIndex::new(self.clock.clone())));
-        Ok((index.clone(), Arc::new(InlinePayloads)))
+        Ok(Stores { index: index.clone(), payloads: Arc::new(InlinePayloads), collections: None })
     }
 
     async fn remove(&self, file: &str) -> Result<()> {

@@ -39,6 +39,14 @@ pub fn normalise(text: &str) -> Result<String> {
 }
 
 impl Json {
+    /// Of a value that is stored: what jsonb cannot hold, and a document of another program may have, reads as U+FFFD.
+    pub fn stored(text: &str) -> Result<Self> {
+        Self::parse(text).or_else(|error| match readable(text) {
+            Cow::Owned(text) => Self::parse(&text),
+            Cow::Borrowed(_) => Err(error),
+        })
+    }
+
     pub fn parse(text: &str) -> Result<Self> {
         let mut tree = Tree { done: None };
         Reader::new(text).document(&mut tree)?;
@@ -512,6 +520,39 @@ pub fn decode_string(raw: &str) -> Result<String> {
     if high.is_some() { Err(bad("Unicode low surrogate must follow a high surrogate.")) } else { Ok(out) }
 }
 
+/// JSON text with the escape of U+FFFD for every one of a NUL or of half a surrogate pair, which text cannot hold.
+pub fn readable(text: &str) -> Cow<'_, str> {
+    let code = |at: usize| {
+        let escape = text.get(at..at + 6).filter(|escape| escape.starts_with("\\u"))?;
+        u32::from_str_radix(&escape[2..], 16).ok()
+    };
+    let mut out: Option<String> = None;
+    let (mut from, mut at) = (0, 0);
+    while let Some(next) = text.get(at..).and_then(|rest| rest.find('\\')) {
+        at += next;
+        let pair = |at: usize| code(at + 6).is_some_and(|low| (0xdc00..0xe000).contains(&low));
+        at += match code(at) {
+            Some(0xd800..0xdc00) if pair(at) => 12,
+            Some(0 | 0xd800..0xe000) => {
+                let out = out.get_or_insert_default();
+                out.push_str(&text[from..at]);
+                out.push_str("\\ufffd");
+                from = at + 6;
+                6
+            }
+            Some(_) => 6,
+            None => 2,
+        };
+    }
+    match out {
+        None => Cow::Borrowed(text),
+        Some(mut out) => {
+            out.push_str(text.get(from..).unwrap_or_default());
+            Cow::Owned(out)
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Null,
@@ -716,6 +757,10 @@ mod tests {
             assert_eq!(error.fields().detail.as_deref(), Some(detail), "{text}");
         }
         assert_eq!(normalise("\"\\u0000\"").unwrap_err().code(), SqlState::UNTRANSLATABLE_CHARACTER);
+        assert!(matches!(readable(r#"{"a": "\\u0000 \ud83d\ude00 \u00e9"}"#), Cow::Borrowed(_)));
+        let kept = readable(r#"["\u0000", "\ud83d!", "\udE00\ud83d\ude00", "\ud83d\ud83d\ude00"]"#);
+        assert_eq!(kept, r#"["\ufffd", "\ufffd!", "\ufffd\ud83d\ude00", "\ufffd\ud83d\ude00"]"#);
+        assert_eq!(Json::stored(r#""\u0000""#).unwrap(), Json::String("\u{fffd}".to_owned()));
         let deep = "[".repeat(100_000);
         assert_eq!(validate(&deep).unwrap_err().code(), SqlState::STATEMENT_TOO_COMPLEX);
     }

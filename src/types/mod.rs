@@ -13,6 +13,7 @@ pub mod encode;
 pub mod interval;
 pub mod json;
 pub mod jsonpath;
+pub mod members;
 pub mod name;
 pub mod number;
 pub mod numeric;

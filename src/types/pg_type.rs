@@ -223,6 +223,7 @@ impl PgType {
     pub const BOOL: PgType = PgType::new(TypeName::Bool);
     pub const INT4: PgType = PgType::new(TypeName::Int4);
     pub const INT8: PgType = PgType::new(TypeName::Int8);
+    pub const FLOAT8: PgType = PgType::new(TypeName::Float8);
     pub const TIMESTAMPTZ: PgType = PgType::new(TypeName::Timestamptz);
     pub const JSONB: PgType = PgType::new(TypeName::Jsonb);
 

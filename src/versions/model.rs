@@ -333,7 +333,7 @@ impl<'a, P: Clone> Draft<'a, P> {
         if let Some(payload) = row.payload.clone() {
             let number = next_number(last, live.is_some());
             let period = Period { from: self.stamp.time, begun: self.stamp.commit, end: None };
-            self.states(&item).push(State { version: Version { number, op: row.op, period }, payload });
+            self.states(&item).push(State { version: Version { number, op: row.op, period, collection: None }, payload });
         }
         self.changes += 1;
         Ok(())
@@ -365,7 +365,8 @@ impl<'a, P: Clone> Draft<'a, P> {
         }
         let end = state.to.map(|to| PeriodEnd { to, commit: stamp.commit, op: Op::Delete });
         let period = Period { from: state.from, begun: stamp.commit, end };
-        self.states(&item).push(State { version: Version { number, op, period }, payload: state.payload.clone() });
+        self.states(&item)
+            .push(State { version: Version { number, op, period, collection: None }, payload: state.payload.clone() });
         self.changes += 1;
         if state.to.is_none() {
             return self.hold_all(&item, &state.entries);

@@ -69,6 +69,8 @@ pub struct Version {
     pub number: VersionNo,
     pub op: Op,
     pub period: Period,
+    /// The number that the item's collection gave it, where another program keeps such.
+    pub collection: Option<u64>,
 }
 
 impl Period {

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use chronogate::config::Config;
+use chronogate::config::deployment::ConfigFile;
 use chronogate::runtime::{Clock, ManualClock, SystemClock};
 use chronogate::server::{Password, Running, Settings};
 use tempfile::TempDir;
@@ -48,6 +49,14 @@ impl TestServer {
         change(&mut settings);
         let running = Running::start(&settings).await.expect("starts");
         Self { running, _folder: folder }
+    }
+
+    /// A server of the deployment that this file configures.
+    pub async fn of_deployment(config: &Path) -> Self {
+        let ConfigFile::Deployment(deployment) = ConfigFile::read(config).expect("valid") else {
+            panic!("not a deployment's configuration");
+        };
+        Self::start_with(|settings| settings.deployment = Some(*deployment)).await
     }
 
     /// A server whose time stands still until it is moved.

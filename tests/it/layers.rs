@@ -82,6 +82,20 @@ fn the_pure_domain_has_no_io_clock_async_or_arrow() {
 }
 
 #[test]
+fn the_stored_format_of_chronos_has_no_io_and_no_driver() {
+    let forbidden = ["tokio", "mongodb", "bson", "object_store", "std::fs", "std::net", "std::time", "async fn", "runtime::"];
+    let mut broken = Vec::new();
+    for file in sources().into_iter().filter(|f| f.components().any(|part| part.as_os_str() == "chronos")) {
+        for (number, line) in production_lines(&file) {
+            if forbidden.iter().any(|word| line.contains(word)) {
+                broken.push(format!("{}:{number}: {}", file.display(), line.trim()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
 fn every_source_file_says_what_it_owns() {
     let silent: Vec<_> = sources()
         .into_iter()

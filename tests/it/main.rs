@@ -7,6 +7,7 @@ mod client_queries;
 mod clients;
 mod crash;
 mod demo;
+mod deployments;
 mod examples;
 mod harness;
 mod histories;

@@ -50,7 +50,7 @@ struct Asked {
 
 fn asked(call: &Call<'_>, row: usize, silent: Option<bool>) -> Result<Option<Asked>> {
     let Some(document) = call.json(0, row)? else { return Ok(None) };
-    let document = Json::parse(&document)?;
+    let document = Json::stored(&document)?;
     if call.args.len() <= 2 {
         return Ok(Some(Asked { document, variables: Json::Object(Vec::new()), silent: silent.unwrap_or(false) }));
     }

@@ -89,7 +89,7 @@ fn intervals(values: &ArrayRef) -> Result<ArrayRef> {
 
 fn documents(values: &ArrayRef) -> Result<ArrayRef> {
     of_texts(values, |text, key| {
-        order::push_json(key, &Json::parse(text)?);
+        order::push_json(key, &Json::stored(text)?);
         Ok(())
     })
 }

@@ -32,7 +32,8 @@ pub fn named(target: &Target, items: &[ast::SelectItem], deletes: bool) -> Resul
                 _ => None,
             };
             let name = ident.map(fold).unwrap_or_default();
-            let column = SystemColumn::of_name(&name).filter(|_| target.layout.position(&name).is_none());
+            let column = SystemColumn::of_name(&name)
+                .filter(|column| column.is_of(target.table()) && target.layout.position(&name).is_none());
             found.extend(column.filter(|column| !found.contains(column)));
             std::ops::ControlFlow::Continue(())
         });
@@ -48,10 +49,12 @@ pub fn named(target: &Target, items: &[ast::SelectItem], deletes: bool) -> Resul
 
 fn is_known(column: SystemColumn, deletes: bool) -> bool {
     use SystemColumn::{Actor, Commit, Context, EndCommit, EndOp, From, Key, Op, Reason, To, Version};
+    use SystemColumn::{Checksum, CollectionVersion, Document, PayloadKey, Size};
     match column {
         Version => true,
         Op | To | EndCommit | EndOp => !deletes,
         Key | From | Commit | Actor | Reason | Context => false,
+        Document | CollectionVersion | PayloadKey | Checksum | Size => false,
     }
 }
 

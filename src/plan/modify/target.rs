@@ -102,6 +102,7 @@ pub fn find_relation(ctx: &StatementContext, schema: Option<&str>, relation: &st
 
 impl Target {
     pub fn new(ctx: &StatementContext, queries: &dyn Queries, table: Arc<TableDef>) -> Result<Self> {
+        table.check_writable()?;
         let zone = Zone::parse(&ctx.time_zone)?;
         let mut layout = RowLayout::new(table, |column| missing_value(queries, column, zone))?;
         layout.keys.compute(computed_keys(queries, &layout)?);

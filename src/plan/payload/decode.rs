@@ -14,8 +14,8 @@ use datafusion::arrow::datatypes::{FieldRef, IntervalMonthDayNano};
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::members::Members;
 use super::{PayloadError, calendar};
+use crate::types::members::Members;
 use crate::types::numeric::Numeric;
 use crate::types::{PgType, TypeName, UserType};
 

@@ -9,7 +9,6 @@
 pub(in crate::plan) mod calendar;
 mod decode;
 mod encode;
-mod members;
 #[cfg(test)]
 mod tests;
 

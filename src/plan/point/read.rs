@@ -57,6 +57,10 @@ impl PointRead {
             None => At::Statement,
             Some(version) => instant(version, zone)?,
         };
+        // What becomes of a document that is missing is for the general path to say.
+        if table.is_of_documents() {
+            return None;
+        }
         // That there is no past to read is for the general path to say.
         if table.is_temporary() && (at != At::Statement || ctx.default_scope.is_some()) {
             return None;

@@ -20,10 +20,10 @@ use crate::plan::columns::SystemColumn;
 use crate::plan::names::Planning;
 use crate::plan::payload::{PayloadColumn, PayloadDecoder, shown_json};
 use crate::plan::scan::BATCH_ROWS;
-use crate::store::ScanRequest;
+use crate::store::{ScanRequest, VersionName};
 use crate::types::json::Json;
 use crate::types::{PgType, TypeName};
-use crate::versions::{CommitInfo, CommitNo, ItemKey, KeyFilter, Op, Scope, Snapshot, Timestamp, VersionNo};
+use crate::versions::{CommitInfo, CommitNo, Context, ItemKey, KeyFilter, Op, Scope, Snapshot, Timestamp, VersionNo};
 
 /// System columns that `t__changes` has beside its own.
 const HIDDEN: [SystemColumn; 5] =
@@ -107,6 +107,8 @@ struct Event {
     commit: CommitNo,
     at: Timestamp,
     number: VersionNo,
+    /// Of a version that left a state, see `Version::collection`.
+    collection: Option<u64>,
 }
 
 /// States in order, turned into events.
@@ -166,6 +168,7 @@ impl Events {
             commit: period.begun,
             at: period.from,
             number,
+            collection: state.version.collection,
         });
         self.last = Some(state);
     }
@@ -186,6 +189,7 @@ impl Events {
             commit: end.commit,
             at: end.to,
             number: last.version.number.next(),
+            collection: None,
         });
         None
     }
@@ -208,7 +212,7 @@ impl ChangedTable {
 
     /// The row as jsonb, its members the columns' names.
     fn jsonb(&self, row: &Row) -> Result<String> {
-        let members = self.columns.iter().zip(&row.values).map(|((name, _), value)| Ok((name.clone(), Json::parse(value)?)));
+        let members = self.columns.iter().zip(&row.values).map(|((name, _), value)| Ok((name.clone(), Json::stored(value)?)));
         let mut out = String::new();
         Json::object(members.collect::<Result<_>>()?).write(&mut out);
         Ok(out)
@@ -251,6 +255,8 @@ struct Cells {
     before: Vec<Option<String>>,
     after: Vec<Option<String>>,
     commits: HashMap<CommitNo, Arc<CommitInfo>>,
+    /// Beside the events, where versions say themselves who made them.
+    told: Option<Vec<Option<Context>>>,
     events: Vec<Event>,
 }
 
@@ -265,11 +271,23 @@ impl Cells {
             before.push(old.as_ref().map(|row| table.jsonb(row)).transpose()?);
             after.push(new.as_ref().map(|row| table.jsonb(row)).transpose()?);
         }
-        Ok(Self { keys, before, after, commits, events })
+        let told = match table.table.is_of_documents() {
+            true => {
+                let name =
+                    |event: &Event| VersionName { key: event.key.clone(), number: event.number, collection: event.collection };
+                let names: Vec<VersionName> = events.iter().map(name).collect();
+                ctx.database.told(table.table.id, &names).await?
+            }
+            false => None,
+        };
+        Ok(Self { keys, before, after, commits, told, events })
     }
 
-    fn info(&self, event: &Event) -> Option<&CommitInfo> {
-        self.commits.get(&event.commit).map(Arc::as_ref)
+    fn context(&self, at: usize, event: &Event) -> Option<&Context> {
+        match &self.told {
+            Some(told) => told.get(at)?.as_ref(),
+            None => self.commits.get(&event.commit).map(|commit| &commit.context),
+        }
     }
 
     fn text<'a>(&'a self, value: impl Fn(usize, &'a Event) -> Option<std::borrow::Cow<'a, str>>) -> ArrayRef {
@@ -286,16 +304,16 @@ impl Cells {
             "operation" => self.text(|i, event| Some(operation(event.op, self.before[i].is_some()).into())),
             "before" => self.text(|i, _| or_empty(&self.before[i])),
             "after" => self.text(|i, _| or_empty(&self.after[i])),
-            "context" => self.text(|_, event| {
-                let given = self.info(event).and_then(|c| c.context.context.as_deref()).map(normalised);
+            "context" => self.text(|i, event| {
+                let given = self.context(i, event).and_then(|c| c.context.as_deref()).map(normalised);
                 given.or_else(|| empty.map(str::to_owned)).map(Into::into)
             }),
             "committed_at" | "created_at" | "queued_at" => self.times(),
             "transaction_id" | "position" | "_commit" => self.numbers(|event| event.commit.0),
             "_version" => self.numbers(|event| event.number.0),
             "_op" => self.text(|_, event| Some(event.op.name().into())),
-            "_actor" => self.text(|_, event| self.info(event)?.context.actor.as_deref().map(Into::into)),
-            "_reason" => self.text(|_, event| self.info(event)?.context.reason.as_deref().map(Into::into)),
+            "_actor" => self.text(|i, event| self.context(i, event)?.actor.as_deref().map(Into::into)),
+            "_reason" => self.text(|i, event| self.context(i, event)?.reason.as_deref().map(Into::into)),
             "database" => self.text(|_, _| Some(database.to_owned().into())),
             "schema" => self.text(|_, _| Some(table.name.schema.clone().into())),
             "table" => self.text(|_, _| Some(table.name.name.clone().into())),

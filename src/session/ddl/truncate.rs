@@ -18,6 +18,7 @@ impl Change {
                 });
             };
             self.require("TRUNCATE", "table", &table.name.name, &table.owner, &table.grants)?;
+            table.check_writable()?;
             tables.push(table);
         }
         let referring = self.referring_tables(&tables);

@@ -117,6 +117,12 @@ pub static ALL: &[Definition] = &[
     user("chronogate.as_of", Kind::Text, "", "The time this session reads; empty for the present.").reported().planning(),
     user("chronogate.clock", Kind::Enum(&["real", "as_of"]), "real", "Whether now() follows chronogate.as_of.").planning(),
     user("chronogate.context", Kind::JsonObject, "", "A JSON object recorded with every commit."),
+    user(
+        "chronogate.on_missing_payload",
+        Kind::Enum(&["error", "null", "skip"]),
+        "error",
+        "What a read does where a document is missing or damaged.",
+    ),
     user("chronogate.reason", Kind::Text, "", "Why, recorded with every commit."),
     user("chronogate.schema_at", Kind::Enum(&["union", "then", "now"]), "union", "Which columns the past shows.").planning(),
     fixed("chronogate.snapshot", "", "The commit that the transaction reads, or the newest."),

@@ -1,8 +1,10 @@
 //! What every index store must do, as tests that any implementation can be put through.
 //!
 //! [`rules`] states the contract rule by rule, [`random`] compares long random histories with the model. Both
-//! take a way to make an empty store over a given clock and panic where the store is wrong.
+//! take a way to make an empty store over a given clock and panic where the store is wrong. [`payloads`] does so for a
+//! payload store.
 
+pub mod payloads;
 pub mod random;
 pub mod rules;
 

@@ -207,7 +207,12 @@ impl<'c> Loader<'c> {
             }
         }
         self.flush_state()?;
-        self.pending = Some(Pending { key: state.key, version: Version { number, op, period }, pid, entries: state.entries });
+        self.pending = Some(Pending {
+            key: state.key,
+            version: Version { number, op, period, collection: None },
+            pid,
+            entries: state.entries,
+        });
         self.count += 1;
         if self.entries.len() >= ENTRY_RUN { self.flush_entries() } else { Ok(()) }
     }

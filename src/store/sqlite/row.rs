@@ -45,7 +45,7 @@ pub fn stamp(row: &Row<'_>) -> Result<CommitStamp, StoreError> {
 /// Columns `from_, begun, number, op` from `first` on: an open state.
 pub fn open_version(row: &Row<'_>, first: usize) -> Result<Version, StoreError> {
     let period = Period { from: time(row, first)?, begun: commit(row, first + 1)?, end: None };
-    Ok(Version { number: VersionNo(counted(int(row, first + 2)?)), op: op(row, first + 3)?, period })
+    Ok(Version { number: VersionNo(counted(int(row, first + 2)?)), op: op(row, first + 3)?, period, collection: None })
 }
 
 /// [`open_version`] with the columns `to_, ended, end_op` of its end from `last` on: a closed state.

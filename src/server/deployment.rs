@@ -1,0 +1,109 @@
+//! The stores of a deployment that the Chronos-DB library wrote: its MongoDB databases as indexes, its buckets as payloads.
+//!
+//! Names concrete stores. Decides nothing about what is in them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::deployment::{Database, Databases, Deployment, Place};
+use crate::config::{ConfigError, Payloads};
+use crate::error::{Diagnose, Result, SqlError, SqlState};
+use crate::runtime::{Clock, Entropy};
+use crate::store::mongo::{self, MongoIndex, MongoOptions};
+use crate::store::{ObjectPayloads, ObjectSettings, PayloadStore, StoreError};
+use crate::tenancy::{GIVEN, Stores};
+
+/// How long a MongoDB server may take to answer at the start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why a deployment cannot be served. The text is for the operator and never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum DeploymentError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot list the databases of a MongoDB server: {0}")]
+    Listing(StoreError),
+    #[error("{0} MongoDB servers are configured; databases spread over several servers are not supported")]
+    ManyServers(usize),
+    #[error("the schemas of database \"{database}\" lie on several MongoDB servers, which is not supported")]
+    Scattered { database: String },
+}
+
+/// Opens the databases that a deployment's configuration names.
+pub struct DeploymentStores {
+    databases: BTreeMap<String, Database>,
+    payloads: Payloads,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl std::fmt::Debug for DeploymentStores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeploymentStores").field("databases", &self.databases.keys()).finish_non_exhaustive()
+    }
+}
+
+impl DeploymentStores {
+    /// Finds out which databases there are; asks the servers only where the configuration leaves that to them.
+    pub async fn new(deployment: &Deployment, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Result<Self, DeploymentError> {
+        let databases = match &deployment.databases {
+            Databases::Named(databases) => databases.clone(),
+            Databases::Found(backends) => match &backends.list[..] {
+                [only] => {
+                    let uri = only.mongo.reveal()?;
+                    let found = mongo::databases_with_collections(&uri, PATIENCE).await.map_err(DeploymentError::Listing)?;
+                    let database = |name: String| Database { places: vec![only.place(&name)], name };
+                    found.into_iter().map(database).collect()
+                }
+                many => return Err(DeploymentError::ManyServers(many.len())),
+            },
+        };
+        for database in &databases {
+            if database.mongo().is_none() {
+                return Err(DeploymentError::Scattered { database: database.name.clone() });
+            }
+        }
+        let databases = databases.into_iter().map(|database| (database.name.clone(), database)).collect();
+        Ok(Self { databases, payloads: deployment.own.payloads.clone(), clock, entropy })
+    }
+
+    /// Names, each with what its stores are opened under.
+    pub fn given(&self) -> Vec<(String, String)> {
+        self.databases.keys().map(|name| (name.clone(), format!("{GIVEN}{name}"))).collect()
+    }
+
+    /// The stores of what [`Self::given`] named so.
+    pub async fn open(&self, file: &str) -> Result<Stores> {
+        let database = file.strip_prefix(GIVEN).and_then(|name| self.databases.get(name));
+        let Some(database) = database else {
+            return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, "the configuration does not name this database"));
+        };
+        let Some(first) = database.places.first() else { return Err(SqlError::internal("a database without places")) };
+        let refused = |error: StoreError| {
+            tracing::error!(%error, database = database.name, "cannot open a database of the deployment");
+            error.diagnose()
+        };
+        let settings = ObjectSettings::of(&self.payloads, &database.name);
+        let payloads = ObjectPayloads::open(&database.buckets(), settings, Arc::clone(&self.entropy)).map_err(refused)?;
+        let payloads: Arc<dyn PayloadStore> = Arc::new(payloads);
+        let options = MongoOptions {
+            places: database.places.iter().map(mongo_place).collect(),
+            payloads: Some(Arc::clone(&payloads)),
+            ..MongoOptions::new(secret(first)?, &first.mongo_database)
+        };
+        let index = Arc::new(MongoIndex::open(options, Arc::clone(&self.clock)).await.map_err(refused)?);
+        Ok(Stores { index: Arc::clone(&index) as _, payloads, collections: Some(index) })
+    }
+}
+
+fn mongo_place(place: &Place) -> mongo::Place {
+    mongo::Place { schema: place.schema.clone(), database: place.mongo_database.clone() }
+}
+
+fn secret(place: &Place) -> Result<String> {
+    place.mongo.reveal().map_err(|error| {
+        tracing::error!(%error, "a MongoDB connection string cannot be read");
+        SqlError::new(SqlState::IO_ERROR, "the configuration's connection string cannot be read")
+    })
+}

@@ -1,0 +1,29 @@
+//! The contract of collections that another program wrote beside a database's own tables.
+//!
+//! Tells what there is and gives samples to infer columns from. Reading them is the index store's business, once a
+//! table has been defined over one.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use super::{PayloadRef, StoreError};
+
+/// One collection of documents.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Collection {
+    /// Which of the database's places it is in: the schema that its table belongs to.
+    pub place: String,
+    /// As it is spelt there.
+    pub name: String,
+}
+
+/// The collections of a database.
+#[async_trait]
+pub trait Collections: Send + Sync + Debug {
+    /// All there are now, in order of place and name.
+    async fn list(&self) -> Result<Vec<Collection>, StoreError>;
+
+    /// Where the documents of up to `most` versions are, the newest items first; fewer only when there are no more.
+    async fn sample(&self, collection: &Collection, most: usize) -> Result<Vec<PayloadRef>, StoreError>;
+}

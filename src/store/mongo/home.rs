@@ -1,0 +1,212 @@
+//! Where things are: the collections of the database itself, and which collections a table's items live in.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mongodb::IndexModel;
+use mongodb::bson::{Document, doc};
+use mongodb::options::IndexOptions;
+use parking_lot::{Mutex, RwLock};
+use serde::Deserialize;
+
+use super::row;
+use super::server::{Find, Namespace, Server};
+use crate::store::{CatalogChange, StoreError};
+use crate::versions::TableId;
+
+/// A MongoDB database that a schema's tables live in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub schema: String,
+    pub database: String,
+}
+
+/// The database's own collections.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// One document: the newest commit, and the newest that changed a definition. Every commit writes it, so commits of
+    /// all gateways stand in one row.
+    pub state: Namespace,
+    pub commits: Namespace,
+    pub catalog: Namespace,
+    pub counters: Namespace,
+    /// `_id` is `index.key.item`, the last two in hexadecimal, for what was ever together.
+    pub entries: Namespace,
+    /// `_id` is `index.key` of a unique index; `item` holds it, of table `tab`.
+    pub holders: Namespace,
+    /// What is kept about a table as a whole.
+    pub tables: Namespace,
+}
+
+/// `_id` of the one document of [`Own::state`].
+pub const STATE: &str = "commits";
+
+impl Own {
+    pub fn new(database: &str) -> Self {
+        let own = |name: &str| Namespace::new(database, format!("chronogate_{name}"));
+        Self {
+            state: own("state"),
+            commits: own("commits"),
+            catalog: own("catalog"),
+            counters: own("counters"),
+            entries: own("entries"),
+            holders: own("holders"),
+            tables: own("tables"),
+        }
+    }
+
+    /// Makes what is not there yet.
+    pub async fn ensure(&self, server: &Server) -> Result<(), StoreError> {
+        let found = server.find_one(&self.state, Find::new(doc! { "_id": STATE })).await?;
+        if found.is_some() {
+            return Ok(());
+        }
+        server.ensure(&self.commits, &[index("by_time", doc! { "t": 1 }, false)]).await?;
+        server.ensure(&self.catalog, &[index("by_definition", doc! { "kind": 1, "id": 1 }, false)]).await?;
+        server.ensure(&self.holders, &[index("by_table", doc! { "tab": 1 }, false)]).await?;
+        for ns in [&self.counters, &self.entries, &self.tables] {
+            server.ensure(ns, &[]).await?;
+        }
+        // Last, so that where it is the others are.
+        let none = doc! { "$setOnInsert": { "n": 0_i64, "t": i64::MIN, "catalog": 0_i64 } };
+        server.find_and_update(&self.state, doc! { "_id": STATE }, none).await.map(|_| ())
+    }
+}
+
+/// What an item's key is made of, and so who writes the collection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Identity {
+    /// The document's own id: a collection that the library writes too.
+    ObjectId,
+    /// `cg.k`: a collection of ours.
+    Key,
+}
+
+/// The collections of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    pub place: Place,
+    pub collection: String,
+    pub identity: Identity,
+    pub heads: Namespace,
+    pub versions: Namespace,
+    pub counter: Namespace,
+}
+
+impl Home {
+    pub fn new(place: &Place, collection: &str, identity: Identity) -> Self {
+        let part = |suffix: &str| Namespace::new(&place.database, format!("{collection}_{suffix}"));
+        Self {
+            place: place.clone(),
+            collection: collection.to_owned(),
+            identity,
+            heads: part("head"),
+            versions: part("ver"),
+            counter: part("counter"),
+        }
+    }
+}
+
+/// What a definition may say about where its table lives; the rest of it is not ours to read.
+#[derive(Deserialize)]
+struct Definition {
+    collection: Option<DefinedHome>,
+}
+
+#[derive(Deserialize)]
+struct DefinedHome {
+    place: String,
+    name: String,
+    identity: Identity,
+}
+
+/// Finds and remembers tables' homes.
+#[derive(Debug)]
+pub struct Homes {
+    places: Vec<Place>,
+    known: RwLock<HashMap<TableId, Arc<Home>>>,
+    /// Tables whose collections are there.
+    made: Mutex<HashSet<TableId>>,
+}
+
+impl Homes {
+    pub fn new(places: Vec<Place>) -> Self {
+        Self { places, known: RwLock::default(), made: Mutex::default() }
+    }
+
+    pub fn places(&self) -> &[Place] {
+        &self.places
+    }
+
+    /// A table's home, asked of the catalogue the first time.
+    pub async fn of(&self, table: TableId, server: &Server, own: &Own) -> Result<Arc<Home>, StoreError> {
+        if let Some(home) = self.known.read().get(&table) {
+            return Ok(home.clone());
+        }
+        let newest = Find::new(doc! { "kind": "table", "id": i64::from(table.0) }).sort(doc! { "begun": -1 });
+        let found = server.find_one(&own.catalog, newest).await?;
+        let home = match &found {
+            Some(bytes) => self.read(table, row::Document::new(&own.catalog, bytes)?.text("definition")?)?,
+            None => self.usual(table)?,
+        };
+        let home = Arc::new(home);
+        self.known.write().insert(table, home.clone());
+        Ok(home)
+    }
+
+    /// Takes from a request what it says about tables that it makes.
+    pub fn learn(&self, changes: &[CatalogChange]) -> Result<(), StoreError> {
+        for change in changes.iter().filter(|change| change.kind == "table") {
+            let Some(definition) = &change.definition else { continue };
+            let home = self.read(TableId(change.id), definition)?;
+            self.known.write().insert(TableId(change.id), Arc::new(home));
+        }
+        Ok(())
+    }
+
+    /// Another gateway changed definitions.
+    pub fn forget(&self) {
+        self.known.write().clear();
+    }
+
+    fn read(&self, table: TableId, definition: &str) -> Result<Home, StoreError> {
+        let defined = serde_json::from_str::<Definition>(definition).ok().and_then(|d| d.collection);
+        let Some(DefinedHome { place, name, identity }) = defined else { return self.usual(table) };
+        let found = self.places.iter().find(|p| p.schema == place);
+        let unknown =
+            || StoreError::Corrupt(format!("table {} is defined in place \"{place}\", of which nothing is known", table.0));
+        Ok(Home::new(found.ok_or_else(unknown)?, &name, identity))
+    }
+
+    fn usual(&self, table: TableId) -> Result<Home, StoreError> {
+        let place = self.places.first().ok_or_else(|| StoreError::Engine("there is no place for tables".to_owned()))?;
+        Ok(Home::new(place, &format!("t{}", table.0), Identity::Key))
+    }
+
+    pub fn is_made(&self, table: TableId) -> bool {
+        self.made.lock().contains(&table)
+    }
+
+    /// Makes a table's collections, which a transaction cannot do with their indexes.
+    pub async fn ensure(&self, table: TableId, home: &Home, server: &Server) -> Result<(), StoreError> {
+        if home.identity == Identity::ObjectId || self.made.lock().contains(&table) {
+            return Ok(());
+        }
+        server.ensure(&home.heads, &[index("cg_key", doc! { "cg.k": 1 }, true)]).await?;
+        let by_key = index("cg_key_ov", doc! { "cg.k": 1, "ov": 1 }, true);
+        server.ensure(&home.versions, &[by_key, index("cg_to", doc! { "cg.to": 1 }, false)]).await?;
+        server.ensure(&home.counter, &[]).await?;
+        self.made.lock().insert(table);
+        Ok(())
+    }
+}
+
+fn index(name: &str, keys: Document, unique: bool) -> IndexModel {
+    let options = IndexOptions::builder().name(name.to_owned()).unique(unique.then_some(true)).build();
+    IndexModel::builder().keys(keys).options(options).build()
+}
+
+/// How long the tail waits before it asks again, unless told otherwise.
+pub const TAIL: Duration = Duration::from_millis(100);

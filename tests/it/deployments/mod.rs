@@ -1,0 +1,84 @@
+//! Deployments that the library wrote, opened in place: what SQL says of them is what the library's own reading of
+//! them said (`expected.json`), and what the format's description says where the two differ.
+
+mod answers;
+mod sample;
+mod servers;
+
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use self::sample::Sample;
+use self::servers::{Mongo, S3};
+use crate::harness::{TestServer, connect, run};
+
+/// A deployment that is served.
+struct Served {
+    server: TestServer,
+    sample: Sample,
+    _mongo: Mongo,
+    _s3: Option<S3>,
+}
+
+impl Served {
+    async fn start(name: &str, over_s3: bool) -> Self {
+        let sample = Sample::unpack(name);
+        let mongo = Mongo::start().await;
+        sample.load(&mongo.client().await, "").await;
+        let s3 = match over_s3 {
+            true => Some(S3::over(sample.folder.join("payload")).await),
+            false => None,
+        };
+        let config = sample.configure(&mongo.uri, s3.as_ref().map(S3::endpoint).as_deref());
+        let server = TestServer::of_deployment(&config).await;
+        Self { server, sample, _mongo: mongo, _s3: s3 }
+    }
+
+    async fn connect(&self, database: &str) -> Client {
+        connect(self.server.config().dbname(database)).await.expect("connects")
+    }
+
+    fn contexts(&self) -> Vec<Context> {
+        self.sample.expected["contexts"].as_array().expect("contexts").iter().map(Context::of).collect()
+    }
+}
+
+/// One collection as `expected.json` names it, and the table it is.
+struct Context {
+    key: String,
+    database: String,
+    table: String,
+}
+
+impl Context {
+    fn of(context: &Value) -> Self {
+        let text = |member: &str| context[member].as_str().unwrap_or_default().to_owned();
+        let collection = text("collection");
+        let (database, schema) = match (text("databaseType").as_str(), text("tier").as_str()) {
+            ("runtime", _) => (text("tenantId"), "public".to_owned()),
+            (kind @ ("metadata" | "knowledge"), "generic") => ("shared".to_owned(), kind.to_owned()),
+            // 1.x: databases go by their MongoDB names.
+            _ => (text("dbName"), "public".to_owned()),
+        };
+        Self { key: text("key"), database, table: format!("\"{schema}\".\"{collection}\"") }
+    }
+
+    fn suffixed(&self, suffix: &str) -> String {
+        format!("{}{suffix}\"", self.table.trim_end_matches('"'))
+    }
+}
+
+#[test]
+fn a_deployment_with_payloads_in_folders_reads_as_the_library_reads_it() {
+    run(async { answers::check(&Served::start("main", false).await).await });
+}
+
+#[test]
+fn a_deployment_with_payloads_in_s3_reads_as_the_library_reads_it() {
+    run(async { answers::check(&Served::start("s3-sample", true).await).await });
+}
+
+#[test]
+fn a_deployment_of_the_first_version_reads_as_the_library_reads_it() {
+    run(async { answers::check(&Served::start("v1-sample", false).await).await });
+}
