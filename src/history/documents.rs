@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::TableDef;
-use super::shapes::{DOCUMENT_ID, Shape, column_name};
+use super::shapes::{DOCUMENT_ID, Shape, member_name};
 use crate::types::members::Members;
 use crate::types::{PgType, json};
 use crate::versions::ItemKey;
@@ -30,15 +30,16 @@ pub fn row_of(table: &TableDef, key: &ItemKey, document: &[u8]) -> Result<Bytes,
     let malformed = |_| Unfit::Malformed;
     let mut members = Members::new(document).map_err(malformed)?;
     let mut expected = 0;
-    while let Some((name, value)) = members.next().map_err(malformed)? {
-        let Some(name) = column_name(name) else { continue };
+    while let Some((name, value)) = members.next_member().map_err(malformed)? {
+        // A member called as the id's column is not what names the document.
+        let Some(name) = member_name(name).filter(|name| *name != DOCUMENT_ID) else { continue };
         let is_it = |at: &usize| table.columns.get(*at).is_some_and(|column| column.field == name);
         let Some(at) = Some(expected).filter(is_it).or_else(|| (0..table.columns.len()).find(is_it)) else { continue };
         expected = at + 1;
         let Some(column) = table.columns.get(at) else { continue };
         let shape = Shape::of(value);
         if !shape.fits(column.ty) {
-            return Err(Unfit::Surprise { field: name, shape });
+            return Err(Unfit::Surprise { field: name.into_owned(), shape });
         }
         let value = std::str::from_utf8(value).map_err(|_| Unfit::Malformed)?;
         out.push(',');

@@ -3,6 +3,7 @@
 //! Pure. A column is as narrow as everything seen in it allows and only ever grows wider: whole numbers, then
 //! fractions, then jsonb, which holds whatever there is.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::{ColumnDef, ColumnId, ddl::SYSTEM_COLUMNS};
@@ -86,7 +87,7 @@ impl Shapes {
     /// Takes one document in. Members that no column can be named after are left to `_doc`.
     pub fn see(&mut self, document: &[u8]) -> Result<(), Malformed> {
         let mut members = Members::new(document)?;
-        while let Some((name, value)) = members.next()? {
+        while let Some((name, value)) = members.next_member()? {
             if let Some(name) = column_name(name) {
                 self.see_member(name, Shape::of(value));
             }
@@ -144,14 +145,19 @@ fn wider_of(a: PgType, b: PgType) -> PgType {
     }
 }
 
-/// The column for a member, given what stands between the quotes of its name; none where no column can have the name.
-pub fn column_name(name: &[u8]) -> Option<String> {
-    let name = match name.contains(&b'\\') {
-        true => serde_json::from_slice::<String>(&[b"\"", name, b"\""].concat()).ok()?,
-        false => std::str::from_utf8(name).ok()?.to_owned(),
-    };
-    let taken = name == DOCUMENT_ID || name == LIBRARY_OWN || SYSTEM_COLUMNS.contains(&name.as_str());
-    (!name.is_empty() && !taken && !name.contains('\0')).then_some(name)
+/// The name of a member, given what stands between its quotes; none where no text is such a name.
+pub fn member_name(name: &[u8]) -> Option<Cow<'_, str>> {
+    match name.contains(&b'\\') {
+        true => serde_json::from_slice(&[b"\"", name, b"\""].concat()).ok().map(Cow::Owned),
+        false => std::str::from_utf8(name).ok().map(Cow::Borrowed),
+    }
+}
+
+/// The column for a member; none where no column can have the name.
+fn column_name(name: &[u8]) -> Option<String> {
+    let name = member_name(name)?;
+    let taken = name == DOCUMENT_ID || name == LIBRARY_OWN || SYSTEM_COLUMNS.contains(&name.as_ref());
+    (!name.is_empty() && !taken && !name.contains('\0')).then(|| name.into_owned())
 }
 
 #[cfg(test)]

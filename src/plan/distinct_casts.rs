@@ -19,7 +19,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::expand::{fold, quoted, split};
 use super::names::Planning;
-use super::select_forms::call;
+
+use crate::sql::call::call;
 use crate::sql::columns::item_name;
 
 /// The function around a cast; its second argument says what it casts to, and nothing else.

@@ -9,7 +9,8 @@ use datafusion::sql::sqlparser::ast::{
 use super::expand::{quoted, split};
 use super::functions::ROW_JSON;
 use super::functions::forms::{DISTINCT_FROM, NOT_DISTINCT_FROM};
-use super::select_forms::{call, plain_query, select_all};
+use super::select_forms::{plain_query, select_all};
+use crate::sql::call::call;
 
 /// The expression without the rows that it compares; `None` where it compares none.
 pub fn written(expr: &Expr) -> Option<Expr> {
@@ -56,7 +57,7 @@ fn row_json(function: &ast::Function) -> Option<Expr> {
     let [FunctionArg::Unnamed(FunctionArgExpr::Expr(row))] = &list.args[..] else { return None };
     let name = |at: usize| Expr::value(Value::SingleQuotedString(format!("f{}", at + 1)));
     let members = values_of(row)?.into_iter().enumerate().flat_map(|(at, value)| [name(at), value]);
-    Some(call(maker, members.collect()))
+    Some(call(maker, members))
 }
 
 /// A row is NULL, or not, when each of its values is.
@@ -72,7 +73,7 @@ fn overlaps(left: Vec<Expr>, right: Vec<Expr>) -> Option<Expr> {
         let end = if is_length(&end) { binary(nested(start.clone()), BinaryOperator::Plus, end) } else { as_instant(end) };
         [start, end]
     });
-    Some(call("overlaps", ends.collect()))
+    Some(call("overlaps", ends))
 }
 
 /// A literal in quotes is a point in time.

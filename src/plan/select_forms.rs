@@ -4,8 +4,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    self, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, JoinOperator, ObjectName, Query,
-    Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableFactor, VisitMut, VisitorMut,
+    self, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, JoinOperator, ObjectName, Query, Select, SelectItem,
+    SetExpr, SetOperator, SetQuantifier, TableFactor, VisitMut, VisitorMut,
 };
 
 use super::correlated::ARRAY_OF;
@@ -15,6 +15,7 @@ use super::row_forms;
 use super::select_literals;
 use super::set_operations::{EXCEPT_ALL, INTERSECT_ALL, VALUES};
 use super::set_returning::{self, IDENTITY};
+use crate::sql::call::{arguments, call, unnamed};
 use crate::sql::columns::item_name;
 use crate::sql::token_forms::ROWS_FROM;
 
@@ -504,26 +505,4 @@ impl VisitorMut for Values<'_> {
         }
         ControlFlow::Continue(())
     }
-}
-
-fn unnamed(args: Vec<Expr>) -> Vec<FunctionArg> {
-    args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect()
-}
-
-fn arguments(args: Vec<Expr>) -> FunctionArguments {
-    FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args: unnamed(args), clauses: vec![] })
-}
-
-/// A plain call of a function.
-pub fn call(name: &str, args: Vec<Expr>) -> Expr {
-    Expr::Function(ast::Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: arguments(args),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    })
 }

@@ -7,12 +7,12 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Distinct, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, GroupByExpr, Ident, LimitClause, NamedWindowExpr, ObjectName, OrderByKind, Query, Select, SelectItem,
-    SetExpr, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    CastKind, DataType, Distinct, ExactNumberInfo, Expr, Function, GroupByExpr, LimitClause, NamedWindowExpr, OrderByKind, Query,
+    Select, SelectItem, SetExpr, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::functions::NEGATE;
+use crate::sql::call::call;
 
 /// Tells our casts from those a client wrote: a display width, which PostgreSQL's integers have not.
 const OURS: Option<u64> = Some(32);
@@ -147,20 +147,7 @@ fn is_literal(expr: &Expr) -> bool {
 
 /// A minus sign before anything else, as a call: the planner has none for numerics.
 fn negation(operand: Expr) -> Expr {
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(NEGATE)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(operand))],
-            clauses: vec![],
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    })
+    call(NEGATE, [operand])
 }
 
 fn is_ours(expr: &Expr) -> bool {

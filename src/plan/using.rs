@@ -14,9 +14,10 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::expand::{fold, quoted, split};
 use super::names::{Planning, Relation};
-use super::select_forms::call;
+
 use super::wildcards::without;
 use crate::error::{Result, SqlError};
+use crate::sql::call::call;
 use crate::sql::columns::item_name;
 
 /// Settles the merged columns of every query inside.

@@ -16,8 +16,9 @@ use super::catalog::CatalogueRelation;
 use super::expand::{fold, quoted, split};
 use super::functions::ROW_JSON;
 use super::names::{Planning, Relation};
-use super::select_forms::call;
+
 use super::set_returning;
+use crate::sql::call::call;
 use crate::sql::columns::item_name;
 
 /// Calls that take a row.
@@ -421,7 +422,7 @@ fn record_of(part: &Part) -> Option<Expr> {
     if part.is_value() {
         return Some(column(part, part.columns.first()?));
     }
-    let row = call("row", part.columns.iter().map(|name| column(part, name)).collect());
+    let row = call("row", part.columns.iter().map(|name| column(part, name)));
     when_there(part, row)
 }
 
@@ -433,7 +434,7 @@ fn column(part: &Part, name: &str) -> Expr {
 fn row_of(part: &Part, maker: &str) -> Option<Expr> {
     let text = |text: &str| Expr::value(Value::SingleQuotedString(text.to_owned()));
     let members = part.columns.iter().flat_map(|name| [text(name), column(part, name)]);
-    let row = call(maker, members.collect());
+    let row = call(maker, members);
     when_there(part, row)
 }
 

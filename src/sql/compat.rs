@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, Expr, ObjectNamePart, SelectItem, SetExpr, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
+use super::call::call;
 use super::columns::{self, UNNAMED};
 use super::{precedence, token_forms};
 
@@ -176,7 +177,7 @@ fn backslash_pattern(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>
     let (Some(text), (escape_char, None)) = (literal, (escapes.next(), escapes.next())) else {
         let text = std::mem::replace(pattern, Expr::value(Value::Null));
         let arguments = [text, Expr::value(Value::SingleQuotedString(chosen))];
-        *pattern = function("like_escape", arguments);
+        *pattern = call("like_escape", arguments);
         *escape = None;
         return;
     };
@@ -194,21 +195,6 @@ fn backslash_pattern(pattern: &mut Expr, escape: &mut Option<ast::ValueWithSpan>
     }
     *pattern = Expr::value(Value::SingleQuotedString(rewritten));
     *escape = None;
-}
-
-fn function<const N: usize>(name: &str, arguments: [Expr; N]) -> Expr {
-    let args = arguments.into_iter().map(|arg| ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg))).collect();
-    let list = ast::FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() };
-    Expr::Function(ast::Function {
-        name: ast::ObjectName::from(vec![ast::Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: ast::FunctionArguments::None,
-        args: ast::FunctionArguments::List(list),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }
 
 /// Gives the unnamed expressions of an inner query the names that the query around it may use (`x.count`),

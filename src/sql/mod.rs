@@ -1,6 +1,7 @@
 //! Text to statement: comment cutting, the token-level canonicaliser for AS OF, the dialect, DDL and
 //! utility forms as plain values. Pure and synchronous: no IO, no catalogue, no plan.
 
+pub mod call;
 pub mod columns;
 pub mod shape;
 pub mod statement;

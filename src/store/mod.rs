@@ -8,6 +8,7 @@ pub mod collections;
 pub mod conformance;
 pub mod error;
 pub mod index;
+mod loading;
 pub mod memory;
 pub mod mongo;
 pub mod object;

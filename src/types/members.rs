@@ -24,7 +24,7 @@ impl<'a> Members<'a> {
     }
 
     /// What stands between the quotes of the next member's name, escapes and all, and its value; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>, Malformed> {
+    pub fn next_member(&mut self) -> Result<Option<(&'a [u8], &'a [u8])>, Malformed> {
         match (self.after_space()?, self.begun) {
             (b'}', _) if self.at + 1 == self.bytes.len() => return Ok(None),
             (b',', true) => self.at += 1,
@@ -113,7 +113,7 @@ mod tests {
     fn members(text: &str) -> Result<Vec<(&str, &str)>, Malformed> {
         let mut members = Members::new(text.as_bytes())?;
         let mut found = Vec::new();
-        while let Some((name, value)) = members.next()? {
+        while let Some((name, value)) = members.next_member()? {
             found.push((std::str::from_utf8(name).unwrap(), std::str::from_utf8(value).unwrap()));
         }
         Ok(found)

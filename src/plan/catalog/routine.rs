@@ -137,10 +137,7 @@ fn listed(path: &[String]) -> String {
 
 /// The arguments as CREATE FUNCTION has them; `identity` leaves defaults out.
 pub fn arguments(state: &Catalogue, path: &[String], def: &RoutineDef, identity: bool) -> String {
-    let shown = |argument: &&ArgumentDef| match argument.mode {
-        ArgumentMode::Table => false,
-        _ => true,
-    };
+    let shown = |argument: &&ArgumentDef| !matches!(argument.mode, ArgumentMode::Table);
     let text = |argument: &ArgumentDef| {
         let mut text = match argument.mode {
             ArgumentMode::In if def.procedure => "IN ".to_owned(),

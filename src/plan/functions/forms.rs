@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, CaseWhen, CastKind, DataType, DateTimeField, DuplicateTreatment, Expr, Function,
-    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval, ObjectName,
-    OrderByExpr, OrderByOptions, Subscript, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
+    FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, Interval, ObjectName, OrderByExpr,
+    OrderByOptions, Subscript, UnaryOperator, Value, VisitMut, VisitorMut, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::{arrays, ordered_set, regular};
+use crate::sql::call::call;
 
 /// Rewrites every expression inside, before it is planned.
 pub fn rewrite(node: &mut impl VisitMut) {
@@ -295,20 +296,6 @@ fn plain_sequence_name(function: &mut Function) {
     if let Expr::Cast { expr, data_type: DataType::Regclass, .. } = first {
         *first = std::mem::replace(expr.as_mut(), Expr::value(Value::Null));
     }
-}
-
-fn call(name: &str, args: impl IntoIterator<Item = Expr>) -> Expr {
-    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    })
 }
 
 /// `INTERVAL '1 day'` as a cast; `INTERVAL '1' DAY` with the unit in the text. Ranges of units stay.

@@ -10,10 +10,12 @@ use datafusion::common::ScalarValue;
 use super::Run;
 use super::existing::Old;
 use super::later::Later;
+use super::returning::Returning;
 use super::target::Target;
 use super::write::{Edit, write};
 use crate::error::{Result, SqlError};
 use crate::history::{ColumnId, RoutineDef};
+use crate::plan::Execution;
 use crate::plan::functions::define::scalar_at;
 use crate::plan::routines::{Event, Field, Fire, Row, Triggers, Value, Within, cast};
 use crate::types::TriggerTiming;
@@ -128,10 +130,22 @@ impl<'a> Firing<'a> {
         }
         Ok((self.written.len(), self.shown))
     }
+
+    /// The same as the statement's answer.
+    pub async fn answer(self, returning: Option<&Returning>) -> Result<Execution> {
+        let run = self.run;
+        let (count, shown) = self.end().await?;
+        let returning = match (returning, together(&shown)?) {
+            (None, _) => None,
+            (Some(returning), Some(shown)) => Some(returning.rows(run, shown, count)?),
+            (Some(returning), None) => Some(returning.none()?),
+        };
+        Ok(Execution::Modified { count: count as u64, returning })
+    }
 }
 
 /// Rows one under the other; `None` for none.
-pub fn together(rows: &[Vec<ArrayRef>]) -> Result<Option<Vec<ArrayRef>>> {
+fn together(rows: &[Vec<ArrayRef>]) -> Result<Option<Vec<ArrayRef>>> {
     let Some(first) = rows.first() else { return Ok(None) };
     let column = |at: usize| -> Result<ArrayRef> {
         let parts: Vec<&dyn Array> = rows.iter().filter_map(|row| row.get(at)).map(AsRef::as_ref).collect();

@@ -295,13 +295,7 @@ impl Insert {
             };
             firing.write(old, Some(new), shown).await?;
         }
-        let (count, shown) = firing.end().await?;
-        let returning = match (&self.returning, fire::together(&shown)?) {
-            (None, _) => None,
-            (Some(returning), Some(shown)) => Some(returning.rows(run, shown, count)?),
-            (Some(returning), None) => Some(returning.none()?),
-        };
-        Ok(Execution::Modified { count: count as u64, returning })
+        firing.answer(self.returning.as_ref()).await
     }
 
     /// The layout's columns of the rows to insert, constraints not yet checked.

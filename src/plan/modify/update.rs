@@ -381,7 +381,7 @@ impl Change {
             if let Some(triggers) = target.firing(&[self.event()]) {
                 let within = fire::surroundings(run);
                 let firing = Firing::begin(run, target, &triggers, &within, vec![self.event()], self.assigned(target)).await?;
-                firing.end().await?;
+                return firing.answer(self.returning.as_ref()).await;
             }
             let returning = self.returning.as_ref().map(Returning::none).transpose()?;
             return Ok(Execution::Modified { count: 0, returning });
@@ -455,13 +455,7 @@ impl Change {
             };
             firing.write(Some((item, before)), after, shown).await?;
         }
-        let (count, shown) = firing.end().await?;
-        let returning = match (&self.returning, fire::together(&shown)?) {
-            (None, _) => None,
-            (Some(returning), Some(shown)) => Some(returning.rows(run, shown, count)?),
-            (Some(returning), None) => Some(returning.none()?),
-        };
-        Ok(Execution::Modified { count: count as u64, returning })
+        firing.answer(self.returning.as_ref()).await
     }
 
     async fn find(&self, run: Run<'_>, target: &Target, plan: &LogicalPlan) -> Result<Option<Found>> {

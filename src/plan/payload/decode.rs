@@ -94,7 +94,7 @@ impl PayloadDecoder {
         // The member without a name comes first: which json members' `null` is JSON's own.
         let mut json_nulls: Vec<String> = Vec::new();
         while left > 0
-            && let Some((name, value)) = members.next().map_err(malformed)?
+            && let Some((name, value)) = members.next_member().map_err(malformed)?
         {
             if name.is_empty() {
                 json_nulls = serde_json::from_slice(value).map_err(|e| PayloadError::Unreadable(e.to_string()))?;

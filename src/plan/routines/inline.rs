@@ -28,7 +28,9 @@ const CALL: &str = "\u{1}call";
 /// The value as one of this type.
 fn cast(value: Expr, ty: PgType) -> Expr {
     let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&ty.full_name()).and_then(|mut p| p.parse_data_type());
-    let data_type = parsed.unwrap_or(DataType::Text);
+    // A name that does not parse is left to be looked up, and refused.
+    let data_type =
+        parsed.unwrap_or_else(|_| DataType::Custom(ast::ObjectName::from(vec![ast::Ident::new(ty.full_name())]), vec![]));
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(Expr::Nested(Box::new(value))), data_type, array: false, format: None }
 }
 
@@ -128,7 +130,7 @@ pub fn relation(
 }
 
 /// The rows of a call that gives them as a list.
-pub fn rows_of(shape: &Shape, rows: Expr, ordinality: bool) -> Box<Query> {
+pub fn rows_of(shape: &Shape, rows: Expr, ordinality: bool) -> Result<Box<Query>> {
     let mut items: Vec<String> =
         shape.columns.iter().map(|(name, _)| format!("(item.x).{0} AS {0}", quote_ident(name))).collect();
     let from = match ordinality {
@@ -139,24 +141,9 @@ pub fn rows_of(shape: &Shape, rows: Expr, ordinality: bool) -> Box<Query> {
         false => format!("unnest(\"{CALL}\") AS item(x)"),
     };
     let text = format!("SELECT {} FROM {from}", items.join(", "));
-    let mut query = parsed(&text).unwrap_or_else(|_| Box::new(empty()));
+    let mut query = parsed(&text)?;
     let _ = query.visit(&mut Around { call: &rows });
-    query
-}
-
-fn empty() -> Query {
-    Query {
-        with: None,
-        body: Box::new(SetExpr::Values(ast::Values { explicit_row: false, value_keyword: false, rows: vec![] })),
-        order_by: None,
-        limit_clause: None,
-        fetch: None,
-        locks: vec![],
-        for_clause: None,
-        settings: None,
-        format_clause: None,
-        pipe_operators: vec![],
-    }
+    Ok(query)
 }
 
 fn parsed(text: &str) -> Result<Box<Query>> {

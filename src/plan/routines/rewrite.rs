@@ -19,7 +19,7 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Catalog, RoutineDef, TEMPORARY, is_temporary_schema};
 use crate::plan::StatementContext;
 use crate::plan::expand::{fold, quoted, split};
-use crate::plan::select_forms::call;
+use crate::sql::call::call;
 use crate::sql::columns::item_name;
 
 /// Functions within functions that are put in place.
@@ -187,7 +187,7 @@ impl Rewriter<'_, '_> {
             return Ok(Some(TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None }));
         }
         let rows = call_of(Form::Rows, &candidates, arguments);
-        let subquery = inline::rows_of(shape, rows, ordinality);
+        let subquery = inline::rows_of(shape, rows, ordinality)?;
         Ok(Some(TableFactor::Derived { lateral: true, subquery, alias: Some(alias), sample: None }))
     }
 }

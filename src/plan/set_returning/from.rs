@@ -8,8 +8,9 @@ use datafusion::sql::sqlparser::ast;
 use super::series::ORDINALS;
 use super::{Columns, IDENTITY, columns_of, typed};
 use crate::plan::expand::split;
-use crate::plan::select_forms::{WITHIN, call};
+use crate::plan::select_forms::WITHIN;
 use crate::plan::wildcards::REPEAT;
+use crate::sql::call::call;
 use crate::sql::token_forms::ROWS_FROM;
 
 /// The rows of a function and what a table alias without columns means for them: its name too, where there is
@@ -134,5 +135,5 @@ fn ordinals(args: &[ast::Expr], columns: Columns, context: &mut dyn RelationPlan
         IDENTITY => args.to_vec(),
         list => vec![call(list, args.to_vec())],
     });
-    context.sql_to_expr(call(ORDINALS, lists.collect()), &DFSchema::empty())
+    context.sql_to_expr(call(ORDINALS, lists), &DFSchema::empty())
 }

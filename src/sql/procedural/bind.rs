@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     SelectItemQualifiedWildcardKind, SetExpr, Value, VisitMut, VisitorMut,
 };
 
+use crate::sql::call::call;
 use crate::sql::query::folded;
 use crate::sql::statement::{MergeAction, Statement};
 
@@ -89,20 +90,6 @@ fn text(text: &str) -> Expr {
     Expr::value(Value::SingleQuotedString(text.to_owned()))
 }
 
-fn call(name: &str, args: Vec<Expr>) -> Expr {
-    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
-    Expr::Function(ast::Function {
-        name: ast::ObjectName::from(vec![Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(ast::FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    })
-}
-
 /// The name that an expression is.
 fn path_of(expr: &Expr) -> Option<Vec<String>> {
     match expr {
@@ -168,11 +155,11 @@ impl<F: FnMut(&[String]) -> Option<Meaning>> Binder<F> {
                     [FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(row))] => self.row(&names_of(row)?)?,
                     _ => return None,
                 };
-                let members = || fields.iter().flat_map(|(name, number)| [text(name), parameter(*number)]).collect();
+                let members = || fields.iter().flat_map(|(name, number)| [text(name), parameter(*number)]);
                 match name.as_str() {
                     "to_jsonb" => Some(call("jsonb_build_object", members())),
                     "row_to_json" | "to_json" => Some(call(ROW_JSON, members())),
-                    "row" => Some(call("row", fields.iter().map(|(_, number)| parameter(*number)).collect())),
+                    "row" => Some(call("row", fields.iter().map(|(_, number)| parameter(*number)))),
                     _ => None,
                 }
             }
@@ -248,7 +235,7 @@ impl<F: FnMut(&[String]) -> Option<Meaning>> VisitorMut for Binder<F> {
             match (self.meaning)(&path) {
                 Some(Meaning::Parameter(number)) => *expr = parameter(number),
                 Some(Meaning::Row(fields)) => {
-                    *expr = call("row", fields.iter().map(|(_, number)| parameter(*number)).collect());
+                    *expr = call("row", fields.iter().map(|(_, number)| parameter(*number)));
                 }
                 None => {}
             }

@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::InstantExpr;
 use super::relative;
 use crate::error::{Result, SqlError, SqlState};
+use crate::sql::call::call;
 
 /// What the words around an instant say about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -328,30 +329,4 @@ fn now_plus(text: &str) -> Expr {
     };
     let (left, right) = (Box::new(call("now", vec![])), Box::new(Expr::Interval(interval)));
     Expr::BinaryOp { left, op: BinaryOperator::Plus, right }
-}
-
-pub fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    let args = arguments.into_iter().map(|e| FunctionArg::Unnamed(FunctionArgExpr::Expr(e))).collect();
-    Expr::Function(ast::Function {
-        name: ast::ObjectName::from(vec![ast::Ident::new(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(ast::FunctionArgumentList { duplicate_treatment: None, args, clauses: vec![] }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: vec![],
-    })
-}
-
-/// The name and plain arguments of a call made by [`call`].
-pub fn as_call(expr: &Expr) -> Option<(&str, Vec<&Expr>)> {
-    let Expr::Function(function) = expr else { return None };
-    let [name] = &function.name.0[..] else { return None };
-    let FunctionArguments::List(list) = &function.args else { return None };
-    let arguments = list.args.iter().map(|argument| match argument {
-        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e),
-        _ => None,
-    });
-    Some((name.as_ident()?.value.as_str(), arguments.collect::<Option<_>>()?))
 }

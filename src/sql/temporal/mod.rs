@@ -21,6 +21,7 @@ pub use spelling::transaction_as_of;
 use datafusion::sql::sqlparser::ast::{self, Expr};
 
 use crate::error::{Result, SqlError};
+use crate::sql::call::{as_call, call};
 
 /// The part of history that one relation reads.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,15 +83,14 @@ pub fn version_of(scope: &ScopeClause) -> ast::TableVersion {
         ScopeClause::ContainedIn { from, to } => (CONTAINED_IN, vec![from, to]),
         ScopeClause::All => (ALL, vec![]),
     };
-    let arguments = instants.into_iter().map(encode_instant).collect();
-    ast::TableVersion::ForSystemTimeAsOf(instant::call(name, arguments))
+    ast::TableVersion::ForSystemTimeAsOf(call(name, instants.into_iter().map(encode_instant)))
 }
 
 /// The clause that a relation of a parsed statement carries. Fails (XX000) for a version that this module did
 /// not put there.
 pub fn scope_of(version: &ast::TableVersion) -> Result<ScopeClause> {
     let ast::TableVersion::ForSystemTimeAsOf(expr) = version else { return Err(foreign(version)) };
-    let (name, arguments) = instant::as_call(expr).ok_or_else(|| foreign(version))?;
+    let (name, arguments) = as_call(expr).ok_or_else(|| foreign(version))?;
     let instants = arguments.into_iter().map(decode_instant).collect::<Option<Vec<_>>>().ok_or_else(|| foreign(version))?;
     let mut instants = instants.into_iter();
     let scope = match (name, instants.next(), instants.next()) {
@@ -118,11 +118,11 @@ fn encode_instant(at: &InstantExpr) -> Expr {
         InstantExpr::Either(e) => (EITHER, e),
         InstantExpr::BeforeEither(e) => (BEFORE_EITHER, e),
     };
-    instant::call(name, vec![expr.clone()])
+    call(name, vec![expr.clone()])
 }
 
 fn decode_instant(expr: &Expr) -> Option<InstantExpr> {
-    let (name, arguments) = instant::as_call(expr)?;
+    let (name, arguments) = as_call(expr)?;
     let [argument] = arguments[..] else { return None };
     let argument = argument.clone();
     match name {

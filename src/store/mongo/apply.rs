@@ -131,9 +131,9 @@ impl Group {
         stamp: CommitStamp,
         ended: &BTreeMap<TableId, u64>,
     ) -> Result<CommitStamp, Refusal> {
-        let mut draft = Draft::new(self, stamp);
-        draft.changes = ended.values().sum();
-        draft.touched = ended.iter().map(|(table, n)| (*table, -i64::try_from(*n).unwrap_or(i64::MAX))).collect();
+        let touched = ended.iter().map(|(table, n)| (*table, -i64::try_from(*n).unwrap_or(i64::MAX))).collect();
+        let done = Done { changes: ended.values().sum(), touched, ..Done::default() };
+        let mut draft = Draft { group: self, stamp, done };
         request.rows.iter().try_for_each(|row| draft.change(row))?;
         request.rows.iter().for_each(|row| draft.release(row));
         for row in &request.rows {
@@ -141,13 +141,13 @@ impl Group {
             row.new_entries.iter().try_for_each(|entry| draft.hold(&item, entry, row.old_entries.contains(entry)))?;
         }
         for backfill in &request.backfill {
-            draft.touched.entry(backfill.table).or_default();
+            draft.done.touched.entry(backfill.table).or_default();
             for (key, entry) in &backfill.entries {
                 draft.hold(&(backfill.table, key.clone()), entry, false)?;
             }
         }
         request.requires.iter().try_for_each(|requirement| draft.check_there(requirement))?;
-        let done = draft.done();
+        let done = draft.done;
         self.keep(done, number, stamp);
         Ok(stamp)
     }
@@ -182,15 +182,11 @@ impl Group {
 struct Draft<'a> {
     group: &'a Group,
     stamp: CommitStamp,
-    heads: HashMap<Item, Head>,
-    holders: HashMap<Slot, Option<Item>>,
-    versions: Vec<(TableId, NewVersion)>,
-    ends: Vec<(Item, u64, PeriodEnd)>,
-    entries: Vec<String>,
-    touched: BTreeMap<TableId, i64>,
-    changes: u64,
+    done: Done,
 }
 
+/// What a commit adds to its group.
+#[derive(Default)]
 struct Done {
     heads: HashMap<Item, Head>,
     holders: HashMap<Slot, Option<Item>>,
@@ -201,35 +197,9 @@ struct Done {
     changes: u64,
 }
 
-impl<'a> Draft<'a> {
-    fn new(group: &'a Group, stamp: CommitStamp) -> Self {
-        Self {
-            group,
-            stamp,
-            heads: HashMap::new(),
-            holders: HashMap::new(),
-            versions: Vec::new(),
-            ends: Vec::new(),
-            entries: Vec::new(),
-            touched: BTreeMap::new(),
-            changes: 0,
-        }
-    }
-
-    fn done(self) -> Done {
-        Done {
-            heads: self.heads,
-            holders: self.holders,
-            versions: self.versions,
-            ends: self.ends,
-            entries: self.entries,
-            touched: self.touched,
-            changes: self.changes,
-        }
-    }
-
+impl Draft<'_> {
     fn head(&self, item: &Item) -> Option<&Head> {
-        self.heads.get(item).or_else(|| self.group.heads.get(item))
+        self.done.heads.get(item).or_else(|| self.group.heads.get(item))
     }
 
     fn change(&mut self, row: &RowChange) -> Result<(), Refusal> {
@@ -244,13 +214,13 @@ impl<'a> Draft<'a> {
             (HeadCheck::Absent, Some(_)) => return Err(Refusal::KeyExists { table: row.table, key: row.key.clone() }),
             (HeadCheck::At(expected), Some(h)) if h.number == expected.0 => {
                 let end = PeriodEnd { to: self.stamp.time, commit: self.stamp.commit, op: row.op };
-                self.ends.push((item.clone(), h.number, end));
+                self.done.ends.push((item.clone(), h.number, end));
             }
             (HeadCheck::At(_), _) => return Err(Refusal::Conflict { table: row.table, key: row.key.clone() }),
         }
         let grown = i64::from(row.payload.is_some()) - i64::from(live.is_some());
-        *self.touched.entry(row.table).or_default() += grown;
-        self.changes += 1;
+        *self.done.touched.entry(row.table).or_default() += grown;
+        self.done.changes += 1;
         self.add(item, head, row);
         Ok(())
     }
@@ -278,12 +248,12 @@ impl<'a> Draft<'a> {
         };
         let (key, follows) = (row.key.clone(), before.is_some());
         let version = NewVersion { id, key, number, op: row.op, commit, time, end: None, payload, follows };
-        self.versions.push((row.table, version));
-        self.heads.insert(item, after);
+        self.done.versions.push((row.table, version));
+        self.done.heads.insert(item, after);
     }
 
     fn holder(&self, slot: &Slot) -> Option<&Item> {
-        self.holders.get(slot).or_else(|| self.group.holders.get(slot)).and_then(Option::as_ref)
+        self.done.holders.get(slot).or_else(|| self.group.holders.get(slot)).and_then(Option::as_ref)
     }
 
     fn release(&mut self, row: &RowChange) {
@@ -292,7 +262,7 @@ impl<'a> Draft<'a> {
         for entry in row.old_entries.iter().filter(|e| e.unique && !row.new_entries.contains(e)) {
             let slot = (entry.index, entry.key.clone());
             if self.holder(&slot) == Some(&item) {
-                self.holders.insert(slot, None);
+                self.done.holders.insert(slot, None);
             }
         }
     }
@@ -300,7 +270,7 @@ impl<'a> Draft<'a> {
     /// Adds an entry; one that the item had before (`kept`) is there already.
     fn hold(&mut self, item: &Item, entry: &IndexEntry, kept: bool) -> Result<(), Refusal> {
         if !kept {
-            self.entries.push(entry_id(entry.index, &entry.key, &item.1));
+            self.done.entries.push(entry_id(entry.index, &entry.key, &item.1));
         }
         if !entry.unique {
             return Ok(());
@@ -310,7 +280,7 @@ impl<'a> Draft<'a> {
             Some(holder) if holder == item => Ok(()),
             Some(_) => Err(Refusal::UniqueExists { index: entry.index, key: entry.key.clone() }),
             None => {
-                self.holders.insert(slot, Some(item.clone()));
+                self.done.holders.insert(slot, Some(item.clone()));
                 Ok(())
             }
         }

@@ -1,17 +1,15 @@
 //! History loads: states with their own periods, checked against what the items have as they are written.
 //!
-//! [`feed`] runs with the caller and hands batches to the writer, [`serve`] with the writer, in one transaction. Others
-//! wait while it runs, so the writer is bothered only when the states are all there or keep coming: a source that
-//! pauses for too long fails the load. MongoDB gives up a transaction that stays open for too long (by default a
+//! Runs with the writer, in one transaction, on what [`loading::feed`] hands it. MongoDB gives up a transaction that stays open for too long (by default a
 //! minute), which bounds how much one load can bring.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{cstr, rawdoc};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::Core;
 use super::apply::{self, Slot};
@@ -19,100 +17,11 @@ use super::home::Home;
 use super::row::{self, Head, NewVersion};
 use super::server::Trouble;
 use super::turn::Turn;
-use super::writer::{Reply, Request, pause};
-use crate::store::{LoadRequest, PayloadRef, RowState, StoreError};
+use super::writer::pause;
+use crate::store::loading::{self, Feed, LoadHeader, QueuedLoad};
+use crate::store::{RowState, StoreError};
 use crate::versions::change::bad_period;
 use crate::versions::{CommitStamp, Context, ItemKey, Op, PeriodEnd, TableId};
-
-/// The writer is called when this many bytes wait for it, or when there are no more.
-const HEAD_START: usize = if cfg!(test) { 256 } else { 16 << 20 };
-
-/// A source that gives nothing for this long while the writer waits for it fails its load.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-pub struct LoadHeader {
-    pub context: Context,
-    pub table: TableId,
-    pub table_name: String,
-}
-
-/// A load that waits for the writer.
-pub struct QueuedLoad {
-    pub header: LoadHeader,
-    pub batches: mpsc::Receiver<Feed>,
-    pub reply: Reply<(CommitStamp, u64)>,
-}
-
-/// What reaches the writer. A feed that stops without `End` is abandoned: its caller has gone.
-pub enum Feed {
-    States(Vec<RowState>),
-    End,
-    Failed(StoreError),
-}
-
-/// Takes states from the request to the writer and waits for its answer.
-pub async fn feed(
-    request: LoadRequest,
-    last: CommitStamp,
-    send: impl FnOnce(Request) -> Result<(), StoreError>,
-) -> Result<(CommitStamp, u64), StoreError> {
-    let LoadRequest { context, table, table_name, mut states } = request;
-    let mut waiting = Vec::new();
-    let mut bytes = 0;
-    let mut ended = false;
-    while bytes < HEAD_START && !ended {
-        match states.recv().await {
-            Some(batch) => {
-                let batch = batch?;
-                bytes += batch.iter().map(weight).sum::<usize>();
-                waiting.push(batch);
-            }
-            None => ended = true,
-        }
-    }
-    if ended && waiting.iter().all(Vec::is_empty) {
-        return Ok((last, 0));
-    }
-    let (to_writer, batches) = mpsc::channel(4);
-    let (reply, answer) = oneshot::channel();
-    let header = LoadHeader { context, table, table_name };
-    send(Request::Load(Box::new(QueuedLoad { header, batches, reply })))?;
-    // An error of sending means that the writer has refused a state: its answer says why.
-    let _ = forward(waiting, &mut states, &to_writer).await;
-    drop(to_writer);
-    answer.await.unwrap_or(Err(StoreError::Closed))
-}
-
-async fn forward(
-    waiting: Vec<Vec<RowState>>,
-    states: &mut mpsc::Receiver<Result<Vec<RowState>, StoreError>>,
-    writer: &mpsc::Sender<Feed>,
-) -> Result<(), mpsc::error::SendError<Feed>> {
-    for batch in waiting {
-        writer.send(Feed::States(batch)).await?;
-    }
-    loop {
-        let next = match tokio::time::timeout(PATIENCE, states.recv()).await {
-            Ok(Some(Ok(batch))) => Feed::States(batch),
-            Ok(Some(Err(error))) => Feed::Failed(error),
-            Ok(None) => Feed::End,
-            Err(_) => Feed::Failed(StoreError::Engine("the source of a history load paused for too long".to_owned())),
-        };
-        let more = matches!(next, Feed::States(_));
-        writer.send(next).await?;
-        if !more {
-            return Ok(());
-        }
-    }
-}
-
-fn weight(state: &RowState) -> usize {
-    let payload = match &state.payload {
-        PayloadRef::Inline(bytes) => bytes.len(),
-        PayloadRef::Object { name, .. } => name.len(),
-    };
-    128 + payload
-}
 
 /// Makes the load and answers its caller.
 pub async fn serve(core: &Core, queued: QueuedLoad) {
@@ -230,7 +139,7 @@ impl<'c> Loader<'c> {
                 Some(Feed::States(states)) => self.add(states, &header.context).await?,
                 Some(Feed::End) => break,
                 Some(Feed::Failed(error)) => return Err(error.into()),
-                None => return Err(StoreError::Engine("the source of a history load has gone".to_owned()).into()),
+                None => return Err(loading::abandoned().into()),
             }
         }
         self.turn.touch(self.table, self.stamp.commit, self.opened, true);
@@ -262,7 +171,7 @@ impl<'c> Loader<'c> {
     }
 
     fn append(&mut self, batch: &mut Batch, state: &RowState) -> Result<(), StoreError> {
-        self.check_period(state)?;
+        loading::check_period(self.table, state, self.stamp.time)?;
         let (op, number, first) = self.follow(batch, state)?;
         for entry in &state.entries {
             batch.entries.insert(apply::entry_id(entry.index, &entry.key, &state.key));
@@ -303,29 +212,15 @@ impl<'c> Loader<'c> {
         Ok(())
     }
 
-    fn check_period(&self, state: &RowState) -> Result<(), StoreError> {
-        if state.to.is_some_and(|to| to <= state.from) {
-            return Err(self.refuse(state, bad_period::EMPTY));
-        }
-        if state.to.unwrap_or(state.from) > self.stamp.time {
-            return Err(self.refuse(state, bad_period::FUTURE));
-        }
-        Ok(())
-    }
-
-    fn refuse(&self, state: &RowState, reason: &'static str) -> StoreError {
-        StoreError::BadPeriod { table: self.table, key: state.key.clone(), reason }
-    }
-
     /// Checks the state against the one before it: the op and number it gets, and the item's first commit. Tells the one
     /// before when it goes on.
     fn follow(&self, batch: &mut Batch, state: &RowState) -> Result<(Op, u64, crate::versions::CommitNo), StoreError> {
         let Some(head) = batch.heads.get(&state.key) else { return Ok((Op::Create, 0, self.stamp.commit)) };
         if head.is_live() {
-            return Err(self.refuse(state, bad_period::AFTER_OPEN));
+            return Err(loading::refusal(self.table, state, bad_period::AFTER_OPEN));
         }
         if head.time > state.from {
-            return Err(self.refuse(state, bad_period::OVERLAP));
+            return Err(loading::refusal(self.table, state, bad_period::OVERLAP));
         }
         // An end that another commit than the one that began the state made, a change made: it stays.
         if head.time < state.from || head.changed != head.begun {

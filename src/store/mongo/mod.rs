@@ -41,6 +41,7 @@ use self::reader::{Borders, Reader};
 use self::scan::Scan;
 use self::server::Server;
 use self::writer::Request;
+use super::loading;
 use super::{
     CatalogRow, CommitRequest, IndexStore, LoadRequest, PayloadRef, PayloadStore, ScanRequest, StoreError, StoredVersion,
     VersionBatch, VersionName,
@@ -265,7 +266,7 @@ impl IndexStore for MongoIndex {
 
     async fn load(&self, request: LoadRequest) -> Result<(CommitStamp, u64), StoreError> {
         self.core.check_open()?;
-        load::feed(request, self.last_commit(), |request| self.send(request)).await
+        loading::feed(request, self.last_commit(), |load| self.send(Request::Load(load))).await
     }
 
     async fn get(

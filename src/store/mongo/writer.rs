@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::Core;
 use super::apply;
-use super::load::{self, QueuedLoad};
+use super::load;
 use super::server::Trouble;
 use super::turn::{Done, Turn};
+use crate::store::loading::{QueuedLoad, Reply};
 use crate::store::{CommitRequest, StoreError};
 use crate::versions::CommitStamp;
 
@@ -23,8 +24,6 @@ const ROWS: usize = 20_000;
 
 /// How many times the usual patience is worth knowing what became of a commit.
 const DECIDING: u32 = 3;
-
-pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What a caller can ask of the writer.
 pub enum Request {

@@ -1,115 +1,22 @@
 //! History loads: states with their own periods, checked against what the item has as they are written.
 //!
-//! [`feed`] runs with the caller and hands batches to the writer, [`run`] with the writer, in one
-//! transaction. Others wait while it runs, so the writer is bothered only when the states are all there or
-//! keep coming: a source that pauses for too long fails the load.
+//! Runs with the writer, in one transaction, on what [`loading::feed`] hands it.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, params};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use super::apply::{self, State};
 use super::row::{self, Doc};
 use super::schema::{failure, stored};
-use super::writer::{Reply, Request};
-use crate::store::{IndexEntry, LoadRequest, PayloadRef, RowState, StoreError};
+use crate::store::loading::{self, Feed, LoadHeader};
+use crate::store::{IndexEntry, RowState, StoreError};
 use crate::versions::change::bad_period;
 use crate::versions::{CommitStamp, Context, IndexId, ItemKey, Op, Period, PeriodEnd, TableId, Timestamp, Version, VersionNo};
 
-/// The writer is called when this many bytes wait for it, or when there are no more.
-const HEAD_START: usize = if cfg!(test) { 256 } else { 16 << 20 };
-
-/// A source that gives nothing for this long while the writer waits for it fails its load.
-const PATIENCE: Duration = Duration::from_secs(30);
-
 /// Index entries are written in sorted runs of this many.
 const ENTRY_RUN: usize = if cfg!(test) { 3 } else { 1 << 15 };
-
-pub struct LoadHeader {
-    pub context: Context,
-    pub table: TableId,
-    pub table_name: String,
-}
-
-/// A load that waits for the writer.
-pub struct QueuedLoad {
-    pub header: LoadHeader,
-    pub batches: mpsc::Receiver<Feed>,
-    pub reply: Reply<(CommitStamp, u64)>,
-}
-
-/// What reaches the writer. A feed that stops without `End` is abandoned: its caller has gone.
-pub enum Feed {
-    States(Vec<RowState>),
-    End,
-    Failed(StoreError),
-}
-
-/// Takes states from the request to the writer and waits for its answer.
-pub async fn feed(
-    request: LoadRequest,
-    last: CommitStamp,
-    send: impl FnOnce(Request) -> Result<(), StoreError>,
-) -> Result<(CommitStamp, u64), StoreError> {
-    let LoadRequest { context, table, table_name, mut states } = request;
-    let mut waiting = Vec::new();
-    let mut bytes = 0;
-    let mut ended = false;
-    while bytes < HEAD_START && !ended {
-        match states.recv().await {
-            Some(batch) => {
-                let batch = batch?;
-                bytes += batch.iter().map(weight).sum::<usize>();
-                waiting.push(batch);
-            }
-            None => ended = true,
-        }
-    }
-    if waiting.iter().all(Vec::is_empty) && ended {
-        return Ok((last, 0));
-    }
-    let (to_writer, batches) = mpsc::channel(4);
-    let (reply, answer) = oneshot::channel();
-    let header = LoadHeader { context, table, table_name };
-    send(Request::Load(Box::new(QueuedLoad { header, batches, reply })))?;
-    // An error of sending means that the writer has refused a state: its answer says why.
-    let _ = forward(waiting, &mut states, &to_writer).await;
-    drop(to_writer);
-    answer.await.unwrap_or(Err(StoreError::Closed))
-}
-
-async fn forward(
-    waiting: Vec<Vec<RowState>>,
-    states: &mut mpsc::Receiver<Result<Vec<RowState>, StoreError>>,
-    writer: &mpsc::Sender<Feed>,
-) -> Result<(), mpsc::error::SendError<Feed>> {
-    for batch in waiting {
-        writer.send(Feed::States(batch)).await?;
-    }
-    loop {
-        let next = match tokio::time::timeout(PATIENCE, states.recv()).await {
-            Ok(Some(Ok(batch))) => Feed::States(batch),
-            Ok(Some(Err(error))) => Feed::Failed(error),
-            Ok(None) => Feed::End,
-            Err(_) => Feed::Failed(StoreError::Engine("the source of a history load paused for too long".to_owned())),
-        };
-        let more = matches!(next, Feed::States(_));
-        writer.send(next).await?;
-        if !more {
-            return Ok(());
-        }
-    }
-}
-
-fn weight(state: &RowState) -> usize {
-    let payload = match &state.payload {
-        PayloadRef::Inline(bytes) => bytes.len(),
-        PayloadRef::Object { name, .. } => name.len(),
-    };
-    128 + payload
-}
 
 /// Writes every state of a load into the open transaction; the commit with its number of states, and how many
 /// bytes they weigh. On an error the caller rolls back.
@@ -126,13 +33,13 @@ pub fn run(
         match batches.blocking_recv() {
             Some(Feed::States(batch)) => {
                 for row in batch {
-                    bytes += weight(&row);
+                    bytes += loading::weight(&row);
                     loader.append(state.take_payload(), row)?;
                 }
             }
             Some(Feed::End) => break,
             Some(Feed::Failed(error)) => return Err(error),
-            None => return Err(StoreError::Engine("the source of a history load has gone".to_owned())),
+            None => return Err(loading::abandoned()),
         }
     }
     let (stamp, count) = loader.finish(&header.context, &header.table_name)?;
@@ -189,7 +96,7 @@ impl<'c> Loader<'c> {
     }
 
     fn append(&mut self, pid: i64, state: RowState) -> Result<(), StoreError> {
-        self.check_period(&state)?;
+        loading::check_period(self.table, &state, self.stamp.time)?;
         let (op, number) = self.follow(&state)?;
         self.add_payload.execute(params![pid, Doc(&state.payload)]).map_err(failure)?;
         let end = state.to.map(|to| PeriodEnd { to, commit: self.stamp.commit, op: Op::Delete });
@@ -217,28 +124,14 @@ impl<'c> Loader<'c> {
         if self.entries.len() >= ENTRY_RUN { self.flush_entries() } else { Ok(()) }
     }
 
-    fn check_period(&self, state: &RowState) -> Result<(), StoreError> {
-        if state.to.is_some_and(|to| to <= state.from) {
-            return Err(self.refuse(state, bad_period::EMPTY));
-        }
-        if state.to.unwrap_or(state.from) > self.stamp.time {
-            return Err(self.refuse(state, bad_period::FUTURE));
-        }
-        Ok(())
-    }
-
-    fn refuse(&self, state: &RowState, reason: &'static str) -> StoreError {
-        StoreError::BadPeriod { table: self.table, key: state.key.clone(), reason }
-    }
-
     /// Checks the state against the one before it; the op and number it gets. Tells that one when it goes on.
     fn follow(&mut self, state: &RowState) -> Result<(Op, VersionNo), StoreError> {
         let same_item = self.pending.as_ref().is_some_and(|p| p.key == state.key);
         let last = if same_item { self.pending.as_ref().map(|p| p.version) } else { self.last_of(&state.key)? };
         let Some(last) = last else { return Ok((Op::Create, VersionNo(0))) };
-        let Some(end) = last.period.end else { return Err(self.refuse(state, bad_period::AFTER_OPEN)) };
+        let Some(end) = last.period.end else { return Err(loading::refusal(self.table, state, bad_period::AFTER_OPEN)) };
         if end.to > state.from {
-            return Err(self.refuse(state, bad_period::OVERLAP));
+            return Err(loading::refusal(self.table, state, bad_period::OVERLAP));
         }
         if end.to < state.from || end.commit != last.period.begun {
             return Ok((Op::Create, last.number.next().next()));

@@ -35,7 +35,8 @@ use self::lock::StoreLock;
 use self::reader::Moment;
 use self::readers::Readers;
 use self::scan::Scan;
-use self::writer::{Reply, Request, Writer};
+use self::writer::{Request, Writer};
+use super::loading::{self, Reply};
 use super::{CatalogRow, CommitRequest, IndexStore, LoadRequest, ScanRequest, StoreError, StoredVersion, VersionBatch};
 use crate::runtime::Clock;
 use crate::versions::{CommitInfo, CommitNo, CommitStamp, IndexId, ItemKey, KeyFilter, Scope, Snapshot, TableId, Timestamp};
@@ -166,7 +167,7 @@ impl IndexStore for SqliteIndex {
     }
 
     async fn load(&self, request: LoadRequest) -> Result<(CommitStamp, u64), StoreError> {
-        load::feed(request, self.last_commit(), |request| self.send(request)).await
+        loading::feed(request, self.last_commit(), |load| self.send(Request::Load(load))).await
     }
 
     async fn get(

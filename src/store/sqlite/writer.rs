@@ -13,21 +13,19 @@ use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
 use super::apply::{self, State};
 use super::checkpoint;
-use super::load::{self, QueuedLoad};
+use super::load;
 use super::readers::Readers;
 use super::schema::failure;
 use crate::runtime::Clock;
+use crate::store::loading::{QueuedLoad, Reply};
 use crate::store::{CommitRequest, StoreError};
 use crate::versions::{CommitStamp, Timestamp};
 
 /// A group ends at this many requests, so that the first of them need not wait for the last of very many.
 const GROUP: usize = 512;
-
-pub type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What a caller can ask of the writer.
 pub enum Request {
@@ -292,7 +290,7 @@ mod tests {
     use super::*;
 
     fn request() -> Request {
-        Request::Reserve { counter: 1, count: 1, reply: oneshot::channel().0 }
+        Request::Reserve { counter: 1, count: 1, reply: tokio::sync::oneshot::channel().0 }
     }
 
     #[test]
