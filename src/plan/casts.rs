@@ -7,10 +7,14 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Int64Array, ListArray, StructArray, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, AsArray, Date32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StructArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use datafusion::arrow::buffer::OffsetBuffer;
-use datafusion::arrow::datatypes::{DataType, Date32Type, Field, Float32Type, Float64Type, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Field, Float32Type, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType,
+    TimestampMicrosecondType,
+};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -27,9 +31,10 @@ use super::functions::ambient::{external, statement};
 use super::functions::define::{Call, Function, Returns, Want};
 use super::type_planner::DOMAIN;
 use crate::error::{Result, SqlError, SqlState};
-use crate::types::calendar::{day_of, is_infinite, midnight, split};
+use crate::types::calendar::{MICROS_PER_DAY, day_of, is_infinite, midnight, split};
 use crate::types::complaint::{bad_syntax, out_of_range};
 use crate::types::encode::Column;
+use crate::types::nested::Parts;
 use crate::types::numeric::Numeric;
 use crate::types::numeric::column::Numbers;
 use crate::types::plain::{Fit, fit_text};
@@ -64,10 +69,12 @@ fn target(_: &[PgType], values: &[Option<&ScalarValue>]) -> Result<PgType> {
 fn run(call: &Call<'_>) -> Result<ArrayRef> {
     let (array, from, to) = (&call.args[0], call.types[0], PgType::of_field(&call.returns));
     // A vector of the catalogue is an array when it is made something else.
-    let from = match from.name.vector_of() {
-        Some(element) if to != from && !is_text(to) => PgType::new(element).array_of(),
-        _ => from,
-    };
+    if let (Some(element), true) = (from.name.vector_of(), to != from && !is_text(to)) {
+        let cast = cast_array(array, PgType::new(element).array_of(), to, call.zone())?;
+        let Some(parts) = Parts::of(&cast) else { return Ok(cast) };
+        let bounds = (0..call.rows).map(|row| Some(vec![(0, parts.lists.value_length(row))])).collect();
+        return Parts { lists: parts.lists, bounds: Some(bounds) }.put_together();
+    }
     if from.name.is_reg() && is_text(to.element()) {
         let ctx = statement(call.options)?;
         let (catalogue, path) = (ctx.catalogue(), ctx.effective_path());
@@ -197,7 +204,8 @@ fn is_arrows(from: PgType, to: PgType) -> bool {
         return true;
     }
     if from.array || to.array {
-        return from.array && to.array && (from.name == to.name && to.modifier == -1 || is_arrows(from.element(), to.element()));
+        // An array is another only where its items are.
+        return from.array && to.array && from.arrow() == to.arrow();
     }
     if is_text(to) && to.modifier == -1 && matches!(to.name, TypeName::Text | TypeName::Varchar | TypeName::Unknown) {
         // The others would keep their own type under Arrow's cast, which has nothing to do.
@@ -237,10 +245,11 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
     if let (TypeName::Enum(_), false, true) = (from.name, from.array, to == PgType::TEXT) {
         return Ok(Arc::clone(array));
     }
-    if let (TypeName::Written(_), true, Some(lists)) = (to.name, from.array && to.array, array.as_list_opt::<i32>()) {
-        return each_element(lists, from, to, zone);
+    if from.array && to.array {
+        let parts = Parts::of(array).ok_or_else(|| no_cast(from, to))?;
+        return each_element(parts, from, to, zone);
     }
-    if is_text(from) || (from.array && to.array) || is_text(to) {
+    if is_text(from) || is_text(to) {
         return through_text(array, from, to, zone);
     }
     if from.array || to.array {
@@ -310,7 +319,17 @@ pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Res
         (Json | Jsonb, Json | Jsonb) => through_text(array, from, to, zone),
         (a, b) if a == b => through_text(array, from, to, zone),
         (a, b) if (a.is_oid() || b.is_oid()) && from.arrow().is_integer() && to.arrow().is_integer() => narrow(array, to),
-        (TypeName::Bool, Int4) | (Int4, TypeName::Bool) | (TypeName::Interval, Time) | (Time, TypeName::Interval) => {
+        (Time, TypeName::Interval) => {
+            let times = array.as_primitive::<Time64MicrosecondType>();
+            let spans = times.iter().map(|t| t.map(|t| IntervalMonthDayNano::new(0, 0, t * 1000)));
+            Ok(Arc::new(spans.collect::<IntervalMonthDayNanoArray>()))
+        }
+        (TypeName::Interval, Time) => {
+            let spans = array.as_primitive::<IntervalMonthDayNanoType>();
+            let times = spans.iter().map(|i| i.map(|i| (i.nanoseconds / 1000).rem_euclid(MICROS_PER_DAY)));
+            Ok(Arc::new(times.collect::<datafusion::arrow::array::Time64MicrosecondArray>()))
+        }
+        (TypeName::Bool, Int4) | (Int4, TypeName::Bool) => {
             datafusion::arrow::compute::cast(array, &to.arrow()).map_err(|_| no_cast(from, to))
         }
         _ if is_arrows(from, to) => datafusion::arrow::compute::cast(array, &to.arrow()).map_err(|_| no_cast(from, to)),
@@ -427,15 +446,28 @@ fn rows(array: &ArrayRef, from: PgType, to: PgType, user: UserType, zone: Zone) 
     rows.map(|rows| Arc::new(rows) as ArrayRef).map_err(|_| SqlError::internal("values do not fit the fields of their type"))
 }
 
-/// Arrays whose texts need not look alike, element by element.
-fn each_element(lists: &ListArray, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
+/// Arrays by their elements; the bounds stay.
+fn each_element(parts: Parts, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
+    let Parts { lists, bounds } = parts;
     let offsets = lists.offsets();
     let first = usize::try_from(offsets[0]).unwrap_or_default();
     let values = lists.values().slice(first, offsets.lengths().sum());
-    let values = cast_array(&values, from.element(), to.element(), zone)?;
-    let DataType::List(item) = to.arrow() else { return Err(SqlError::internal("an array type is no list")) };
+    let (of, element) = (from.element(), to.element());
+    let carried_so = *values.data_type() == element.arrow();
+    let same = carried_so && of.name == element.name && (element.modifier == -1 || of.modifier == element.modifier);
+    let values = match same {
+        true => values,
+        false if is_arrows(of, element) && !carried_so => {
+            datafusion::arrow::compute::cast(&values, &element.arrow()).map_err(|_| no_cast(from, to))?
+        }
+        false if is_arrows(of, element) => values,
+        false => cast_array(&values, of, element, zone)
+            .map_err(|e| if e.code() == SqlState::CANNOT_COERCE { no_cast(from, to) } else { e })?,
+    };
+    let item = Arc::new(element.field("item", true));
     let cast = ListArray::try_new(item, OffsetBuffer::from_lengths(offsets.lengths()), values, lists.nulls().cloned());
-    Ok(Arc::new(cast.map_err(|_| SqlError::internal("elements do not fit their array"))?))
+    let lists = cast.map_err(|_| SqlError::internal("elements do not fit their array"))?;
+    Parts { lists, bounds }.put_together()
 }
 
 /// Prints each value and reads it again as the other type.

@@ -28,7 +28,7 @@ use datafusion::scalar::ScalarValue;
 use super::casts::{PG_CAST, cast_call};
 use super::functions::ambient::external;
 use super::functions::arrays::{ALL, ANY, CONTAINED, CONTAINS, OVERLAPS};
-use super::functions::{extremes, is_mixed, numeric_distinct, order_key, typed_arrays};
+use super::functions::{extremes, is_mixed, numeric_distinct, order_key};
 use crate::error::{SqlError, SqlState};
 use crate::types::numeric::column::{ARROW, is_exact};
 use crate::types::written::Comparison;
@@ -37,19 +37,13 @@ use crate::types::{PgType, TypeName, Written, Zone, scalar_from_text};
 #[derive(Debug)]
 pub struct PostgresOrder {
     key: Arc<ScalarUDF>,
-    arrays: Arc<AggregateUDF>,
     least: Arc<AggregateUDF>,
     greatest: Arc<AggregateUDF>,
 }
 
 impl Default for PostgresOrder {
     fn default() -> Self {
-        Self {
-            key: order_key::function().udf(),
-            arrays: typed_arrays::function(),
-            least: extremes::extreme(false),
-            greatest: extremes::extreme(true),
-        }
+        Self { key: order_key::function().udf(), least: extremes::extreme(false), greatest: extremes::extreme(true) }
     }
 }
 
@@ -93,7 +87,7 @@ fn incomparable(ty: PgType) -> bool {
 fn grouped_by_key(ty: PgType) -> bool {
     match ty.name {
         TypeName::Interval | TypeName::Jsonb | TypeName::Bpchar => true,
-        TypeName::Numeric => ty.arrow() == ARROW,
+        TypeName::Numeric => ty.element().arrow() == ARROW,
         TypeName::Written(kind) => kind.comparison() == Comparison::OrderedByKey,
         _ => false,
     }
@@ -457,6 +451,7 @@ impl PostgresOrder {
     }
 
     fn aggregate(&self, mut call: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+        refuse_arrays(&call, schema)?;
         let mut changed = as_texts(&mut call, schema);
         changed |= self.sort_keys(&mut call.params.order_by, schema)?;
         let argument = call.params.args.first().map(|arg| known(arg, schema));
@@ -465,15 +460,11 @@ impl PostgresOrder {
             let message = format!("{}(DISTINCT …) of an enumeration is not supported", call.func.name());
             return Err(external(SqlError::unsupported(message, "Select the distinct rows in a subquery.")));
         }
-        if call.func.name() == "array_agg" && matches!(argument, Some(Known::Of(ty)) if typed_arrays::is_needed(ty)) {
-            call.func = Arc::clone(&self.arrays);
-            changed = true;
-        }
         if let Some(func) = self.extreme(call.func.name(), argument)? {
             call.func = func;
             call.params.distinct = false;
             changed = true;
-        } else if call.params.distinct && matches!(argument, Some(Known::Of(ty)) if grouped_by_key(ty)) {
+        } else if call.params.distinct && matches!(argument, Some(Known::Of(ty)) if grouped_by_key(ty) || ty.array) {
             if let (Some(Known::Of(ty)), "sum" | "avg") = (argument, call.func.name())
                 && is_own(ty)
             {
@@ -588,6 +579,21 @@ impl PostgresOrder {
             best = cast_call(best, kind);
         }
         Ok(Transformed::yes(best))
+    }
+}
+
+/// 42883 for arrays where texts are wanted.
+fn refuse_arrays(call: &AggregateFunction, schema: &DFSchema) -> Result<()> {
+    let array = call.params.args.iter().find_map(|arg| match known(arg, schema) {
+        Known::Of(ty) if ty.array => Some(ty),
+        _ => None,
+    });
+    match array {
+        Some(ty) if call.func.name() == "string_agg" => {
+            let message = format!("function string_agg({}, unknown) does not exist", ty.with_modifier(-1).sql_name());
+            Err(external(SqlError::new(SqlState::UNDEFINED_FUNCTION, message)))
+        }
+        _ => Ok(()),
     }
 }
 

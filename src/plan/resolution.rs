@@ -9,21 +9,19 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, BinaryExpr, Case, Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{BinaryExpr, Case, Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, LogicalPlan, Operator, Projection, RecursiveQuery, Union, Values, lit,
-};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Projection, RecursiveQuery, Union, Values, lit};
 
 use super::casts;
-use super::functions::{numerics, typed_arrays};
+use super::functions::numerics;
 use super::scan::external;
 use super::text_arguments;
 use crate::error::{SqlError, SqlState};
 use crate::types::numeric::column::ARROW;
 use crate::types::pg_type::PG_TYPE;
-use crate::types::{PgType, TypeName};
+use crate::types::{PgType, TypeName, nested};
 
 /// The plan with these types settled.
 pub fn resolve(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -49,7 +47,6 @@ fn has_window(expr: &Expr) -> bool {
 
 /// Aggregates of values with the types of those, of which the planner keeps no more than how they are carried.
 fn typed_aggregates(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = with_typed_arrays(plan)?;
     let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(plan) };
     let groups = aggregate.schema.fields().len().saturating_sub(aggregate.aggr_expr.len());
     let mut any = false;
@@ -69,49 +66,28 @@ fn typed_aggregates(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(if any { LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan))?) } else { plan })
 }
 
-/// `array_agg` of values that Arrow does not tell from others, as the one that knows what they are.
-fn with_typed_arrays(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(plan) };
-    let schema = Arc::clone(aggregate.input.schema());
-    let untyped = |call: &AggregateFunction| {
-        let of = call.params.args.first().and_then(|argument| argument.to_field(&schema).ok());
-        call.func.name() == "array_agg" && of.is_some_and(|(_, field)| typed_arrays::is_needed(PgType::of_field(&field)))
-    };
-    let mut any = false;
-    let typed = aggregate.aggr_expr.iter().map(|expr| {
-        expr.clone().transform_up(|expr| match expr {
-            Expr::AggregateFunction(mut call) if untyped(&call) => {
-                any = true;
-                call.func = typed_arrays::function();
-                Ok(Transformed::yes(Expr::AggregateFunction(call)))
-            }
-            other => Ok(Transformed::no(other)),
-        })
-    });
-    let typed = typed.map(|t| t.map(|t| t.data)).collect::<Result<Vec<_>>>()?;
-    match any {
-        true => Aggregate::try_new(Arc::clone(&aggregate.input), aggregate.group_expr.clone(), typed).map(LogicalPlan::Aggregate),
-        false => Ok(plan),
-    }
-}
-
 /// The type that an aggregate gives, where its field does not say so.
 fn lost_type(call: &Expr, field: &Field, input: &DFSchema) -> Option<Field> {
     let Expr::AggregateFunction(call) = call.clone().unalias() else { return None };
     let of = type_of(call.params.args.first()?, input)?;
     let ty = match call.func.name() {
-        // Others are made with their types.
-        "array_agg" if !typed_arrays::is_needed(of) && !of.array => of.array_of(),
+        "array_agg" if of.array => return None,
+        "array_agg" if of.name == TypeName::Numeric => of.array_of(),
+        "array_agg" => of.with_modifier(-1).array_of(),
         "min" | "max" if of.name == TypeName::Varchar && !of.array => PgType::TEXT,
         "min" | "max" => of,
         _ => return None,
     };
     let target = ty.field(field.name(), true);
-    let carried = match (target.data_type(), field.data_type()) {
-        (DataType::List(wanted), DataType::List(have)) => wanted.data_type() == have.data_type(),
-        (wanted, have) => wanted == have,
-    };
-    (carried && PgType::of_field(field) != ty).then_some(target)
+    (carried_alike(target.data_type(), field.data_type()) && PgType::of_field(field) != ty).then_some(target)
+}
+
+/// Whether values differ in what they are called at most.
+fn carried_alike(a: &DataType, b: &DataType) -> bool {
+    match (nested::item_of(a), nested::item_of(b)) {
+        (Some(a), Some(b)) => a.data_type() == b.data_type(),
+        _ => a == b,
+    }
 }
 
 /// What is known of one of the values that must come to one type.
@@ -162,6 +138,17 @@ fn unveiled(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 fn resolve_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Case(case) => resolve_case(case, schema),
+        Expr::Like(ref like) => {
+            no_arrays([&like.expr, &like.pattern], schema, "~~")?;
+            Ok(Transformed::no(expr))
+        }
+        Expr::Not(ref truth) => check_truth(truth, schema, "NOT").map(|()| Transformed::no(expr)),
+        Expr::BinaryExpr(BinaryExpr { ref left, op, ref right }) if matches!(op, Operator::And | Operator::Or) => {
+            let what = op.to_string();
+            check_truth(left, schema, &what)?;
+            check_truth(right, schema, &what)?;
+            Ok(Transformed::no(expr))
+        }
         Expr::BinaryExpr(binary) if is_comparison(binary.op) => Ok(resolve_comparison(binary, schema)),
         Expr::ScalarFunction(call) if matches!(call.func.name(), "coalesce" | "make_array") => resolve_call(call, schema),
         Expr::ScalarFunction(call) => {
@@ -169,6 +156,30 @@ fn resolve_expr(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Ok(Transformed::no(Expr::ScalarFunction(call)))
         }
         other => Ok(Transformed::no(other)),
+    }
+}
+
+/// 42883 for an operator of texts between arrays.
+fn no_arrays(operands: [&Expr; 2], schema: &DFSchema, op: &str) -> Result<()> {
+    let types = operands.map(|operand| type_of(operand, schema));
+    if !types.iter().flatten().any(|ty| ty.array) {
+        return Ok(());
+    }
+    let [left, right] = types.map(|ty| ty.map_or_else(|| "unknown".to_owned(), |ty| ty.with_modifier(-1).sql_name()));
+    let hint = "No operator matches the given name and argument types. You might need to add explicit type casts.";
+    let message = format!("operator does not exist: {left} {op} {right}");
+    Err(external(SqlError::new(SqlState::UNDEFINED_FUNCTION, message).hint(hint)))
+}
+
+/// 42804 for an array where a truth is wanted.
+fn check_truth(operand: &Expr, schema: &DFSchema, what: &str) -> Result<()> {
+    match type_of(operand, schema) {
+        Some(ty) if ty.array => {
+            let name = ty.with_modifier(-1).sql_name();
+            let message = format!("argument of {what} must be type boolean, not type {name}");
+            Err(external(SqlError::new(SqlState::DATATYPE_MISMATCH, message)))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -235,9 +246,21 @@ fn resolve_call(call: ScalarFunction, schema: &DFSchema) -> Result<Transformed<E
         Some(target) => call.args.into_iter().map(|arg| as_target(arg, target, schema)).collect(),
         None => call.args,
     };
+    let element = if what == "ARRAY" { args.iter().find_map(|element| type_of(element, schema)) } else { None };
     let changed = target.is_some() || kept.is_some();
     let call = with_type(Expr::ScalarFunction(ScalarFunction { args, ..call }), kept.as_ref());
-    Ok(Transformed::new_transformed(call, changed))
+    match element.filter(|element| !element.array).map(|element| element.with_modifier(-1).array_of().field("", true)) {
+        Some(field) if takes_name(&call, &field, schema) => {
+            Ok(Transformed::yes(Expr::Cast(Cast::new_from_field(Box::new(call), Arc::new(field)))))
+        }
+        _ => Ok(Transformed::new_transformed(call, changed)),
+    }
+}
+
+/// Whether an array is only called another: its elements' cast was none for Arrow.
+fn takes_name(array: &Expr, field: &Field, schema: &DFSchema) -> bool {
+    let Ok((_, made)) = array.to_field(schema) else { return false };
+    carried_alike(made.data_type(), field.data_type()) && PgType::of_field(&made) != PgType::of_field(field)
 }
 
 /// The array of such elements, where its Arrow type does not say what they are.
@@ -327,9 +350,14 @@ fn common(what: &str, candidates: &[Candidate]) -> Result<Option<FieldRef>> {
         // What all have but NULL, which needs no digits.
         return Ok(Some(Arc::new(first.as_ref().clone().with_name("").with_nullable(true))));
     }
-    let mut ty = PgType::of_field(first);
-    for field in &fields[1..] {
-        let next = PgType::of_field(field);
+    let types: Vec<PgType> = fields.iter().map(|field| PgType::of_field(field)).collect();
+    Ok(Some(Arc::new(common_type(what, &types)?.field("", true))))
+}
+
+/// The type that all of these come to, text for none. 42804 where there is no such type.
+pub fn common_type(what: &str, types: &[PgType]) -> Result<PgType> {
+    let mut ty = types.first().copied().unwrap_or(PgType::TEXT);
+    for next in types.iter().skip(1).copied() {
         if next.with_modifier(-1) == ty.with_modifier(-1) {
             if next.modifier != ty.modifier {
                 ty = ty.with_modifier(-1);
@@ -349,14 +377,17 @@ fn common(what: &str, candidates: &[Candidate]) -> Result<Option<FieldRef>> {
         }
         ty = ty.with_modifier(-1);
     }
-    Ok(Some(Arc::new(ty.field("", true))))
+    Ok(ty)
 }
 
 /// PostgreSQL's categories: types within one may be brought together.
 fn category(ty: PgType) -> (char, Option<TypeName>) {
     use TypeName::*;
     if ty.array {
-        return ('A', Some(ty.name));
+        return match category(ty.element()) {
+            (category, None) => (category.to_ascii_lowercase(), None),
+            (_, alone) => ('A', alone),
+        };
     }
     match ty.name {
         Bool => ('B', None),
@@ -389,8 +420,8 @@ fn carried_as_planned(mut query: RecursiveQuery) -> Result<RecursiveQuery> {
     let planned = Arc::clone(&query.schema);
     let first = Arc::clone(query.static_term.schema());
     let fields = planned.iter().zip(first.fields()).map(|((qualifier, planned), found)| {
-        let differs = match (planned.data_type(), found.data_type()) {
-            (DataType::List(a), DataType::List(b)) => a != b && a.data_type() == b.data_type(),
+        let differs = match (nested::item_of(planned.data_type()), nested::item_of(found.data_type())) {
+            (Some(a), Some(b)) => a != b && a.data_type() == b.data_type(),
             _ => false,
         };
         let named = HashMap::from([(PG_TYPE.to_owned(), PgType::of_field(found).tag())]);

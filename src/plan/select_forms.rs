@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::correlated::ARRAY_OF;
 use super::expand::{fold, quoted, split};
+use super::functions::arrays::ITEMS;
 use super::names::Planning;
 use super::row_forms;
 use super::select_literals;
@@ -207,17 +208,27 @@ fn array_subquery(function: &mut ast::Function) {
     function.args = arguments(vec![Expr::Subquery(query)]);
 }
 
-/// A function that gives rows, in a select list: `unnest` of its list. One that is `unnest` already stays.
+/// A function that gives rows, in a select list: `unnest` of its list.
 fn rows_of(function: &mut ast::Function) -> Option<Expr> {
     let (_, name) = split(&function.name)?;
     if name == set_returning::EXPAND_ARRAY {
-        return Some(call("unnest", vec![call(set_returning::EXPANDED, plain_arguments(function)?)]));
+        return Some(rows(call(set_returning::EXPANDED, plain_arguments(function)?)));
+    }
+    if name == "unnest" && function.over.is_none() {
+        let [array] = <[Expr; 1]>::try_from(plain_arguments(function)?).ok()?;
+        let listed = matches!(&array, Expr::Function(inner) if split(&inner.name).is_some_and(|(_, name)| name == ITEMS));
+        return (!listed).then(|| rows(array));
     }
     let [(_, list)] = set_returning::columns_of(&name)? else { return None };
     if *list == IDENTITY || function.over.is_some() {
         return None;
     }
-    Some(call("unnest", vec![call(list, plain_arguments(function)?)]))
+    Some(rows(call(list, plain_arguments(function)?)))
+}
+
+/// A row for each item of an array.
+fn rows(array: Expr) -> Expr {
+    call("unnest", [call(ITEMS, [array])])
 }
 
 /// The arguments of a call that has nothing else in its parentheses.

@@ -1,7 +1,7 @@
 //! SQL's type names, as the planner meets them in casts: PostgreSQL's types with their modifiers kept in
 //! field metadata, and those that users defined.
 //!
-//! Refuses types that we do not have with 42704, and dimensions beyond one with 0A000.
+//! Refuses types that we do not have with 42704.
 
 use std::sync::Arc;
 
@@ -104,11 +104,8 @@ pub fn pg_type_with(sql_type: &SqlType, own: Own<'_>) -> Result<PgType> {
             | ArrayElemTypeDef::AngleBracket(element)
             | ArrayElemTypeDef::Parenthesis(element),
         ) => {
-            let element = pg_type_with(element, own)?;
-            if element.array {
-                return Err(SqlError::unsupported("multidimensional arrays are not supported", "Use jsonb for nested lists."));
-            }
-            Ok(element.array_of())
+            // How many dimensions a type says is not held against its values.
+            Ok(pg_type_with(element, own)?.array_of())
         }
         SqlType::Custom(name, arguments) => custom(name, arguments, own),
         // A name that other systems have a type of.

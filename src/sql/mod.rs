@@ -15,6 +15,7 @@ mod context_comment;
 mod copy;
 mod cursor;
 mod ddl;
+pub mod element_assignments;
 mod fetch;
 mod hoist;
 pub mod inference;

@@ -114,9 +114,11 @@ pub enum LoopKind {
         targets: Vec<Path>,
         source: RowSource,
     },
-    /// FOREACH … IN ARRAY.
+    /// FOREACH … SLICE … IN ARRAY.
     Elements {
         targets: Vec<Path>,
+        /// The dimensions of a part; 0 for the elements themselves.
+        slice: i64,
         array: Expression,
     },
 }

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 use super::cursor::{is_keyword, is_reserved_name};
 use super::lex::{self, Slice};
 use super::statement::{CreateTableAs, Ddl, Name, Statement, WithWrite};
-use super::{compat, hoist, inference, locking, merge, temporal, token_forms, writes};
+use super::{compat, element_assignments, hoist, inference, locking, merge, temporal, token_forms, writes};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::{OnCommit, Qualified};
 
@@ -21,7 +21,8 @@ pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     let overriding = take_overriding(&mut canonical.tokens, slice)?;
     locking::without_keys(&mut canonical.tokens);
     let tokens = plain_quantified_operators(std::mem::take(&mut canonical.tokens));
-    let mut parser = lex::parser(token_forms::rewritten(inference::named(trimmed_spaces(tokens))));
+    let mut parser =
+        lex::parser(token_forms::rewritten(element_assignments::rewritten(inference::named(trimmed_spaces(tokens)))));
     let mut statement = parser.parse_statement().map_err(|e| slice.parse_error(&e))?;
     let next = parser.peek_token_ref();
     if next.token != Token::EOF {

@@ -92,10 +92,6 @@ fn read(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
     let dimensions = array_dimensions(cursor)?;
     if dimensions > 0 {
         let array = PgType { array: true, ..read.ty };
-        if dimensions > 1 {
-            let hint = "Use one dimension, or jsonb.";
-            return Err(SqlError::unsupported("arrays of more than one dimension are not supported", hint).at(start));
-        }
         if read.serial {
             return Err(SqlError::unsupported("array of serial is not implemented", "Use an integer array.").at(start));
         }
@@ -404,7 +400,7 @@ fn interval(cursor: &mut Cursor<'_>) -> Result<PgType> {
 pub fn of_data_type(ty: &DataType) -> Option<PgType> {
     let name = match ty {
         DataType::Array(ArrayElemTypeDef::SquareBracket(inner, _) | ArrayElemTypeDef::AngleBracket(inner)) => {
-            return of_data_type(inner).filter(|inner| !inner.array).map(PgType::array_of);
+            return of_data_type(inner).map(PgType::array_of);
         }
         DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => return numeric_of(info),
         DataType::Varchar(n) | DataType::CharacterVarying(n) | DataType::CharVarying(n) => {

@@ -1,98 +1,239 @@
-//! Text of arrays: `{1,2,NULL,"a b"}`. One dimension; more are refused with 0A000.
+//! Text of arrays: `{1,2,NULL,"a b"}`, `{{1,2},{3,4}}`, `[0:1]={1,2}`. Knows no types of elements.
 
+use super::nested::{Bounds, MOST_DIMENSIONS, plain, shown, too_many_dimensions};
 use crate::error::{Result, SqlError, SqlState};
 
-/// The elements' texts with this character between them, `None` for NULL. 22P02 with PostgreSQL's detail when malformed.
-pub fn parse_array(text: &str, delimiter: char) -> Result<Vec<Option<String>>> {
-    let body = text.trim();
-    let body = if body.starts_with('[') { without_bounds(body, text)? } else { body };
-    let malformed = |detail: &str| malformed(text, detail);
-    let inner = body.strip_prefix('{').ok_or_else(|| malformed("Array value must start with \"{\" or dimension information."))?;
-    let mut elements = Vec::new();
-    let mut chars = inner.chars().peekable();
-    let blank = |c: &char| c.is_ascii_whitespace();
-    loop {
-        while chars.next_if(blank).is_some() {}
-        let (element, end) = match chars.peek() {
-            None => return Err(malformed("Unexpected end of input.")),
-            Some('{') => {
-                return Err(SqlError::unsupported("multidimensional arrays are not supported", "Use jsonb for nested lists."));
-            }
-            Some('}') if elements.is_empty() => {
-                chars.next();
-                break;
-            }
-            Some(&found) if found == delimiter || found == '}' => {
-                return Err(malformed(&format!("Unexpected \"{found}\" character.")));
-            }
-            Some('"') => {
-                chars.next();
-                let element = quoted(&mut chars).ok_or_else(|| malformed("Unexpected end of input."))?;
-                while chars.next_if(blank).is_some() {}
-                (Some(element), chars.next())
-            }
-            Some(_) => bare(&mut chars, delimiter),
-        };
-        elements.push(element);
-        match end {
-            Some(c) if c == delimiter => {}
-            Some('}') => break,
-            None => return Err(malformed("Unexpected end of input.")),
-            Some(_) => return Err(malformed("Unexpected array element.")),
-        }
+/// An array as its text has it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ArrayText {
+    /// None of an empty array.
+    pub bounds: Bounds,
+    /// The elements' texts, `None` for NULL; the last subscript changes first.
+    pub items: Vec<Option<String>>,
+}
+
+/// Reads an array with this character between its elements. 22P02 with PostgreSQL's detail when malformed, 54000 for
+/// more than six dimensions, 2202E for bounds the wrong way round.
+pub fn parse_array(text: &str, delimiter: char) -> Result<ArrayText> {
+    let (stated, body) = stated_bounds(text.trim_ascii_start(), text)?;
+    let mut reader = Reader { text, rest: body, delimiter, lengths: Vec::new(), items: Vec::new() };
+    reader.level(0)?;
+    if !reader.rest.trim_ascii().is_empty() {
+        return Err(malformed(text, "Junk after closing right brace."));
     }
-    if chars.all(|c| c.is_ascii_whitespace()) { Ok(elements) } else { Err(malformed("Junk after closing right brace.")) }
+    let Reader { lengths, items, .. } = reader;
+    if items.is_empty() {
+        return match stated {
+            Some(_) => Err(malformed(text, "Specified array dimensions do not match array contents.")),
+            None => Ok(ArrayText { bounds: Vec::new(), items }),
+        };
+    }
+    let lengths: Vec<i32> = lengths.into_iter().flatten().map(|n| i32::try_from(n).unwrap_or(i32::MAX)).collect();
+    let bounds = match stated {
+        None if lengths.len() == 1 => plain(items.len()),
+        None => lengths.into_iter().map(|length| (1, length)).collect(),
+        Some(stated) if stated.iter().map(|(_, n)| *n).eq(lengths.iter().copied()) => stated,
+        Some(_) => return Err(malformed(text, "Specified array dimensions do not match array contents.")),
+    };
+    Ok(ArrayText { bounds, items })
 }
 
 fn malformed(text: &str, detail: &str) -> SqlError {
     SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\"")).detail(detail)
 }
 
-/// `[1:3]={…}`: bounds other than from 1 are refused, since they could not be kept.
-fn without_bounds<'a>(body: &'a str, text: &str) -> Result<&'a str> {
-    match body.split_once('=') {
-        Some((bounds, rest)) if bounds.trim().starts_with("[1:") => Ok(rest.trim()),
-        Some(_) => Err(SqlError::unsupported("array bounds other than from 1 are not supported", "Leave the bounds out.")),
-        None => Err(malformed(text, "Missing \"=\" after array dimensions.")),
+/// `[1:2][0:3]=` before an array, and what follows.
+fn stated_bounds<'a>(body: &'a str, text: &str) -> Result<(Option<Bounds>, &'a str)> {
+    if !body.starts_with('[') {
+        return Ok((None, body));
     }
-}
-
-type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
-
-fn quoted(chars: &mut Chars<'_>) -> Option<String> {
-    let mut out = String::new();
-    loop {
-        match chars.next()? {
-            '"' => return Some(out),
-            '\\' => out.push(chars.next()?),
-            c => out.push(c),
+    let missing = || malformed(text, "Missing \"=\" after array dimensions.");
+    let (bounds, rest) = body.split_once('=').ok_or_else(missing)?;
+    let mut stated = Vec::new();
+    for part in bounds.trim_ascii().split_inclusive(']') {
+        let inner = part.trim_ascii().strip_prefix('[').and_then(|part| part.strip_suffix(']')).ok_or_else(missing)?;
+        let (first, last) = inner.split_once(':').unwrap_or(("1", inner));
+        let number = |s: &str| {
+            s.trim_ascii()
+                .parse::<i32>()
+                .map_err(|_| malformed(text, "\"[\" must introduce explicitly-specified array dimensions."))
+        };
+        let (first, last) = (number(first)?, number(last)?);
+        if last < first {
+            return Err(SqlError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, "upper bound cannot be less than lower bound"));
         }
+        let length = i64::from(last) - i64::from(first) + 1;
+        let length = i32::try_from(length)
+            .ok()
+            .filter(|_| last < i32::MAX)
+            .ok_or_else(|| SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("array upper bound is too large: {last}")))?;
+        stated.push((first, length));
     }
+    if stated.len() > MOST_DIMENSIONS {
+        return Err(too_many_dimensions(stated.len()));
+    }
+    Ok((Some(stated), rest.trim_ascii_start()))
 }
 
-/// An element without quotes, blanks at its end cut, and the delimiter after it.
-fn bare(chars: &mut Chars<'_>, delimiter: char) -> (Option<String>, Option<char>) {
-    let mut out = String::new();
-    let mut kept = 0;
-    let end = loop {
-        match chars.next() {
-            Some('\\') => {
-                out.extend(chars.next());
-                kept = out.len();
+struct Reader<'a> {
+    text: &'a str,
+    rest: &'a str,
+    delimiter: char,
+    /// Of each level how many parts it has, as far as that is known.
+    lengths: Vec<Option<usize>>,
+    items: Vec<Option<String>>,
+}
+
+impl Reader<'_> {
+    fn bad(&self, detail: &str) -> SqlError {
+        malformed(self.text, detail)
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let c = self.rest.chars().next()?;
+        self.rest = &self.rest[c.len_utf8()..];
+        Some(c)
+    }
+
+    fn blanks(&mut self) {
+        self.rest = self.rest.trim_ascii_start();
+    }
+
+    /// One pair of braces and what is in it.
+    fn level(&mut self, level: usize) -> Result<()> {
+        self.blanks();
+        if self.next() != Some('{') {
+            return Err(self.bad("Array value must start with \"{\" or dimension information."));
+        }
+        if level >= MOST_DIMENSIONS {
+            return Err(too_many_dimensions(level + 1));
+        }
+        let seen = self.lengths.iter().any(Option::is_some);
+        if self.lengths.len() <= level {
+            self.lengths.push(None);
+        }
+        self.blanks();
+        if level == 0 && self.rest.starts_with('}') {
+            self.next();
+            return Ok(());
+        }
+        let deeper = self.rest.starts_with('{');
+        if deeper != (self.lengths.len() > level + 1) && seen {
+            return Err(self.uneven());
+        }
+        let mut count = 0;
+        loop {
+            self.blanks();
+            match (deeper, self.rest.starts_with('{')) {
+                (true, true) => self.level(level + 1)?,
+                (false, false) => self.item()?,
+                _ => return Err(self.uneven()),
             }
-            Some(c) if c == delimiter || matches!(c, '}' | '"' | '{') => break Some(c),
-            Some(c) => {
-                out.push(c);
-                if !c.is_ascii_whitespace() {
-                    kept = out.len();
+            count += 1;
+            self.blanks();
+            match self.next() {
+                Some(c) if c == self.delimiter => {}
+                Some('}') => break,
+                None => return Err(self.bad("Unexpected end of input.")),
+                Some(_) => return Err(self.bad("Unexpected array element.")),
+            }
+        }
+        self.counted(level, count)
+    }
+
+    /// All levels of one depth have as many parts.
+    fn counted(&mut self, level: usize, count: usize) -> Result<()> {
+        match self.lengths.get_mut(level) {
+            Some(known @ None) => *known = Some(count),
+            Some(Some(known)) if *known == count => {}
+            _ => return Err(self.uneven()),
+        }
+        Ok(())
+    }
+
+    fn uneven(&self) -> SqlError {
+        self.bad("Multidimensional arrays must have sub-arrays with matching dimensions.")
+    }
+
+    fn item(&mut self) -> Result<()> {
+        let mut out = String::new();
+        if self.rest.starts_with('"') {
+            self.next();
+            loop {
+                match self.next() {
+                    Some('"') => break,
+                    Some('\\') => out.extend(self.next()),
+                    Some(c) => out.push(c),
+                    None => return Err(self.bad("Unexpected end of input.")),
                 }
             }
-            None => break None,
+            self.items.push(Some(out));
+            return Ok(());
         }
-    };
-    out.truncate(kept);
-    let null = out.eq_ignore_ascii_case("null");
-    ((!null).then_some(out), end)
+        let delimiter = self.delimiter;
+        let (mut kept, mut escaped) = (0, false);
+        let ends = |c: &char| *c == delimiter || matches!(c, '}' | '{' | '"');
+        while let Some(c) = self.rest.chars().next().filter(|c| !ends(c)) {
+            self.next();
+            match c {
+                '\\' => {
+                    out.extend(self.next());
+                    kept = out.len();
+                    escaped = true;
+                }
+                c => {
+                    out.push(c);
+                    if !c.is_ascii_whitespace() {
+                        kept = out.len();
+                    }
+                }
+            }
+        }
+        out.truncate(kept);
+        if out.is_empty() {
+            let Some(found) = self.rest.chars().next() else { return Err(self.bad("Unexpected end of input.")) };
+            return Err(self.bad(&format!("Unexpected \"{found}\" character.")));
+        }
+        self.items.push(if !escaped && out.eq_ignore_ascii_case("null") { None } else { Some(out) });
+        Ok(())
+    }
+}
+
+/// Writes the braces and delimiters of an array with these bounds around its elements, which `item` writes by their
+/// places. Bounds stand before it where they do not begin at 1.
+pub fn write_array(out: &mut String, bounds: &[(i32, i32)], delimiter: char, item: &mut dyn FnMut(usize, &mut String)) {
+    if bounds.is_empty() {
+        out.push_str("{}");
+        return;
+    }
+    if bounds.iter().any(|(first, _)| *first != 1) {
+        out.push_str(&shown(bounds));
+        out.push('=');
+    }
+    write_level(out, bounds, delimiter, &mut 0, item);
+}
+
+fn write_level(
+    out: &mut String,
+    bounds: &[(i32, i32)],
+    delimiter: char,
+    at: &mut usize,
+    item: &mut dyn FnMut(usize, &mut String),
+) {
+    let length = bounds.first().map_or(0, |(_, length)| *length);
+    out.push('{');
+    for i in 0..length {
+        if i > 0 {
+            out.push(delimiter);
+        }
+        if bounds.len() > 1 {
+            write_level(out, &bounds[1..], delimiter, at, item);
+        } else {
+            item(*at, out);
+            *at += 1;
+        }
+    }
+    out.push('}');
 }
 
 /// Writes one element as it stands inside braces, quoted where it must be.
@@ -126,12 +267,45 @@ mod tests {
             (r#"{"a b", c d ,"NULL","q\"\\"}"#, vec![some("a b"), some("c d"), some("NULL"), some("q\"\\")]),
             ("[1:2]={1,2}", vec![some("1"), some("2")]),
         ] {
-            assert_eq!(parse_array(text, ',').unwrap(), expected, "{text}");
+            assert_eq!(parse_array(text, ',').unwrap().items, expected, "{text}");
         }
         for text in ["", "1,2", "{1,2", "{1,}", "{,1}", "{1}x", "{\"a", "{a\"b\"}"] {
             assert_eq!(parse_array(text, ',').unwrap_err().code().code(), "22P02", "{text}");
         }
-        assert_eq!(parse_array("{{1}}", ',').unwrap_err().code().code(), "0A000");
+    }
+
+    #[test]
+    fn dimensions_are_read_and_written() {
+        for (text, expected) in [
+            ("{{1,2},{3,4}}", "{{1,2},{3,4}}"),
+            (" { {1, NULL}, {3,4} } ", "{{1,NULL},{3,4}}"),
+            ("{{{1},{2}}}", "{{{1},{2}}}"),
+            ("[0:1]={1,2}", "[0:1]={1,2}"),
+            ("[1:2]={1,2}", "{1,2}"),
+            ("[2:3][1:2]={{1,2},{3,4}}", "[2:3][1:2]={{1,2},{3,4}}"),
+            ("{{1,2},{3}}", "22P02"),
+            ("{{1,2},3}", "22P02"),
+            ("{1,{2}}", "22P02"),
+            ("{{1},{{2}}}", "22P02"),
+            ("{{1},{}}", "22P02"),
+            ("{{1,2},{3,4}", "22P02"),
+            ("{{1,2}}x", "22P02"),
+            ("[1:3]={1,2}", "22P02"),
+            ("[2:1]={1,2}", "2202E"),
+            ("{{{{{{{1}}}}}}}", "54000"),
+        ] {
+            let shown = match parse_array(text, ',') {
+                Err(e) => e.code().code().to_owned(),
+                Ok(array) => {
+                    let mut out = String::new();
+                    write_array(&mut out, &array.bounds, ',', &mut |at, out| {
+                        out.push_str(array.items[at].as_deref().unwrap_or("NULL"));
+                    });
+                    out
+                }
+            };
+            assert_eq!(shown, expected, "{text}");
+        }
     }
 
     #[test]

@@ -7,8 +7,9 @@ use datafusion::common::ScalarValue;
 
 use super::calendar::{FIRST_MICROS, MICROS_PER_DAY, POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, is_infinite};
 use super::complaint::{bad_binary, bad_message_length};
+use super::nested::{Bounds, MOST_DIMENSIONS, items_within, too_many_dimensions};
 use super::numeric::{MAX_SCALE, Mantissa, Numeric, column};
-use super::text::{list_of, null_of, row_of, scalar_from_text};
+use super::text::{array_of, null_of, row_of, scalar_from_text, vector_of};
 use super::user::UserType;
 use super::zone::Zone;
 use super::{PgType, TypeName, datetime, json, number, plain};
@@ -134,8 +135,10 @@ fn scalar(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
             ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
         }
         TypeName::Interval => interval(input)?,
-        TypeName::Int2vector => list(PgType::new(TypeName::Int2).array_of(), input)?,
-        TypeName::Oidvector => list(PgType::new(TypeName::Oid).array_of(), input)?,
+        TypeName::Int2vector | TypeName::Oidvector => {
+            let element = PgType::new(ty.name.vector_of().unwrap_or(TypeName::Oid));
+            vector_of(element, elements(element.array_of(), input)?.0)?
+        }
         TypeName::Composite(user) => composite(user, input)?,
         TypeName::Record => {
             let message = "input of anonymous composite types is not implemented";
@@ -253,6 +256,12 @@ fn composite(user: UserType, input: &mut Input<'_>) -> Result<ScalarValue> {
 }
 
 fn list(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
+    let (values, bounds) = elements(ty, input)?;
+    array_of(ty, values, bounds)
+}
+
+/// The elements of an array and its bounds.
+fn elements(ty: PgType, input: &mut Input<'_>) -> Result<(Vec<ScalarValue>, Bounds)> {
     let (dimensions, flags, element_oid) = (input.i32()?, input.i32()?, input.i32()? as u32);
     if !matches!(flags, 0 | 1) {
         return Err(bad_binary("invalid array flags"));
@@ -265,15 +274,24 @@ fn list(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
     if element.arrow() != ty.element().arrow() {
         return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, "wrong element type"));
     }
-    match dimensions {
-        0 => return list_of(ty, Vec::new()),
-        1 => {}
-        2..=6 => return Err(SqlError::unsupported("multidimensional arrays are not supported", "Use jsonb for nested lists.")),
-        _ => return Err(bad_binary(format!("invalid number of dimensions: {dimensions}"))),
+    let dimensions =
+        usize::try_from(dimensions).map_err(|_| bad_binary(format!("invalid number of dimensions: {dimensions}")))?;
+    if dimensions > MOST_DIMENSIONS {
+        return Err(too_many_dimensions(dimensions));
     }
-    let (count, _lower_bound) = (input.i32()?, input.i32()?);
+    let mut bounds = Bounds::with_capacity(dimensions);
+    for _ in 0..dimensions {
+        let (length, first) = (input.i32()?, input.i32()?);
+        bounds.push((first, length));
+    }
     // Every element has at least a length, so a count beyond the bytes is a lie.
-    let count = usize::try_from(count).ok().filter(|n| *n <= input.0.len() / 4).ok_or_else(bad_message_length)?;
+    let count = items_within(&bounds)?;
+    if count > input.0.len() / 4 {
+        return Err(bad_message_length());
+    }
+    if count == 0 {
+        bounds.clear();
+    }
     let mut values = Vec::with_capacity(count);
     for _ in 0..count {
         values.push(match input.i32()? {
@@ -284,7 +302,7 @@ fn list(ty: PgType, input: &mut Input<'_>) -> Result<ScalarValue> {
             }
         });
     }
-    list_of(ty, values)
+    Ok((values, bounds))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::calendar::{
     POSTGRES_EPOCH_DAYS, POSTGRES_EPOCH_MICROS, is_infinite, write_date, write_time, write_timestamp, write_timestamptz,
 };
 use super::interval::write_interval;
+use super::nested::{Bounds, Parts};
 use super::number::{write_float4, write_float8, write_numeric};
 use super::numeric::Numeric;
 use super::plain::{parse_uuid, write_bytea};
@@ -115,6 +116,8 @@ pub enum Column {
     Interval(IntervalMonthDayNanoArray),
     List {
         lists: ListArray,
+        /// Of values that are not plain.
+        bounds: Option<Vec<Option<Bounds>>>,
         items: Box<Column>,
         element: PgType,
     },
@@ -205,17 +208,9 @@ impl Column {
     }
 
     fn list(ty: PgType, array: &ArrayRef, zone: Zone) -> Result<Self> {
-        let cast_array;
-        let array = match array.data_type() {
-            DataType::List(_) => array,
-            _ => {
-                cast_array = cast(array, &ty.arrow()).map_err(|_| unfit(ty, array))?;
-                &cast_array
-            }
-        };
-        let lists = array.as_list::<i32>().clone();
+        let Some(Parts { lists, bounds }) = Parts::of(array) else { return Err(unfit(ty, array)) };
         let items = Box::new(Self::new(ty.element(), lists.values(), zone)?);
-        Ok(Self::List { lists, items, element: ty.element() })
+        Ok(Self::List { lists, bounds, items, element: ty.element() })
     }
 
     pub fn is_null(&self, row: usize) -> bool {
@@ -263,7 +258,9 @@ impl Column {
             Self::Timestamp(a) => write_timestamp(out, a.value(row)),
             Self::Timestamptz(a, zone) => write_timestamptz(out, a.value(row), *zone),
             Self::Interval(a) => write_interval(out, a.value(row)),
-            Self::List { lists, items, element } => write_list(out, lists, items, element.delimiter(), row),
+            Self::List { lists, bounds, items, element } => {
+                write_list(out, lists, bounds_of(lists, bounds.as_deref(), row, 1), items, element.delimiter(), row);
+            }
             Self::Record(_, fields) => write_record(out, fields, row),
             Self::Void => {}
         }
@@ -323,11 +320,13 @@ impl Column {
                 out.put_i32(interval.days);
                 out.put_i32(interval.months);
             }
-            Self::List { lists, items, element } => put_list(out, lists, items, *element, 1, row)?,
+            Self::List { lists, bounds, items, element } => {
+                put_list(out, lists, &bounds_of(lists, bounds.as_deref(), row, 1), items, *element, row)?;
+            }
             Self::Record(_, fields) => put_record(out, fields, row)?,
             Self::Vector(list) => {
-                if let Self::List { lists, items, element } = list.as_ref() {
-                    put_list(out, lists, items, *element, 0, row)?;
+                if let Self::List { lists, items, element, .. } = list.as_ref() {
+                    put_list(out, lists, &bounds_of(lists, None, row, 0), items, *element, row)?;
                 }
             }
             Self::Void => {}
@@ -377,23 +376,26 @@ fn push_regtype(out: &mut String, oid: i64) {
     }
 }
 
-fn write_list(out: &mut String, lists: &ListArray, items: &Column, delimiter: char, row: usize) {
+/// The bounds of one value; a plain one begins at `first`.
+fn bounds_of(lists: &ListArray, bounds: Option<&[Option<Bounds>]>, row: usize, first: i32) -> Bounds {
+    let own = bounds.and_then(|all| all.get(row)?.clone());
+    let length = lists.value_length(row);
+    own.unwrap_or_else(|| if length == 0 { Vec::new() } else { vec![(first, length)] })
+}
+
+fn write_list(out: &mut String, lists: &ListArray, bounds: Bounds, items: &Column, delimiter: char, row: usize) {
     let offsets = lists.value_offsets();
     let mut scratch = String::new();
-    out.push('{');
-    for (i, item) in (offsets[row] as usize..offsets[row + 1] as usize).enumerate() {
-        if i > 0 {
-            out.push(delimiter);
-        }
-        if items.is_null(item) {
+    let start = offsets[row] as usize;
+    array::write_array(out, &bounds, delimiter, &mut |at, out| {
+        if items.is_null(start + at) {
             out.push_str("NULL");
         } else {
             scratch.clear();
-            items.write_text(item, &mut scratch);
+            items.write_text(start + at, &mut scratch);
             array::write_element(out, &scratch, delimiter);
         }
-    }
-    out.push('}');
+    });
 }
 
 fn write_record(out: &mut String, fields: &[(PgType, Column)], row: usize) {
@@ -438,20 +440,18 @@ fn write_vector(out: &mut String, list: &Column, row: usize) {
     }
 }
 
-/// Dimensions, whether there are NULLs, the element's OID, then length and bytes of each element; `first` is the
-/// place of the first one.
-fn put_list(out: &mut BytesMut, lists: &ListArray, items: &Column, element: PgType, first: i32, row: usize) -> Result<()> {
+/// Dimensions, whether there are NULLs, the element's OID, the bounds, then length and bytes of each element.
+fn put_list(out: &mut BytesMut, lists: &ListArray, bounds: &Bounds, items: &Column, element: PgType, row: usize) -> Result<()> {
     let offsets = lists.value_offsets();
     let range = offsets[row] as usize..offsets[row + 1] as usize;
     let has_null = range.clone().any(|item| items.is_null(item));
-    out.put_i32(i32::from(!range.is_empty()));
+    out.put_i32(length(bounds.len())?);
     out.put_i32(i32::from(has_null));
     out.put_u32(element.oid());
-    if range.is_empty() {
-        return Ok(());
+    for (first, length) in bounds {
+        out.put_i32(*length);
+        out.put_i32(*first);
     }
-    out.put_i32(length(range.len())?);
-    out.put_i32(first);
     let mut scratch = String::new();
     for item in range {
         if items.is_null(item) {

@@ -15,6 +15,7 @@ pub mod json;
 pub mod jsonpath;
 pub mod members;
 pub mod name;
+pub mod nested;
 pub mod number;
 pub mod numeric;
 pub mod order;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Fields, IntervalUnit, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+use super::nested;
 use super::user::UserType;
 use super::written::Written;
 
@@ -74,7 +75,7 @@ pub enum TypeName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PgType {
     pub name: TypeName,
-    /// One-dimensional array of `name`.
+    /// Array of `name`, of any dimensions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub array: bool,
     /// PostgreSQL's atttypmod: -1 for none; numeric `((p << 16) | s) + 4`, varchar and char `n + 4`, bit and bit varying `n`.
@@ -367,10 +368,10 @@ impl PgType {
     /// The Arrow type that carries values of this type.
     pub fn arrow(self) -> DataType {
         if self.array {
-            return DataType::List(FieldRef::new(self.element().field("item", true)));
+            return nested::data_type(self.element().field("item", true));
         }
         if let Some(element) = self.name.vector_of() {
-            return PgType::new(element).array_of().arrow();
+            return DataType::List(FieldRef::new(PgType::new(element).field("item", true)));
         }
         match self.name {
             TypeName::Bool => DataType::Boolean,
@@ -449,6 +450,7 @@ impl PgType {
 
     fn carries(self, arrow: &DataType) -> bool {
         match (self.array, arrow) {
+            (true, DataType::LargeList(_)) => nested::item_of(arrow).is_some_and(|item| self.element().carries(item.data_type())),
             (true, DataType::List(item)) => self.element().carries(item.data_type()),
             (false, DataType::List(item)) => {
                 self.name.vector_of().is_some_and(|element| PgType::new(element).arrow() == *item.data_type())
@@ -476,7 +478,7 @@ impl PgType {
             DataType::Timestamp(_, Some(_)) => Self::TIMESTAMPTZ,
             DataType::Interval(_) | DataType::Duration(_) => Self::new(TypeName::Interval),
             DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-                Self::of_field(item).array_of()
+                Self::of_field(nested::item_of(arrow).unwrap_or(item)).array_of()
             }
             DataType::Dictionary(_, value) => Self::of_arrow(value),
             DataType::Struct(_) => Self::new(TypeName::Record),

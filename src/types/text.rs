@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, ListArray, StructArray, new_empty_array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, StructArray, new_empty_array};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 
 use super::complaint::bad_syntax;
 use super::encode::Column;
+use super::nested::{Bounds, Parts};
 use super::numeric::Numeric;
 use super::plain::{Fit, fit_text, parse_bool, parse_bytea, parse_uuid, write_uuid};
 use super::record::parse_record;
@@ -32,12 +33,13 @@ pub fn scalar_from_text(ty: PgType, text: &str, zone: Zone) -> Result<ScalarValu
 pub fn scalar_from_text_as(ty: PgType, text: &str, zone: Zone, fit: Fit) -> Result<ScalarValue> {
     if ty.array {
         let element = ty.element();
-        let texts = array::parse_array(text, element.delimiter())?;
-        let values = texts
+        let read = array::parse_array(text, element.delimiter())?;
+        let values = read
+            .items
             .iter()
             .map(|t| t.as_deref().map_or_else(|| null_of(element), |t| scalar_from_text_as(element, t, zone, fit)))
             .collect::<Result<Vec<_>>>()?;
-        return list_of(ty, values);
+        return array_of(ty, values, read.bounds);
     }
     Ok(match ty.name {
         TypeName::Bool => ScalarValue::Boolean(Some(parse_bool(text)?)),
@@ -137,6 +139,11 @@ fn composite(user: UserType, text: &str, zone: Zone, fit: Fit) -> Result<ScalarV
 fn vector(element: TypeName, text: &str, zone: Zone) -> Result<ScalarValue> {
     let element = PgType::new(element);
     let values = text.split_ascii_whitespace().map(|t| scalar_from_text(element, t, zone)).collect::<Result<Vec<_>>>()?;
+    vector_of(element, values)
+}
+
+/// A vector of the catalogue from its numbers.
+pub fn vector_of(element: PgType, values: Vec<ScalarValue>) -> Result<ScalarValue> {
     list_of(element.array_of(), values)
 }
 
@@ -185,8 +192,16 @@ pub fn null_of(ty: PgType) -> Result<ScalarValue> {
     ScalarValue::try_from(&ty.arrow()).map_err(|_| SqlError::internal(format!("no NULL of type {}", ty.sql_name())))
 }
 
-/// An array value of `ty` (an array type) from its elements.
-pub fn list_of(ty: PgType, values: Vec<ScalarValue>) -> Result<ScalarValue> {
+/// An array value of `ty` (an array type) from its elements and bounds.
+pub fn array_of(ty: PgType, values: Vec<ScalarValue>, bounds: Bounds) -> Result<ScalarValue> {
+    let ScalarValue::List(lists) = list_of(ty, values)? else { return Err(SqlError::internal("an array of no elements")) };
+    let array = Parts { lists: lists.as_ref().clone(), bounds: Some(vec![Some(bounds)]) }.put_together()?;
+    let array = array.as_list_opt::<i64>().ok_or_else(|| SqlError::internal("an array of no elements"))?;
+    Ok(ScalarValue::LargeList(Arc::new(array.clone())))
+}
+
+/// A list of elements of `ty`, an array type.
+fn list_of(ty: PgType, values: Vec<ScalarValue>) -> Result<ScalarValue> {
     let element = ty.element();
     let items: ArrayRef = if values.is_empty() {
         new_empty_array(&element.arrow())

@@ -16,6 +16,7 @@ use crate::error::{Result, SqlError, SqlState};
 use crate::history::TEMPORARY;
 use crate::plan::StatementContext;
 use crate::plan::functions::session::quote_ident;
+use crate::types::nested::{self, Parts};
 use crate::types::text::type_by_name;
 use crate::types::{Oid, PgType, TypeName};
 
@@ -185,11 +186,12 @@ impl Names<'_> {
 
     /// OIDs together with the names they are shown by, as the wire takes them; other arrays as they are.
     pub fn with_names(&self, kind: TypeName, array: &ArrayRef) -> ArrayRef {
-        if let Some(list) = array.as_list_opt::<i32>() {
-            let items = self.with_names(kind, list.values());
+        if let Some(Parts { lists, bounds }) = Parts::of(array) {
+            let items = self.with_names(kind, lists.values());
             let field = std::sync::Arc::new(Field::new("item", items.data_type().clone(), true));
-            let named = ListArray::try_new(field, list.offsets().clone(), items, list.nulls().cloned());
-            return named.map_or_else(|_| array.clone(), |list| std::sync::Arc::new(list) as ArrayRef);
+            let named = ListArray::try_new(field, lists.offsets().clone(), items, lists.nulls().cloned());
+            let named = named.ok().and_then(|lists| Parts { lists, bounds }.put_together().ok());
+            return named.unwrap_or_else(|| array.clone());
         }
         let Some(oids) = array.as_primitive_opt::<Int64Type>() else { return array.clone() };
         let names = self.print_all(kind, oids);
@@ -212,8 +214,10 @@ pub fn resolved(ctx: &StatementContext, types: &[PgType], mut values: Vec<Scalar
 
 /// How [`Names::with_names`] changes a type.
 pub fn named_type(arrow: &DataType) -> DataType {
+    if let Some(item) = nested::item_of(arrow) {
+        return nested::data_type(Field::new("item", named_type(item.data_type()), true));
+    }
     match arrow {
-        DataType::List(item) => DataType::List(std::sync::Arc::new(Field::new("item", named_type(item.data_type()), true))),
         DataType::Int64 => DataType::Struct(named_fields()),
         other => other.clone(),
     }

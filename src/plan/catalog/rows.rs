@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::DataType;
 
 use super::spec::Spec;
 use crate::error::{Result, SqlError};
-use crate::types::PgType;
+use crate::types::{PgType, nested};
 
 /// One value of a row; converted to the column's type, which must be of the same kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,7 +110,7 @@ enum Builder {
 impl Builder {
     fn new(ty: PgType) -> Self {
         let arrow = ty.arrow();
-        if let DataType::List(item) = &arrow {
+        if let DataType::List(item) = &nested::listed(&arrow) {
             let item = item.clone();
             return match item.data_type() {
                 DataType::Int16 => Self::Int2s(ListBuilder::new(Int16Builder::new()).with_field(item)),
@@ -166,7 +166,12 @@ impl Builder {
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    fn finish(&mut self, ty: PgType) -> Result<ArrayRef> {
+        let cells = self.cells();
+        if ty.array { nested::carrying(cells) } else { Ok(cells) }
+    }
+
+    fn cells(&mut self) -> ArrayRef {
         match self {
             Self::Bool(b) => Arc::new(b.finish()),
             Self::Int2(b) => Arc::new(b.finish()),
@@ -235,7 +240,8 @@ impl Rows {
     }
 
     pub fn finish(mut self) -> Result<RecordBatch> {
-        let columns = self.builders.iter_mut().map(Builder::finish).collect();
+        let cells = self.builders.iter_mut().zip(&self.spec.columns).map(|(builder, column)| builder.finish(column.ty));
+        let columns = cells.collect::<Result<_>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         RecordBatch::try_new_with_options(Arc::clone(&self.spec.schema), columns, &options).map_err(|cause| {
             tracing::error!(%cause, relation = self.spec.name, "rows of the catalogue do not fit their columns");

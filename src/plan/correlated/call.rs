@@ -8,8 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, new_empty_array, new_null_array};
-use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_empty_array};
 use datafusion::arrow::compute::concat;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::arrow::row::{RowConverter, SortField};
@@ -26,8 +25,10 @@ use super::nested::Nested;
 use super::run::{Correlated, Prepared, Runner};
 use crate::error::{SqlError, SqlState};
 use crate::plan::functions::define::scalar_at;
+use crate::plan::functions::typed_arrays::array_of_all;
 use crate::plan::scan::external;
 use crate::types::PgType;
+use crate::types::nested::item_of;
 
 /// Answers that are kept from batch to batch, and the bytes they may have.
 const MOST_ANSWERS: usize = 16_384;
@@ -334,9 +335,8 @@ pub fn is_plain(field: &Field) -> bool {
 }
 
 fn list(field: &FieldRef, batches: &[RecordBatch]) -> Result<ScalarValue> {
-    let DataType::List(item) = field.data_type() else { return internal_err!("an array that is none") };
     let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(0).as_ref()).collect();
-    let values = if parts.is_empty() { new_null_array(item.data_type(), 0) } else { concat(&parts)? };
-    let offsets = OffsetBuffer::from_lengths([values.len()]);
-    Ok(ScalarValue::List(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, None)?)))
+    let Some(item) = item_of(field.data_type()) else { return internal_err!("an array that is none") };
+    let values = if parts.is_empty() { new_empty_array(item.data_type()) } else { concat(&parts)? };
+    scalar_at(&array_of_all(values, field).map_err(external)?, 0)
 }

@@ -32,8 +32,8 @@ use datafusion::optimizer::AnalyzerRule;
 use self::call::Asked;
 use self::run::Correlated;
 use crate::error::{SqlError, SqlState};
+use crate::plan::functions::typed_arrays;
 use crate::plan::scan::external;
-use crate::types::PgType;
 
 pub use call::blocking;
 pub use nested::Nested;
@@ -209,7 +209,7 @@ impl Rewriter<'_> {
     }
 
     fn array(&self, subquery: Subquery) -> Result<Expr> {
-        let field = array_field(only_field(&subquery.subquery)?.as_ref())?;
+        let field = array_field(only_field(&subquery.subquery)?.as_ref());
         let (subquery, args) = self.correlated(subquery)?;
         Ok(call::call(subquery, Asked::Array(field), args))
     }
@@ -265,18 +265,8 @@ fn only_field(plan: &LogicalPlan) -> Result<FieldRef> {
 }
 
 /// The field of an array of such values.
-fn array_field(element: &Field) -> Result<FieldRef> {
-    let ty = PgType::of_field(element);
-    if ty.array {
-        let message = "multidimensional arrays are not supported";
-        return Err(external(SqlError::unsupported(message, "Use jsonb for nested lists.")));
-    }
-    let named = ty.array_of().field(ARRAY_OF, true);
-    if named.data_type() == &DataType::List(Arc::new(ty.field("item", true))) && ty.arrow() == *element.data_type() {
-        return Ok(Arc::new(named));
-    }
-    let item = element.clone().with_name("item").with_nullable(true);
-    Ok(Arc::new(Field::new(ARRAY_OF, DataType::List(Arc::new(item)), true)))
+fn array_field(element: &Field) -> FieldRef {
+    Arc::new(typed_arrays::array_field(element, ARRAY_OF))
 }
 
 /// An outer column that no query around has any more was one of a row that GROUP BY has taken away.
@@ -317,7 +307,7 @@ impl ScalarUDFImpl for ArrayOf {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         match args.arg_fields {
-            [element] => array_field(element),
+            [element] => Ok(array_field(element)),
             _ => internal_err!("ARRAY without its subquery"),
         }
     }

@@ -1,24 +1,25 @@
-//! Functions and operators of one-dimensional arrays: PostgreSQL's NULL rules, elements equal and ordered by their
-//! order keys.
-//!
-//! Refuses a second dimension wherever one would arise.
+//! Functions and operators of arrays: PostgreSQL's NULL rules, elements equal and ordered by their order keys. What makes
+//! arrays of other bounds than its arguments have is in `array_shapes`.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int32Builder, ListArray, ListBuilder, StringBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int32Builder, ListArray, ListBuilder, StringBuilder, new_null_array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::interleave;
 use datafusion::arrow::datatypes::{DataType, Field};
 
+use super::array_shapes;
 use super::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
 use super::order_key::order_keys;
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::keys::key_part;
+use crate::sql::element_assignments::ASSIGNED;
+use crate::types::PgType;
 use crate::types::encode::Column;
-use crate::types::{PgType, TypeName};
+use crate::types::nested::{self, Bounds, Parts};
 use crate::versions::key::encode_part;
 
 const INT4_RESULT: Returns = Returns::Fixed(PgType::INT4);
@@ -26,77 +27,81 @@ const BOOL: Returns = Returns::Fixed(PgType::BOOL);
 const TEXT_RESULT: Returns = Returns::Fixed(PgType::TEXT);
 const TEXTS: Returns = Returns::Fixed(PgType::TEXT.array_of());
 const INTS: Returns = Returns::Fixed(PgType::INT4.array_of());
+const SAME: Returns = Returns::Field(|_, t, _| same_list(t, 0));
 const ARRAY: Want = Want::Array;
 const ELEMENT: Want = Want::Element;
 
 pub const CONTAINS: &str = "pg_array_contains";
 pub const CONTAINED: &str = "pg_array_contained";
 pub const OVERLAPS: &str = "pg_array_overlaps";
+/// `pg_array_element(array, subscript, …)`
 pub const SUBSCRIPT: &str = "pg_array_element";
+/// `pg_array_slice(array, from, to, …)`
 pub const SLICE: &str = "pg_array_slice";
+/// Arrays as the parts of one with a dimension more.
+pub const NESTED: &str = "pg_array_of_arrays";
+/// A value as it is.
+pub const WHOLE: &str = "pg_whole";
+/// The list of an array's items, to be unnested.
+pub const ITEMS: &str = "__items";
 /// `pg_compare_any(array, value, operator)`: whether `value operator element` holds for one.
 pub const ANY: &str = "pg_compare_any";
 pub const ALL: &str = "pg_compare_all";
 
 pub const FUNCTIONS: &[Function] = &[
-    Function::new("array_append", &[ARRAY, ELEMENT], Returns::Field(|_, t, _| same_list(t, 0)), |c| {
-        picked(c, |row| Some(both(range(c, 0, row).unwrap_or_default(), 0, vec![row], 1)))
-    }),
-    Function::new("array_prepend", &[ELEMENT, ARRAY], Returns::Field(|_, t, _| same_list(t, 1)), |c| {
-        picked(c, |row| Some(both(vec![row], 0, range(c, 1, row).unwrap_or_default(), 1)))
-    }),
-    Function::new("array_cat", &[ARRAY, ARRAY], Returns::Field(|_, t, _| same_list(t, 0)), |c| {
-        picked(c, |row| match (range(c, 0, row), range(c, 1, row)) {
-            (None, None) => None,
-            (a, b) => Some(both(a.unwrap_or_default(), 0, b.unwrap_or_default(), 1)),
-        })
-    }),
-    Function::new("array_position", &[ARRAY, ELEMENT, INT4], INT4_RESULT, position).optional(1),
-    Function::new("array_positions", &[ARRAY, ELEMENT], INTS, positions),
-    Function::new("array_remove", &[ARRAY, ELEMENT], Returns::Field(|_, t, _| same_list(t, 0)), |c| {
-        let (items, wanted) = (Keys::items(c, 0)?, Keys::values(c, 1)?);
-        picked(c, |row| {
-            let kept = range(c, 0, row)?.into_iter().filter(|i| items.key(*i) != wanted.key(row));
-            Some(kept.map(|i| (0, i)).collect())
-        })
-    }),
-    Function::new("array_replace", &[ARRAY, ELEMENT, ELEMENT], Returns::Field(|_, t, _| same_list(t, 0)), |c| {
+    Function::new(ASSIGNED, &[ARRAY, Want::Any, INT8], SAME, array_shapes::assigned).variadic().dimensional(),
+    Function::new("array_append", &[ARRAY, ELEMENT], SAME, array_shapes::append).dimensional(),
+    Function::new("array_prepend", &[ELEMENT, ARRAY], Returns::Field(|_, t, _| same_list(t, 1)), array_shapes::prepend)
+        .dimensional(),
+    Function::new("array_cat", &[ARRAY, ARRAY], SAME, array_shapes::cat).dimensional(),
+    Function::new("array_position", &[ARRAY, ELEMENT, INT4], INT4_RESULT, position).optional(1).dimensional(),
+    Function::new("array_positions", &[ARRAY, ELEMENT], INTS, positions).dimensional(),
+    Function::new("array_remove", &[ARRAY, ELEMENT], SAME, remove).dimensional(),
+    Function::new("array_replace", &[ARRAY, ELEMENT, ELEMENT], SAME, |c| {
         let (items, wanted) = (Keys::items(c, 0)?, Keys::values(c, 1)?);
         picked(c, |row| {
             let replaced = |i: usize| if items.key(i) == wanted.key(row) { (2, row) } else { (0, i) };
-            Some(range(c, 0, row)?.into_iter().map(replaced).collect())
+            let Some(places) = range(c, 0, row) else { return Ok(None) };
+            Ok(Some((places.into_iter().map(replaced).collect(), c.bounds(0, row))))
         })
-    }),
-    Function::new("array_to_string", &[ARRAY, TEXT, TEXT], TEXT_RESULT, to_string).optional(1).stable(),
+    })
+    .dimensional(),
+    Function::new("array_to_string", &[ARRAY, TEXT, TEXT], TEXT_RESULT, to_string).optional(1).stable().dimensional(),
     Function::new("string_to_array", &[TEXT, TEXT, TEXT], TEXTS, split).optional(1),
-    Function::new("array_length", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |len| len)),
-    Function::new("array_upper", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |len| first_subscript(c) + len - 1)),
-    Function::new("array_lower", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |_| first_subscript(c))),
+    Function::new("array_length", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |_, length| length)).dimensional(),
+    Function::new("array_upper", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |first, length| first + (length - 1)))
+        .dimensional(),
+    Function::new("array_lower", &[ARRAY, INT8], INT4_RESULT, |c| dimension(c, |first, _| first)).dimensional(),
     Function::new("array_ndims", &[ARRAY], INT4_RESULT, |c| {
-        c.map::<i32, Int32Array>(|row| Ok(range(c, 0, row).filter(|r| !r.is_empty()).map(|_| 1)))
-    }),
+        c.map::<i32, Int32Array>(|row| Ok(c.bounds(0, row).filter(|b| !b.is_empty()).map(|b| b.len() as i32)))
+    })
+    .dimensional(),
     Function::new("array_dims", &[ARRAY], TEXT_RESULT, |c| {
-        let first = first_subscript(c);
-        c.map_text(|row| {
-            Ok(range(c, 0, row).filter(|r| !r.is_empty()).map(|r| format!("[{first}:{}]", first + r.len() as i32 - 1)))
-        })
-    }),
+        c.map_text(|row| Ok(c.bounds(0, row).filter(|b| !b.is_empty()).map(|b| nested::shown(&b))))
+    })
+    .dimensional(),
     Function::new("cardinality", &[ARRAY], INT4_RESULT, |c| {
         c.map::<i32, Int32Array>(|row| Ok(range(c, 0, row).map(|r| r.len() as i32)))
-    }),
-    Function::new("array_fill", &[ELEMENT, Want::Type(TypeName::Int4), INT4], Returns::Field(filled_type), |_| {
-        Err(SqlError::unsupported("array_fill is not supported", "Write the elements, or use array_agg over generate_series."))
     })
-    .optional(1),
-    Function::new("trim_array", &[ARRAY, INT4], Returns::Field(|_, t, _| same_list(t, 0)), trim),
-    Function::new(CONTAINS, &[ARRAY, ARRAY], BOOL, |c| compared(c, |a, b| b.iter().all(|k| k.is_some() && a.contains(k)))),
-    Function::new(CONTAINED, &[ARRAY, ARRAY], BOOL, |c| compared(c, |a, b| a.iter().all(|k| k.is_some() && b.contains(k)))),
-    Function::new(OVERLAPS, &[ARRAY, ARRAY], BOOL, |c| compared(c, |a, b| a.iter().any(|k| k.is_some() && b.contains(k)))),
-    Function::new("array_has", &[ARRAY, ELEMENT], BOOL, |c| quantified(c, true, |_| Ok(|o| o == Ordering::Equal))),
-    Function::new(ANY, &[ARRAY, ELEMENT, TEXT], BOOL, |c| quantified(c, true, operator)),
-    Function::new(ALL, &[ARRAY, ELEMENT, TEXT], BOOL, |c| quantified(c, false, operator)),
-    Function::new(SUBSCRIPT, &[ARRAY, INT8], Returns::Field(|_, t, _| element_field(t)), element),
-    Function::new(SLICE, &[ARRAY, INT8, INT8], Returns::Field(|_, t, _| same_list(t, 0)), slice),
+    .dimensional(),
+    Function::new("array_fill", &[Want::Any, Want::Integers, Want::Integers], Returns::Field(filled_type), array_shapes::fill)
+        .optional(1)
+        .dimensional(),
+    Function::new("trim_array", &[ARRAY, INT4], SAME, array_shapes::trim).dimensional(),
+    Function::new(CONTAINS, &[ARRAY, ARRAY], BOOL, |c| compared(c, |a, b| b.iter().all(|k| k.is_some() && a.contains(k))))
+        .dimensional(),
+    Function::new(CONTAINED, &[ARRAY, ARRAY], BOOL, |c| compared(c, |a, b| a.iter().all(|k| k.is_some() && b.contains(k))))
+        .dimensional(),
+    Function::new(OVERLAPS, &[ARRAY, ARRAY], BOOL, |c| compared(c, |a, b| a.iter().any(|k| k.is_some() && b.contains(k))))
+        .dimensional(),
+    Function::new("array_has", &[ARRAY, ELEMENT], BOOL, |c| quantified(c, true, |_| Ok(|o| o == Ordering::Equal))).dimensional(),
+    Function::new(ANY, &[ARRAY, ELEMENT, TEXT], BOOL, |c| quantified(c, true, operator)).dimensional(),
+    Function::new(ALL, &[ARRAY, ELEMENT, TEXT], BOOL, |c| quantified(c, false, operator)).dimensional(),
+    Function::new(SUBSCRIPT, &[ARRAY, INT8], Returns::Field(|_, t, _| element_field(t)), element).variadic().dimensional(),
+    Function::new(SLICE, &[ARRAY, INT8, INT8], SAME, array_shapes::slice).variadic().dimensional(),
+    Function::new(NESTED, &[ARRAY], SAME, array_shapes::nest).variadic().dimensional(),
+    Function::new(WHOLE, &[Want::Any], Returns::Field(whole), |c| Ok(Arc::clone(&c.args[0]))).dimensional(),
+    Function::new(ITEMS, &[ARRAY], SAME, |c| Ok(Arc::clone(&c.args[0]))).dimensional().lists(),
 ];
 
 fn same_list(types: &[DataType], at: usize) -> Result<Field> {
@@ -106,6 +111,13 @@ fn same_list(types: &[DataType], at: usize) -> Result<Field> {
             Ok(ty.field("array", true).with_data_type(list.clone()))
         }
         _ => Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, "an array is expected")),
+    }
+}
+
+fn whole(types: &[PgType], arrow: &[DataType], _: &[Option<&datafusion::common::ScalarValue>]) -> Result<Field> {
+    match (types, arrow) {
+        ([ty], [arrow]) => Ok(ty.field("array", true).with_data_type(arrow.clone())),
+        _ => Err(SqlError::internal("one value was expected")),
     }
 }
 
@@ -125,20 +137,22 @@ fn lists<'a>(call: &'a Call<'_>, arg: usize) -> Option<&'a ListArray> {
 }
 
 /// Places of an array's elements among all elements of its column; `None` for NULL.
-fn range(call: &Call<'_>, arg: usize, row: usize) -> Option<Vec<usize>> {
+pub fn range(call: &Call<'_>, arg: usize, row: usize) -> Option<Vec<usize>> {
     let lists = lists(call, arg)?;
     let ends = lists.value_offsets();
     lists.is_valid(row).then(|| (ends[row] as usize..ends[row + 1] as usize).collect())
 }
 
-type Picks = Vec<(usize, usize)>;
+/// The argument that an element which is NULL is picked from.
+pub const NULL_ELEMENT: usize = usize::MAX;
 
-fn both(first: Vec<usize>, a: usize, second: Vec<usize>, b: usize) -> Picks {
-    first.into_iter().map(|i| (a, i)).chain(second.into_iter().map(|i| (b, i))).collect()
-}
+/// Elements by argument and place.
+pub type Picks = Vec<(usize, usize)>;
+/// The elements of one array, and its bounds where it need not be plain; `None` for NULL.
+pub type Picked = Option<(Picks, Option<Bounds>)>;
 
 /// Arrays made of elements that are picked, by argument and place, from the arguments' elements and values.
-fn picked(call: &Call<'_>, pick: impl Fn(usize) -> Option<Picks>) -> Result<ArrayRef> {
+pub fn picked(call: &Call<'_>, pick: impl Fn(usize) -> Result<Picked>) -> Result<ArrayRef> {
     let sources: Vec<ArrayRef> = call
         .args
         .iter()
@@ -148,21 +162,31 @@ fn picked(call: &Call<'_>, pick: impl Fn(usize) -> Option<Picks>) -> Result<Arra
     let usable: Vec<usize> = (0..sources.len()).filter(|i| sources[*i].data_type() == field.data_type()).collect();
     let mut picks: Picks = Vec::new();
     let (mut lengths, mut valid) = (Vec::with_capacity(call.rows), Vec::with_capacity(call.rows));
+    let mut all_bounds = Vec::with_capacity(call.rows);
     for row in 0..call.rows {
-        let own = pick(row);
+        let own = pick(row)?;
         valid.push(own.is_some());
-        let own = own.unwrap_or_default();
+        let (own, bounds) = own.unwrap_or_default();
         lengths.push(own.len());
+        all_bounds.push(bounds);
         for (source, at) in own {
-            let source = usable.iter().position(|i| *i == source);
+            let source = match source {
+                NULL_ELEMENT => Some(usable.len()),
+                source => usable.iter().position(|i| *i == source),
+            };
             picks.push((source.ok_or_else(|| SqlError::internal("elements of two types"))?, at));
         }
     }
-    let arrays: Vec<&dyn Array> = usable.iter().map(|i| sources[*i].as_ref()).collect();
-    let values = interleave(&arrays, &picks).map_err(|e| SqlError::internal(e.to_string()))?;
+    let null = new_null_array(field.data_type(), 1);
+    let arrays: Vec<&dyn Array> = usable.iter().map(|i| sources[*i].as_ref()).chain([null.as_ref()]).collect();
+    let values = match picks.is_empty() {
+        true => datafusion::arrow::array::new_empty_array(field.data_type()),
+        false => interleave(&arrays, &picks).map_err(|e| SqlError::internal(e.to_string()))?,
+    };
     let nulls = NullBuffer::from(valid);
-    let list = ListArray::try_new(Arc::clone(field), OffsetBuffer::from_lengths(lengths), values, Some(nulls));
-    Ok(Arc::new(list.map_err(|e| SqlError::internal(e.to_string()))?))
+    let lists = ListArray::try_new(Arc::clone(field), OffsetBuffer::from_lengths(lengths), values, Some(nulls));
+    let lists = lists.map_err(|e| SqlError::internal(e.to_string()))?;
+    Parts { lists, bounds: Some(all_bounds) }.put_together()
 }
 
 /// Values as bytes that are equal and ordered as PostgreSQL has them.
@@ -199,13 +223,27 @@ impl Keys {
     }
 }
 
+/// The first subscript of an array of one dimension. 0A000 for one of more.
+fn only_first(call: &Call<'_>, row: usize, doing: &str) -> Result<i32> {
+    let bounds = call.bounds(0, row).unwrap_or_default();
+    match &bounds[..] {
+        [] => Ok(call.first_subscript(0)),
+        [(first, _)] => Ok(*first),
+        _ => {
+            let message = format!("{doing} multidimensional arrays is not supported");
+            Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message))
+        }
+    }
+}
+
 fn position(call: &Call<'_>) -> Result<ArrayRef> {
-    let (items, wanted, first) = (Keys::items(call, 0)?, Keys::values(call, 1)?, first_subscript(call));
+    let (items, wanted) = (Keys::items(call, 0)?, Keys::values(call, 1)?);
     call.map::<i32, Int32Array>(|row| {
         let Some(places) = range(call, 0, row) else { return Ok(None) };
+        let first = only_first(call, row, "searching for elements in")?;
         let from = match call.args.len() {
             3 => match call.int4(2, row) {
-                Some(from) => usize::try_from(from - first).unwrap_or(0),
+                Some(from) => usize::try_from(i64::from(from) - i64::from(first)).unwrap_or(0),
                 None => return Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "initial position must not be null")),
             },
             _ => 0,
@@ -217,13 +255,13 @@ fn position(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn positions(call: &Call<'_>) -> Result<ArrayRef> {
     let (items, wanted) = (Keys::items(call, 0)?, Keys::values(call, 1)?);
-    let first = first_subscript(call);
     let mut out = ListBuilder::new(Int32Builder::new()).with_field(PgType::INT4.field("item", true));
     for row in 0..call.rows {
         let Some(places) = range(call, 0, row) else {
             out.append_null();
             continue;
         };
+        let first = only_first(call, row, "searching for elements in")?;
         for (at, item) in places.into_iter().enumerate() {
             if items.key(item) == wanted.key(row) {
                 out.values().append_value(at as i32 + first);
@@ -232,6 +270,17 @@ fn positions(call: &Call<'_>) -> Result<ArrayRef> {
         out.append(true);
     }
     Ok(Arc::new(out.finish()))
+}
+
+fn remove(call: &Call<'_>) -> Result<ArrayRef> {
+    let (items, wanted) = (Keys::items(call, 0)?, Keys::values(call, 1)?);
+    picked(call, |row| {
+        let Some(places) = range(call, 0, row) else { return Ok(None) };
+        let first = only_first(call, row, "removing elements from")?;
+        let kept: Picks = places.into_iter().filter(|i| items.key(*i) != wanted.key(row)).map(|i| (0, i)).collect();
+        let bounds = vec![(first, kept.len() as i32)];
+        Ok(Some((kept, Some(bounds))))
+    })
 }
 
 fn to_string(call: &Call<'_>) -> Result<ArrayRef> {
@@ -262,7 +311,7 @@ fn to_string(call: &Call<'_>) -> Result<ArrayRef> {
 
 /// Texts in lists, a row at a time.
 pub fn text_lists(rows: impl Iterator<Item = Result<Option<Vec<Option<String>>>>>) -> Result<ArrayRef> {
-    lists_of(rows, &PgType::TEXT.array_of().arrow())
+    lists_of(rows, &nested::listed(&PgType::TEXT.array_of().arrow()))
 }
 
 /// As [`text_lists`], of a list type whose elements are carried as text.
@@ -294,32 +343,11 @@ fn split(call: &Call<'_>) -> Result<ArrayRef> {
     }))
 }
 
-/// The subscript of an array's first element: PostgreSQL counts the catalogue's vectors from 0.
-pub fn first_subscript(call: &Call<'_>) -> i32 {
-    let vector = call.types.first().is_some_and(|ty| !ty.array && ty.name.vector_of().is_some());
-    if vector { 0 } else { 1 }
-}
-
-fn dimension(call: &Call<'_>, of: impl Fn(i32) -> i32) -> Result<ArrayRef> {
+fn dimension(call: &Call<'_>, of: impl Fn(i32, i32) -> i32) -> Result<ArrayRef> {
     call.map::<i32, Int32Array>(|row| {
-        let places = range(call, 0, row).filter(|places| !places.is_empty());
-        Ok(places.filter(|_| call.int8(1, row) == Some(1)).map(|places| of(places.len() as i32)))
-    })
-}
-
-fn trim(call: &Call<'_>) -> Result<ArrayRef> {
-    for row in 0..call.rows {
-        if let (Some(places), Some(n)) = (range(call, 0, row), call.int4(1, row))
-            && !(0..=places.len() as i64).contains(&i64::from(n))
-        {
-            let message = format!("number of elements to trim must be between 0 and {}", places.len());
-            return Err(SqlError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, message));
-        }
-    }
-    picked(call, |row| {
-        let (mut places, n) = (range(call, 0, row)?, call.int4(1, row)?);
-        places.truncate(places.len().saturating_sub(n.unsigned_abs() as usize));
-        Some(places.into_iter().map(|i| (0, i)).collect())
+        let at = call.int8(1, row).and_then(|n| usize::try_from(n.checked_sub(1)?).ok());
+        let bound = call.bounds(0, row).zip(at).and_then(|(bounds, at)| bounds.get(at).copied());
+        Ok(bound.map(|(first, length)| of(first, length)))
     })
 }
 
@@ -376,23 +404,12 @@ fn quantified(call: &Call<'_>, any: bool, of: fn(&str) -> Result<Holds>) -> Resu
 
 fn element(call: &Call<'_>) -> Result<ArrayRef> {
     let lists = lists(call, 0).ok_or_else(|| SqlError::internal("an array was expected"))?;
-    let first = i64::from(first_subscript(call));
+    let start = lists.value_offsets();
     let place = |row: usize| {
-        let places = range(call, 0, row)?;
-        let at = usize::try_from(call.int8(1, row)?.checked_sub(first)?).ok()?;
-        places.get(at).map(|at| *at as u64)
+        let subscripts = (1..call.args.len()).map(|arg| call.int8(arg, row)).collect::<Option<Vec<_>>>()?;
+        let at = nested::place(&call.bounds(0, row)?, &subscripts)?;
+        Some(start[row] as u64 + at as u64)
     };
     let places: datafusion::arrow::array::UInt64Array = (0..call.rows).map(place).collect();
     datafusion::arrow::compute::take(lists.values(), &places, None).map_err(|e| SqlError::internal(e.to_string()))
-}
-
-/// Both bounds are inside; what is beyond the array is left out. A NULL bound gives NULL.
-fn slice(call: &Call<'_>) -> Result<ArrayRef> {
-    let first = i64::from(first_subscript(call));
-    picked(call, |row| {
-        let (places, from, to) = (range(call, 0, row)?, call.int8(1, row)?, call.int8(2, row)?);
-        let from = usize::try_from(from.max(first) - first).ok()?;
-        let to = usize::try_from(to.saturating_add(1 - first).max(0)).ok()?.min(places.len());
-        Some(places.get(from..to).unwrap_or_default().iter().map(|i| (0, *i)).collect())
-    })
 }

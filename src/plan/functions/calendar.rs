@@ -50,14 +50,14 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("justify_days", &[SPAN], INTERVAL, |c| spans(c, |x| justified(x, false, true))),
     Function::new("justify_hours", &[SPAN], INTERVAL, |c| spans(c, |x| justified(x, true, false))),
     Function::new("justify_interval", &[SPAN], INTERVAL, |c| spans(c, |x| justified(x, true, true))),
-    Function::new("to_char", &[Want::Any, TEXT], Returns::Fixed(PgType::TEXT), to_char).stable(),
+    Function::new("to_char", &[Want::Any, TEXT], Returns::Fixed(PgType::TEXT), to_char).scalar().stable(),
     Function::new("to_date", &[TEXT, TEXT], Returns::of(TypeName::Date), |c| {
         c.map::<i32, Date32Array>(|row| {
             let (Some(text), Some(pattern)) = (c.text(0, row), c.text(1, row)) else { return Ok(None) };
             in_date_range(split(date_input::read(text, pattern)?.0).0, text).map(Some)
         })
     }),
-    Function::new("to_timestamp", &[Want::Any, TEXT], TIMESTAMPTZ, to_timestamp).optional(1).stable(),
+    Function::new("to_timestamp", &[Want::Any, TEXT], TIMESTAMPTZ, to_timestamp).scalar().optional(1).stable(),
     Function::new("to_number", &[TEXT, TEXT], Returns::of(TypeName::Numeric), |c| {
         let ty = PgType::new(TypeName::Numeric);
         let values = (0..c.rows).map(|row| match (c.text(0, row), c.text(1, row)) {

@@ -32,13 +32,14 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("current_date", &[], Returns::of(TypeName::Date), current_date).stable().aliases(&["today"]),
     Function::new("localtime", &[], Returns::of(TypeName::Time), local_time).stable(),
     Function::new("date_trunc", &[TEXT, Want::Any, TEXT], Returns::Arrow(truncated_type), truncate)
+        .scalar()
         .optional(1)
         .stable()
         .aliases(&["datetrunc"]),
-    Function::new("date_part", UNIT, Returns::of(TypeName::Float8), date_part).stable().aliases(&["datepart"]),
-    Function::new("extract", UNIT, Returns::Field(extract_field), extract).stable(),
-    Function::new("timezone", &[Want::Any, Want::Any], Returns::Arrow(timezone_type), timezone).stable(),
-    Function::new("age", &[Want::Any, Want::Any], Returns::of(TypeName::Interval), age).optional(1).stable(),
+    Function::new("date_part", UNIT, Returns::of(TypeName::Float8), date_part).scalar().stable().aliases(&["datepart"]),
+    Function::new("extract", UNIT, Returns::Field(extract_field), extract).scalar().stable(),
+    Function::new("timezone", &[Want::Any, Want::Any], Returns::Arrow(timezone_type), timezone).scalar().stable(),
+    Function::new("age", &[Want::Any, Want::Any], Returns::of(TypeName::Interval), age).scalar().optional(1).stable(),
     Function::new("make_date", &[INT4, INT4, INT4], Returns::of(TypeName::Date), make_date),
     Function::new("isfinite", &[Want::Any], Returns::Fixed(PgType::BOOL), |c| {
         let finite = |row| match micros_at(&c.args[0], row) {
@@ -46,7 +47,8 @@ pub const FUNCTIONS: &[Function] = &[
             None => c.args[0].is_valid(row).then_some(true),
         };
         c.map::<bool, datafusion::arrow::array::BooleanArray>(|row| Ok(finite(row)))
-    }),
+    })
+    .scalar(),
 ];
 
 enum At {
@@ -366,7 +368,7 @@ fn with_instants<'a>(call: &Call<'a>) -> Result<Call<'a>> {
     };
     let args = call.args.iter().zip(&call.types).map(instant).collect::<Result<_>>()?;
     let (types, returns) = (call.types.clone(), Arc::clone(&call.returns));
-    Ok(Call { args, types, rows: call.rows, returns, options: call.options })
+    Ok(Call { args, types, rows: call.rows, returns, options: call.options, bounds: Vec::new() })
 }
 
 fn age(call: &Call<'_>) -> Result<ArrayRef> {

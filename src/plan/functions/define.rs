@@ -14,10 +14,12 @@ use datafusion::logical_expr::{
 };
 
 use super::ambient::{external, zone};
+use super::mixed::is_mixed;
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::casts::cast_array;
+use crate::types::nested::{Bounds, Parts};
 use crate::types::numeric::column::{ARROW, is_exact};
-use crate::types::{PgType, TypeName, Zone, json};
+use crate::types::{PgType, TypeName, Zone, json, nested};
 
 /// What an argument is cast to before the body sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Want {
     Type(TypeName),
     /// `text[]`.
     Texts,
+    /// `integer[]`.
+    Integers,
     /// An array; all arrays and elements of one call meet in one element type.
     Array,
     /// A value of the element type of the call's arrays.
@@ -73,13 +77,20 @@ pub struct Function {
     pub variadic: bool,
     pub returns: Returns,
     pub volatility: Volatility,
+    /// Arrays may have several dimensions, or begin elsewhere than at 1: the body looks at [`Call::bounds`].
+    pub dimensional: bool,
+    /// What it gives is a list to be unnested, no array.
+    pub lists: bool,
+    /// No argument is an array, whatever else it may be.
+    pub scalar: bool,
     pub body: Body,
 }
 
 impl Function {
     pub const fn new(name: &'static str, wants: &'static [Want], returns: Returns, body: Body) -> Self {
         let volatility = Volatility::Immutable;
-        Self { name, aliases: &[], wants, optional: 0, variadic: false, returns, volatility, body }
+        let (optional, variadic, dimensional, lists, scalar) = (0, false, false, false, false);
+        Self { name, aliases: &[], wants, optional, variadic, returns, volatility, dimensional, lists, scalar, body }
     }
 
     /// Depends on the statement: session settings, zone, time.
@@ -91,6 +102,21 @@ impl Function {
     /// Evaluated once for every row.
     pub const fn volatile(mut self) -> Self {
         self.volatility = Volatility::Volatile;
+        self
+    }
+
+    pub const fn dimensional(mut self) -> Self {
+        self.dimensional = true;
+        self
+    }
+
+    pub const fn scalar(mut self) -> Self {
+        self.scalar = true;
+        self
+    }
+
+    pub const fn lists(mut self) -> Self {
+        self.lists = true;
         self
     }
 
@@ -114,16 +140,35 @@ impl Function {
     }
 }
 
-/// A call of a function on one batch. Arguments are arrays of one length.
+/// A call of a function on one batch. Arguments are arrays of one length; those that are wanted as arrays are lists, and
+/// so is a result that is an array, unless it is one already.
 pub struct Call<'a> {
     pub args: Vec<ArrayRef>,
     pub types: Vec<PgType>,
     pub rows: usize,
     pub returns: FieldRef,
     pub options: &'a ConfigOptions,
+    /// By argument, of the arrays that are not plain.
+    pub bounds: Vec<Option<Vec<Option<Bounds>>>>,
 }
 
 impl Call<'_> {
+    /// The bounds of an array argument; `None` for NULL.
+    pub fn bounds(&self, arg: usize, row: usize) -> Option<Bounds> {
+        let lists = self.args.get(arg)?.as_list_opt::<i32>().filter(|lists| lists.is_valid(row))?;
+        if let Some(own) = self.bounds.get(arg)?.as_ref().and_then(|all| all.get(row)?.clone()) {
+            return Some(own);
+        }
+        let length = lists.value_length(row);
+        Some(if length == 0 { Vec::new() } else { vec![(self.first_subscript(arg), length)] })
+    }
+
+    /// The subscript of a plain array's first element: PostgreSQL counts the catalogue's vectors from 0.
+    pub fn first_subscript(&self, arg: usize) -> i32 {
+        let vector = self.types.get(arg).is_some_and(|ty| !ty.array && ty.name.vector_of().is_some());
+        if vector { 0 } else { 1 }
+    }
+
     pub fn zone(&self) -> Zone {
         zone(self.options)
     }
@@ -196,6 +241,75 @@ impl Defined {
         Self { function, aliases, signature }
     }
 
+    /// What the arguments are brought to, arrays being lists.
+    fn wanted(&self, args: &[DataType]) -> Vec<DataType> {
+        let wants = self.function.wants;
+        let element = common_element(wants, args);
+        let brought = with_numerics(wants, args);
+        let wanted = |(i, have): (usize, &DataType)| match wants.get(i).or(wants.last()) {
+            // Brought to the type when the function is called: Arrow has no such cast.
+            Some(Want::Type(name)) if takes_numbers(*name, have) => have.clone(),
+            Some(Want::Array | Want::Element) if brought.is_some() => have.clone(),
+            Some(Want::Type(name)) => PgType::new(*name).arrow(),
+            Some(Want::Texts) => nested::listed(&PgType::TEXT.array_of().arrow()),
+            Some(Want::Integers) => nested::listed(&PgType::INT4.array_of().arrow()),
+            Some(Want::Array) => match &element {
+                Some(element) if element.data_type() != &item_type(have) => DataType::List(Arc::clone(element)),
+                _ => have.clone(),
+            },
+            Some(Want::Element) => element.as_ref().map_or_else(|| have.clone(), |e| e.data_type().clone()),
+            _ if *have == DataType::Null => DataType::Utf8,
+            _ => have.clone(),
+        };
+        args.iter().enumerate().map(wanted).collect()
+    }
+
+    /// Texts among the arguments that are wanted as arrays, read as such.
+    fn read_arrays(&self, arrays: &mut [ArrayRef], zone: Zone) -> Result<()> {
+        let types: Vec<DataType> = arrays.iter().enumerate().map(|(at, a)| self.listed((at, a.data_type()))).collect();
+        let wanted = self.wanted(&types);
+        for (at, array) in arrays.iter_mut().enumerate() {
+            if self.takes_list(at) && *array.data_type() == DataType::Utf8 {
+                *array = cast_array(array, PgType::TEXT, PgType::of_arrow(&wanted[at]), zone)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn want(&self, at: usize) -> Option<Want> {
+        self.function.wants.get(at).or(self.function.wants.last()).copied()
+    }
+
+    fn takes_list(&self, at: usize) -> bool {
+        matches!(self.want(at), Some(Want::Array | Want::Texts | Want::Integers))
+    }
+
+    /// The type of an argument as the body sees it: an array is a list.
+    fn listed(&self, (at, arrow): (usize, &DataType)) -> DataType {
+        if self.takes_list(at) { nested::listed(arrow) } else { arrow.clone() }
+    }
+
+    /// The field of a result, whose arrays are lists so far.
+    fn carried(&self, field: Field) -> Field {
+        let arrow = nested::carried(field.data_type());
+        if self.function.lists || !PgType::of_field(&field).array { field } else { field.with_data_type(arrow) }
+    }
+
+    /// Arrays as lists and the bounds of those that are not plain. 0A000 where the function knows no such arrays.
+    fn taken_apart(&self, arrays: &mut [ArrayRef]) -> Result<Vec<Option<Vec<Option<Bounds>>>>> {
+        let mut bounds = vec![None; arrays.len()];
+        for (at, array) in arrays.iter_mut().enumerate().filter(|(at, _)| self.takes_list(*at)) {
+            let Some(parts) = Parts::of(array) else { continue };
+            if parts.bounds.is_some() && !self.function.dimensional {
+                let message = format!("{} of arrays of several dimensions is not supported", self.function.name);
+                return Err(SqlError::unsupported(message, "Use an array of one dimension whose subscripts begin at 1."));
+            }
+            *array = Arc::new(parts.lists);
+            bounds[at] = parts.bounds;
+        }
+        Ok(bounds)
+    }
+
     /// Arguments in the numeric types that Arrow has no casts to.
     fn brought(&self, arrays: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
         let wants = self.function.wants;
@@ -208,7 +322,8 @@ impl Defined {
             Some(Want::Array | Want::Element) => match lists.as_ref().and_then(|lists| lists.get(i)) {
                 Some(ty) if ty != array.data_type() => {
                     let (from, to) = (PgType::of_arrow(array.data_type()), PgType::of_arrow(ty));
-                    cast_array(&array, from, to, Zone::UTC)
+                    let cast = cast_array(&array, from, to, Zone::UTC)?;
+                    Ok(if to.array { Parts::of(&cast).map_or(cast, |parts| Arc::new(parts.lists)) } else { cast })
                 }
                 _ => Ok(array),
             },
@@ -221,15 +336,25 @@ impl Defined {
     fn brought_field(&self, field: &FieldRef, all: &[FieldRef]) -> FieldRef {
         let wants = self.function.wants;
         let Some(at) = all.iter().position(|f| Arc::ptr_eq(f, field)) else { return Arc::clone(field) };
-        let types: Vec<DataType> = all.iter().map(|f| f.data_type().clone()).collect();
+        let types: Vec<DataType> = all.iter().enumerate().map(|(at, f)| self.listed((at, f.data_type()))).collect();
+        // Documents and other values carried as text are no arrays.
+        let text = matches!(PgType::of_field(field).name, TypeName::Text | TypeName::Varchar | TypeName::Unknown);
+        let list = || match types[at] == DataType::Utf8 && text && self.takes_list(at) {
+            true => {
+                let wanted = self.wanted(&types).swap_remove(at);
+                Arc::new(PgType::of_arrow(&wanted).field(field.name(), true).with_data_type(wanted))
+            }
+            false => Arc::new(field.as_ref().clone().with_data_type(types[at].clone())),
+        };
         match wants.get(at).or(wants.last()) {
             Some(Want::Type(name)) if takes_numbers(*name, field.data_type()) => {
                 Arc::new(PgType::new(*name).field(field.name(), true))
             }
             Some(Want::Array | Want::Element) => match with_numerics(wants, &types).and_then(|types| types.get(at).cloned()) {
-                Some(ty) if ty != *field.data_type() => Arc::new(PgType::of_arrow(&ty).field(field.name(), true)),
-                _ => Arc::clone(field),
+                Some(ty) if ty != types[at] => Arc::new(PgType::of_arrow(&ty).field(field.name(), true).with_data_type(ty)),
+                _ => list(),
             },
+            Some(Want::Texts | Want::Integers) => list(),
             _ => Arc::clone(field),
         }
     }
@@ -283,31 +408,33 @@ impl ScalarUDFImpl for Defined {
         if args.len() < least || (args.len() > wants.len() && !self.function.variadic) {
             return Err(external(self.undefined(args)));
         }
-        let element = common_element(wants, args);
-        let brought = with_numerics(wants, args);
-        let wanted = |(i, have): (usize, &DataType)| match wants.get(i).or(wants.last()) {
-            // Brought to the type when the function is called: Arrow has no such cast.
-            Some(Want::Type(name)) if takes_numbers(*name, have) => have.clone(),
-            Some(Want::Array | Want::Element) if brought.is_some() => have.clone(),
-            Some(Want::Type(name)) => PgType::new(*name).arrow(),
-            Some(Want::Texts) => PgType::TEXT.array_of().arrow(),
-            Some(Want::Array) => match &element {
-                Some(element) if element.data_type() != &item_type(have) => DataType::List(Arc::clone(element)),
-                _ => have.clone(),
-            },
-            Some(Want::Element) => element.as_ref().map_or_else(|| have.clone(), |e| e.data_type().clone()),
-            _ if *have == DataType::Null => DataType::Utf8,
-            _ => have.clone(),
+        let given = args;
+        let args = &args.iter().enumerate().map(|arg| self.listed(arg)).collect::<Vec<_>>()[..];
+        let coerced = self.wanted(args);
+        if self.function.scalar && given.iter().any(|ty| nested::item_of(ty).is_some()) {
+            return Err(external(self.undefined(given)));
+        }
+        if !args.iter().zip(&coerced).all(|(from, to)| implicit(from, to)) {
+            return Err(external(self.undefined(given)));
+        }
+        // Lists are the body's affair, and texts are read as arrays when the function is called: Arrow has no such cast.
+        let whole = |(at, wanted): (usize, DataType)| match &args[at] {
+            have if *have == wanted => given[at].clone(),
+            DataType::Utf8 | DataType::Null if self.takes_list(at) => DataType::Utf8,
+            _ if self.takes_list(at) => nested::carried(&wanted),
+            _ => wanted,
         };
-        let coerced: Vec<DataType> = args.iter().enumerate().map(wanted).collect();
-        let fits = args.iter().zip(&coerced).all(|(from, to)| implicit(from, to));
-        if fits { Ok(coerced) } else { Err(external(self.undefined(args))) }
+        Ok(coerced.into_iter().enumerate().map(whole).collect())
     }
 
     fn return_type(&self, args: &[DataType]) -> datafusion::common::Result<DataType> {
         match self.function.returns {
             Returns::Fixed(ty) => Ok(ty.arrow()),
-            Returns::Arrow(arrow) => arrow(args).map_err(external),
+            Returns::Arrow(arrow) => {
+                let args: Vec<DataType> = args.iter().enumerate().map(|arg| self.listed(arg)).collect();
+                let result = arrow(&args).map_err(external)?;
+                Ok(if self.function.lists { result } else { nested::carried(&result) })
+            }
             Returns::Computed(_) | Returns::Field(_) => {
                 Err(DataFusionError::Internal("the result's type depends on the arguments' fields".into()))
             }
@@ -333,13 +460,14 @@ impl ScalarUDFImpl for Defined {
                 compute(&types, &arrow, args.scalar_arguments).map_err(external)?
             }
         };
-        Ok(Arc::new(field))
+        Ok(Arc::new(self.carried(field)))
     }
 
     /// Without bounds, but of the result's type: a function around this one that compares its bounds with zero
     /// (`abs`) fails on the default, an interval of no type, and with it the order it is sorted by.
     fn evaluate_bounds(&self, inputs: &[&Interval]) -> datafusion::common::Result<Interval> {
         let arrow: Vec<DataType> = inputs.iter().map(|input| input.data_type()).collect();
+        let arrow: Vec<DataType> = arrow.iter().enumerate().map(|arg| self.listed(arg)).collect();
         let types: Vec<PgType> = arrow.iter().map(PgType::of_arrow).collect();
         let constants = vec![None; types.len()];
         let result = match self.function.returns {
@@ -348,6 +476,7 @@ impl ScalarUDFImpl for Defined {
             Returns::Computed(of) => of(&types, &constants).map(PgType::arrow),
             Returns::Field(of) => of(&types, &arrow, &constants).map(|field| field.data_type().clone()),
         };
+        let result = result.map(|arrow| if self.function.lists { arrow } else { nested::carried(&arrow) });
         Interval::make_unbounded(&result.unwrap_or(DataType::Null))
     }
 
@@ -355,11 +484,19 @@ impl ScalarUDFImpl for Defined {
         let volatile = self.function.volatility == Volatility::Volatile;
         let constant = !volatile && args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>, _>>()?;
+        let mut arrays = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<Vec<_>, _>>()?;
+        self.read_arrays(&mut arrays, zone(&args.config_options)).map_err(external)?;
+        let bounds = self.taken_apart(&mut arrays).map_err(external)?;
         let arrays = self.brought(arrays).map_err(external)?;
         let types = args.arg_fields.iter().map(|f| PgType::of_field(&self.brought_field(f, &args.arg_fields))).collect();
-        let call = Call { args: arrays, types, rows, returns: args.return_field, options: &args.config_options };
-        let result = (self.function.body)(&call).map_err(external)?;
+        let carried = !self.function.lists && nested::item_of(args.return_field.data_type()).is_some();
+        let listed = || args.return_field.as_ref().clone().with_data_type(nested::listed(args.return_field.data_type()));
+        let returns = if carried { Arc::new(listed()) } else { Arc::clone(&args.return_field) };
+        let call = Call { args: arrays, types, rows, returns, options: &args.config_options, bounds };
+        let mut result = (self.function.body)(&call).map_err(external)?;
+        if carried {
+            result = nested::carrying(result).map_err(external)?;
+        }
         if constant {
             return Ok(ColumnarValue::Scalar(scalar_at(&result, 0)?));
         }
@@ -382,12 +519,13 @@ fn with_numerics(wants: &[Want], args: &[DataType]) -> Option<Vec<DataType>> {
     let involved = |i: usize| matches!(wants.get(i).or(wants.last()), Some(Want::Array | Want::Element));
     let element = |ty: &DataType| if let DataType::List(item) = ty { item.data_type().clone() } else { ty.clone() };
     let mut parts = args.iter().enumerate().filter(|(i, _)| involved(*i));
-    if !parts.clone().any(|(_, ty)| element(ty) == ARROW) || !parts.all(|(_, ty)| is_exact(&element(ty))) {
+    let mixed = is_mixed(parts.clone().map(|(_, ty)| element(ty)).collect::<Vec<_>>().iter());
+    if !(mixed || parts.clone().any(|(_, ty)| element(ty) == ARROW)) || !parts.all(|(_, ty)| is_exact(&element(ty))) {
         return None;
     }
     let numeric = PgType::new(TypeName::Numeric);
     let brought = |(i, ty): (usize, &DataType)| match ty {
-        DataType::List(_) if involved(i) => numeric.array_of().arrow(),
+        DataType::List(_) if involved(i) => nested::listed(&numeric.array_of().arrow()),
         _ if involved(i) => numeric.arrow(),
         _ => ty.clone(),
     };
@@ -422,7 +560,7 @@ fn common_element(wants: &[Want], args: &[DataType]) -> Option<FieldRef> {
     for (want, arg) in wants.iter().zip(args) {
         match (want, arg) {
             (Want::Array, DataType::List(item)) => wider(item),
-            (Want::Element, arg) if !matches!(arg, DataType::Utf8 | DataType::Null) => {
+            (Want::Element, arg) if !matches!(arg, DataType::Utf8 | DataType::Null | DataType::LargeList(_)) => {
                 wider(&Arc::new(PgType::of_arrow(arg).field("item", true).with_data_type(arg.clone())));
             }
             _ => {}
@@ -433,8 +571,11 @@ fn common_element(wants: &[Want], args: &[DataType]) -> Option<FieldRef> {
 
 /// A value of an array. A list keeps the type that its elements say they have, which DataFusion's own way drops.
 pub fn scalar_at(array: &ArrayRef, row: usize) -> datafusion::common::Result<ScalarValue> {
-    match array.as_list_opt::<i32>() {
-        Some(lists) => Ok(ScalarValue::List(Arc::new(lists.slice(row, 1)))),
+    if let Some(lists) = array.as_list_opt::<i32>() {
+        return Ok(ScalarValue::List(Arc::new(lists.slice(row, 1))));
+    }
+    match array.as_list_opt::<i64>() {
+        Some(arrays) => Ok(ScalarValue::LargeList(Arc::new(arrays.slice(row, 1)))),
         None => ScalarValue::try_from_array(array, row),
     }
 }
@@ -457,7 +598,10 @@ fn implicit(from: &DataType, to: &DataType) -> bool {
         // Literals come as int8 where the planner had no better idea; the cast checks the range.
         (DataType::Int64, DataType::Int32) => true,
         (DataType::Date32, DataType::Timestamp(..)) | (DataType::Timestamp(..), DataType::Timestamp(..)) => true,
-        (DataType::List(_), DataType::List(_)) => true,
+        (DataType::List(from), DataType::List(to)) => {
+            let (from, to) = (from.data_type(), to.data_type());
+            from == to || from.is_null() || (*from != DataType::Utf8 && implicit(from, to))
+        }
         (from, to) => matches!((rank(from), rank(to)), (Some(a), Some(b)) if a <= b),
     }
 }

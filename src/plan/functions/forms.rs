@@ -68,7 +68,13 @@ impl VisitorMut for Forms {
                 let similar = call(regular::SIMILAR, args);
                 *expr = if *negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(similar) } } else { similar };
             }
-            Expr::CompoundFieldAccess { access_chain, .. } => access_chain.iter_mut().for_each(bounds),
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                // Subscripts in parentheses are done with before those behind them.
+                if matches!(unwrapped(root), Expr::CompoundFieldAccess { .. }) {
+                    **root = call(arrays::WHOLE, [taken(root)]);
+                }
+                access_chain.iter_mut().for_each(bounds);
+            }
             Expr::Collate { expr: inner, collation } if orders_by_bytes(collation) => {
                 *expr = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
             }
@@ -111,11 +117,20 @@ fn quantified(name: &str, left: &mut Expr, op: &BinaryOperator, right: &mut Expr
     call(name, [array, value, Expr::value(Value::SingleQuotedString(op.to_string()))])
 }
 
+/// What stands in parentheses.
+fn unwrapped(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Nested(inner) => unwrapped(inner),
+        other => other,
+    }
+}
+
 /// Bounds left out of a slice are those of every array.
 fn bounds(access: &mut AccessExpr) {
     let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) = access else { return };
     let number = |n: i64| Expr::value(Value::Number(n.to_string(), false));
-    lower_bound.get_or_insert_with(|| number(1));
+    let least = || Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number(1 << 31)) };
+    lower_bound.get_or_insert_with(least);
     upper_bound.get_or_insert_with(|| number(i64::from(i32::MAX)));
 }
 

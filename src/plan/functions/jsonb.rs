@@ -11,6 +11,7 @@ use super::define::{Call, Function, INT8, JSON, Returns, TEXT, Want};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::encode::Column;
 use crate::types::json::{self, Json, Kind};
+use crate::types::nested::Parts;
 use crate::types::{PgType, TypeName, Zone};
 
 const JSONB_RESULT: Returns = Returns::Fixed(PgType::JSONB);
@@ -38,8 +39,9 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("jsonb_element_text", JSON_AND_PLACE, TEXT_RESULT, |c| {
         text(c, |j, c, row| c.int8(1, row).and_then(|i| json::element(j, i)))
     }),
-    Function::new("jsonb_path", JSON_AND_PATH, SAME, |c| raw(c, |j, c, row| walk(j, &strings(c, 1, row)?))),
-    Function::new("jsonb_path_text", JSON_AND_PATH, TEXT_RESULT, |c| text(c, |j, c, row| walk(j, &strings(c, 1, row)?))),
+    Function::new("jsonb_path", JSON_AND_PATH, SAME, |c| raw(c, |j, c, row| walk(j, &strings(c, 1, row)?))).dimensional(),
+    Function::new("jsonb_path_text", JSON_AND_PATH, TEXT_RESULT, |c| text(c, |j, c, row| walk(j, &strings(c, 1, row)?)))
+        .dimensional(),
     Function::new("jsonb_extract_path", JSON_AND_TEXT, SAME, |c| raw(c, walk_arguments))
         .variadic()
         .aliases(&["json_extract_path"]),
@@ -49,8 +51,8 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("jsonb_contains", &[JSON, JSON], BOOL, |c| compare(c, contains)),
     Function::new("jsonb_contained", &[JSON, JSON], BOOL, |c| compare(c, |a, b| contains(b, a))),
     Function::new("jsonb_exists", JSON_AND_TEXT, BOOL, |c| exists(c, |c, row| Some(vec![c.text(1, row)?.to_owned()]), true)),
-    Function::new("jsonb_exists_any", JSON_AND_PATH, BOOL, |c| exists(c, |c, row| strings(c, 1, row), false)),
-    Function::new("jsonb_exists_all", JSON_AND_PATH, BOOL, |c| exists(c, |c, row| strings(c, 1, row), true)),
+    Function::new("jsonb_exists_any", JSON_AND_PATH, BOOL, |c| exists(c, |c, row| strings(c, 1, row), false)).dimensional(),
+    Function::new("jsonb_exists_all", JSON_AND_PATH, BOOL, |c| exists(c, |c, row| strings(c, 1, row), true)).dimensional(),
     Function::new("jsonb_concat", &[JSON, JSON], JSONB_RESULT, |c| {
         trees(c, |c, a, row| Ok(tree(c, 1, row)?.map(|b| concat(a, b))))
     }),
@@ -80,10 +82,10 @@ pub const FUNCTIONS: &[Function] = &[
             Ok(Some(out))
         })
     }),
-    Function::new("pg_jsonb_array", &[Want::Any], JSONB_RESULT, json_array),
-    Function::new("pg_json_array", &[Want::Any], JSON_RESULT, json_array),
-    Function::new("jsonb_object", &[Want::Texts, Want::Texts], JSONB_RESULT, |c| object_of(c, true)).optional(1),
-    Function::new("json_object", &[Want::Texts, Want::Texts], JSON_RESULT, |c| object_of(c, false)).optional(1),
+    Function::new("pg_jsonb_array", &[Want::Array], JSONB_RESULT, json_array),
+    Function::new("pg_json_array", &[Want::Array], JSON_RESULT, json_array),
+    Function::new("jsonb_object", &[Want::Texts, Want::Texts], JSONB_RESULT, |c| object_of(c, true)).optional(1).dimensional(),
+    Function::new("json_object", &[Want::Texts, Want::Texts], JSON_RESULT, |c| object_of(c, false)).optional(1).dimensional(),
     Function::new("jsonb_typeof", &[JSON], TEXT_RESULT, |c| c.map_text(|row| Ok(c.json(0, row)?.map(|j| json::kind(&j).name()))))
         .aliases(&["json_typeof"]),
     Function::new("jsonb_array_length", &[JSON], Returns::Fixed(PgType::INT4), array_length).aliases(&["json_array_length"]),
@@ -450,8 +452,18 @@ fn object_of(call: &Call<'_>, jsonb: bool) -> Result<ArrayRef> {
         let lists = call.args.get(arg)?.as_list_opt::<i32>().filter(|l| l.is_valid(row))?.value(row);
         Some(lists.as_string_opt::<i32>()?.iter().map(|t| t.map(str::to_owned)).collect())
     };
+    let refused = |message: &str| SqlError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, message);
     call.map_text(|row| {
         let Some(first) = all(0, row) else { return Ok(None) };
+        let bounds = [0, 1].map(|arg| call.bounds(arg, row).unwrap_or_default());
+        match bounds.each_ref().map(|bounds| &bounds[..]) {
+            [[_, (_, columns)], []] if call.args.len() == 1 && *columns != 2 => {
+                return Err(refused("array must have two columns"));
+            }
+            [[_, _], []] if call.args.len() == 1 => {}
+            [[] | [_], [] | [_]] => {}
+            _ => return Err(refused("wrong number of array subscripts")),
+        }
         let pairs: Vec<(Option<String>, Option<String>)> = if call.args.len() == 2 {
             let Some(second) = all(1, row) else { return Ok(None) };
             if first.len() != second.len() {
@@ -541,7 +553,7 @@ pub(super) struct JsonColumn {
     verbatim: bool,
     members: Vec<(String, JsonColumn)>,
     nulls: ArrayRef,
-    items: Option<(datafusion::arrow::array::ListArray, Box<JsonColumn>)>,
+    items: Option<(Parts, Box<JsonColumn>)>,
     timestamp: bool,
     jsonb: bool,
 }
@@ -563,9 +575,9 @@ impl JsonColumn {
             }
             return Ok(this);
         }
-        if let Some(lists) = array.as_list_opt::<i32>() {
-            let items = Self::new(ty.element(), lists.values(), zone, jsonb)?;
-            this.items = Some((lists.clone(), Box::new(items)));
+        if let Some(parts) = Parts::of(array) {
+            let items = Self::new(ty.element(), parts.lists.values(), zone, jsonb)?;
+            this.items = Some((parts, Box::new(items)));
             return Ok(this);
         }
         this.verbatim = matches!(
@@ -582,19 +594,10 @@ impl JsonColumn {
             out.push_str("null");
             return;
         }
-        if let Some((lists, items)) = &self.items {
-            let offsets = lists.value_offsets();
-            out.push('[');
-            for (i, item) in (offsets[row] as usize..offsets[row + 1] as usize).enumerate() {
-                out.push_str(match (i, self.jsonb) {
-                    (0, _) => "",
-                    (_, true) => ", ",
-                    (_, false) => ",",
-                });
-                items.write(item, out);
-            }
-            out.push(']');
-            return;
+        if let Some((parts, items)) = &self.items {
+            let start = parts.lists.value_offsets()[row] as usize;
+            let bounds = parts.bounds(row).unwrap_or_default();
+            return write_level(&bounds, items, &mut (start..), self.jsonb, out);
         }
         let Some(column) = &self.column else { return self.write_members(row, out) };
         let mut text = String::new();
@@ -626,6 +629,30 @@ impl JsonColumn {
         }
         out.push('}');
     }
+}
+
+/// The items of one dimension, or arrays of those of the next.
+fn write_level(
+    bounds: &[(i32, i32)],
+    items: &JsonColumn,
+    places: &mut std::ops::RangeFrom<usize>,
+    jsonb: bool,
+    out: &mut String,
+) {
+    out.push('[');
+    for i in 0..bounds.first().map_or(0, |(_, length)| *length) {
+        out.push_str(match (i, jsonb) {
+            (0, _) => "",
+            (_, true) => ", ",
+            (_, false) => ",",
+        });
+        if bounds.len() > 1 {
+            write_level(&bounds[1..], items, places, jsonb, out);
+        } else if let Some(item) = places.next() {
+            items.write(item, out);
+        }
+    }
+    out.push(']');
 }
 
 /// JSON has `T` between date and time, and minutes in the offset.

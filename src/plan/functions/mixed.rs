@@ -13,6 +13,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use crate::types::nested;
 use crate::types::numeric::column::{ARROW, is_exact, is_numeric};
 
 const NAMES: [&str; 4] = ["coalesce", "greatest", "least", "nullif"];
@@ -35,6 +36,13 @@ pub fn is_mixed<'t>(types: impl IntoIterator<Item = &'t DataType>) -> bool {
     known.iter().all(|t| is_exact(t)) && known.iter().any(|t| is_numeric(t)) && known.windows(2).any(|pair| pair[0] != pair[1])
 }
 
+/// The type of arrays that stand beside literals in quotes and NULL, which will be arrays too.
+fn beside_arrays(types: &[DataType]) -> Option<&DataType> {
+    let array = types.iter().find(|ty| nested::item_of(ty).is_some())?;
+    let rest = types.iter().all(|ty| ty == array || matches!(ty, DataType::Utf8 | DataType::Null));
+    (rest && types.iter().any(|ty| ty != array)).then_some(array)
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Mixed {
     inner: Arc<ScalarUDF>,
@@ -55,7 +63,7 @@ impl ScalarUDFImpl for Mixed {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        if is_mixed(types) {
+        if is_mixed(types) || beside_arrays(types).is_some() {
             return Ok(types.to_vec());
         }
         let fields: Vec<FieldRef> = types.iter().map(|t| Arc::new(Field::new("argument", t.clone(), true))).collect();
@@ -64,6 +72,9 @@ impl ScalarUDFImpl for Mixed {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        if let Some(array) = beside_arrays(types) {
+            return Ok(array.clone());
+        }
         match (is_mixed(types), types) {
             (true, [first, ..]) => Ok(if self.name() == "nullif" { first.clone() } else { ARROW }),
             _ => self.inner.return_type(types),
@@ -71,6 +82,14 @@ impl ScalarUDFImpl for Mixed {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
+        if let Some(array) = beside_arrays(&types) {
+            let field = args.arg_fields.iter().find(|f| f.data_type() == array);
+            return Ok(field.map_or_else(
+                || Arc::new(Field::new(self.name(), array.clone(), true)),
+                |f| Arc::new(f.as_ref().clone().with_nullable(true)),
+            ));
+        }
         let mixed = is_mixed(args.arg_fields.iter().map(|f| f.data_type()));
         if mixed && self.name() != "nullif" {
             return Ok(Arc::new(Field::new(self.name(), ARROW, true)));

@@ -7,6 +7,7 @@ mod advisory;
 mod aggregate;
 pub mod ambient;
 mod arithmetic;
+mod array_shapes;
 pub mod arrays;
 mod calendar;
 mod date_input;
@@ -78,7 +79,9 @@ pub fn configure(config: SessionConfig) -> SessionConfig {
 pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> SessionStateBuilder {
     let scalar = scalar_functions(entropy);
     let mut functions = SessionStateDefaults::default_scalar_functions();
+    functions.retain(|function| !is_of_lists(function.name()));
     functions.extend(scalar.iter().cloned());
+    functions.push(typed_arrays::make_array());
     let functions = mixed::wrapped(functions);
     let mut aggregates = SessionStateDefaults::default_aggregate_functions();
     aggregates.extend(aggregate_functions());
@@ -99,6 +102,11 @@ pub fn install(builder: SessionStateBuilder, entropy: Arc<dyn Entropy>) -> Sessi
         .with_type_planner(Arc::new(PostgresTypes::default()))
         .with_analyzer_rules(rules)
         .with_optimizer_rules(widened::optimizer_rules())
+}
+
+/// DataFusion's functions of lists, which know no arrays; none of them is PostgreSQL's.
+fn is_of_lists(name: &str) -> bool {
+    name.starts_with("array_") || name.starts_with("arrays_") || name.starts_with("list_") || matches!(name, "flatten" | "empty")
 }
 
 /// Our scalar functions; each takes the place of DataFusion's of the same name.
@@ -136,12 +144,14 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
 
 /// Our aggregates; each takes the place of DataFusion's of the same name.
 pub fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
-    aggregate::functions()
+    let mut all = aggregate::functions();
+    all.push(typed_arrays::function());
+    all
 }
 
 /// Every function that an operator may become, by its name.
 fn operator_functions(functions: &[Arc<ScalarUDF>]) -> Vec<(&'static str, Arc<ScalarUDF>)> {
-    const NAMES: &[&str] = &["extract", "starts_with"];
+    const NAMES: &[&str] = &["extract", "starts_with", "make_array"];
     let tables = [
         arithmetic::FUNCTIONS,
         arrays::FUNCTIONS,

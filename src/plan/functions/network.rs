@@ -23,8 +23,8 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("netmask", &[INET], INETS, |c| texts(c, |net| Ok(alone(net).with_number(net.mask())?.inet()))),
     Function::new("hostmask", &[INET], INETS, |c| texts(c, |net| Ok(alone(net).with_number(hosts(net))?.inet()))),
     Function::new("broadcast", &[INET], INETS, |c| texts(c, |net| Ok(net.with_number(net.number() | hosts(net))?.inet()))),
-    Function::new("set_masklen", &[Want::Any, INT4], Returns::Field(of_first), set_length),
-    Function::new("abbrev", &[Want::Any], TEXTS, abbreviated),
+    Function::new("set_masklen", &[Want::Any, INT4], Returns::Field(of_first), set_length).scalar(),
+    Function::new("abbrev", &[Want::Any], TEXTS, abbreviated).scalar(),
     Function::new("inet_same_family", &[INET, INET], Returns::Fixed(PgType::BOOL), |c| {
         both(c, |a, b| Ok(a.v6 == b.v6)).map(|v| std::sync::Arc::new(v.into_iter().collect::<BooleanArray>()) as ArrayRef)
     }),

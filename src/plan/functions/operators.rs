@@ -18,6 +18,7 @@ use super::forms::{DISTINCT_FROM, NOT_DISTINCT_FROM};
 use super::text::BYTES_CONCAT;
 use super::{arithmetic, arrays, json_paths, regular, temporal, written};
 use crate::error::{SqlError, SqlState};
+use crate::plan::resolution::common_type;
 use crate::types::numeric::column::{ARROW, is_exact};
 use crate::types::{PgType, TypeName, Written};
 
@@ -45,6 +46,32 @@ impl PostgresOperators {
         let function = self.functions.get(name);
         let function = function.ok_or_else(|| external(SqlError::internal(format!("function {name} is not registered"))))?;
         Ok(Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args)))
+    }
+
+    /// `array[i]`; behind another subscript it is one of the next dimension.
+    fn subscript(&self, array: Expr, key: Expr) -> datafusion::common::Result<Expr> {
+        match array {
+            Expr::ScalarFunction(call) if call.name() == arrays::SUBSCRIPT => {
+                self.call(arrays::SUBSCRIPT, call.args.into_iter().chain([key]).collect())
+            }
+            array if is_slice(&array) => self.slice(array, Expr::Literal(ScalarValue::Int64(Some(1)), None), key),
+            array => self.call(arrays::SUBSCRIPT, vec![array, key]),
+        }
+    }
+
+    /// `array[from:to]`; subscripts before it in one expression are slices from 1.
+    fn slice(&self, array: Expr, from: Expr, to: Expr) -> datafusion::common::Result<Expr> {
+        let one = || Expr::Literal(ScalarValue::Int64(Some(1)), None);
+        let args = match array {
+            Expr::ScalarFunction(call) if call.name() == arrays::SLICE => call.args,
+            Expr::ScalarFunction(call) if call.name() == arrays::SUBSCRIPT => {
+                let mut args = call.args.into_iter();
+                let array = args.next();
+                array.into_iter().chain(args.flat_map(|key| [one(), key])).collect()
+            }
+            array => vec![array],
+        };
+        self.call(arrays::SLICE, args.into_iter().chain([from, to]).collect())
     }
 
     fn planned(&self, name: &'static str, args: Vec<Expr>) -> Planned {
@@ -286,6 +313,8 @@ impl ExprPlanner for PostgresOperators {
             GetFieldAccess::NamedStructField { name } if json => {
                 self.call("jsonb_field", vec![expr, Expr::Literal(name, None)])?
             }
+            // Subscripts in one go are those of an array of several dimensions, whatever its elements are.
+            GetFieldAccess::ListIndex { key } if is_part(&expr) => self.subscript(expr, *key)?,
             GetFieldAccess::ListIndex { key } if character(&key).is_some() => {
                 let number = |n: i64| Expr::Literal(ScalarValue::Int64(Some(n)), None);
                 let first = character(&key).unwrap_or_default().saturating_add(1);
@@ -294,27 +323,36 @@ impl ExprPlanner for PostgresOperators {
             GetFieldAccess::ListIndex { key } if point => self.call(written::POINT_PART, vec![expr, *key])?,
             GetFieldAccess::ListIndex { key } if json && text(&key) => self.call("jsonb_field", vec![expr, *key])?,
             GetFieldAccess::ListIndex { key } if json => self.call("jsonb_element", vec![expr, *key])?,
-            GetFieldAccess::ListIndex { key } => self.call(arrays::SUBSCRIPT, vec![expr, *key])?,
-            GetFieldAccess::ListRange { start, stop, stride } if *stride == one => {
-                self.call(arrays::SLICE, vec![expr, *start, *stop])?
+            GetFieldAccess::ListIndex { key } => {
+                check_subscripted(operand(&expr, schema))?;
+                self.subscript(expr, *key)?
             }
+            GetFieldAccess::ListRange { start, stop, stride } if *stride == one => self.slice(expr, *start, *stop)?,
             field_access => return Ok(PlannerResult::Original(RawFieldAccessExpr { expr, field_access })),
         };
         Ok(PlannerResult::Planned(planned))
     }
 
     fn plan_array_literal(&self, exprs: Vec<Expr>, schema: &DFSchema) -> datafusion::common::Result<PlannerResult<Vec<Expr>>> {
-        let nested = |e: &Expr| e.get_type(schema).is_ok_and(|t| matches!(t, DataType::List(_)));
+        let nested = |e: &Expr| e.get_type(schema).is_ok_and(|t| PgType::of_arrow(&t).array);
         if exprs.iter().any(nested) {
-            let message = "multidimensional arrays are not supported";
-            return Err(external(SqlError::unsupported(message, "Use jsonb for nested lists.")));
+            let types = exprs.iter().filter_map(|e| match operand(e, schema) {
+                Operand::Typed(ty) => Some(ty.element().with_modifier(-1)),
+                Operand::Untyped => None,
+            });
+            let common = common_type("ARRAY", &types.collect::<Vec<_>>())?.array_of();
+            let typed = |e: Expr| match operand(&e, schema) {
+                Operand::Typed(ty) if ty.with_modifier(-1) == common => e,
+                _ => cast_to(e, common),
+            };
+            return Ok(PlannerResult::Planned(self.call(arrays::NESTED, exprs.into_iter().map(typed).collect())?));
         }
         let types = exprs.iter().map(|e| e.get_type(schema)).collect::<Result<Vec<_>, _>>();
         if types.is_ok_and(|types| super::is_mixed(&types)) {
             let numeric = |e| cast_to(e, PgType::new(TypeName::Numeric));
-            return Ok(PlannerResult::Original(exprs.into_iter().map(numeric).collect()));
+            return Ok(PlannerResult::Planned(self.call("make_array", exprs.into_iter().map(numeric).collect())?));
         }
-        Ok(PlannerResult::Original(exprs))
+        Ok(PlannerResult::Planned(self.call("make_array", exprs)?))
     }
 
     /// Aggregates that the planner has for floats take numerics too, as floats.
@@ -373,6 +411,26 @@ fn instants(left: Expr, right: Expr, left_type: Operand, right_type: Operand) ->
         (Date, Timestamp | Timestamptz) | (Timestamp, Timestamptz) => (cast_to(left, r.with_modifier(-1)), right),
         (Timestamp | Timestamptz, Date) | (Timestamptz, Timestamp) => (left, cast_to(right, l.with_modifier(-1))),
         _ => (left, right),
+    }
+}
+
+fn is_part(expr: &Expr) -> bool {
+    is_slice(expr) || matches!(expr, Expr::ScalarFunction(call) if call.name() == arrays::SUBSCRIPT)
+}
+
+fn is_slice(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if call.name() == arrays::SLICE)
+}
+
+/// 42804 for what has no parts.
+fn check_subscripted(operand: Operand) -> datafusion::common::Result<()> {
+    match operand {
+        Operand::Typed(ty) if !ty.array && ty.name.vector_of().is_none() && ty.name != TypeName::Void => {
+            let name = ty.with_modifier(-1).sql_name();
+            let message = format!("cannot subscript type {name} because it does not support subscripting");
+            Err(external(SqlError::new(SqlState::DATATYPE_MISMATCH, message)))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::error::{Result, SqlError};
 use crate::plan::keys::key_part;
 use crate::types::calendar::MICROS_PER_DAY;
 use crate::types::json::Json;
+use crate::types::nested::{Bounds, Parts};
 use crate::types::numeric::column::{ARROW, keys};
 use crate::types::{PgType, TypeName, Written, order};
 use crate::versions::key::encode_part;
@@ -117,7 +118,8 @@ fn of_texts(values: &ArrayRef, push: impl Fn(&str, &mut Vec<u8>) -> Result<()>) 
 
 /// Element by element, NULL after every value and equal to NULL, the shorter of two that begin alike first.
 fn arrays(values: &ArrayRef, ty: PgType) -> Result<ArrayRef> {
-    let lists = values.as_list_opt::<i32>().ok_or_else(no_key)?;
+    let parts = Parts::of(values).ok_or_else(no_key)?;
+    let lists = &parts.lists;
     let items = order_keys(lists.values(), ty.element())?;
     let mut out = BinaryBuilder::new();
     let mut key = Vec::new();
@@ -133,7 +135,15 @@ fn arrays(values: &ArrayRef, ty: PgType) -> Result<ArrayRef> {
             encode_part(&key_part(&items, item, element)?, &mut key);
         }
         key.push(0);
+        push_bounds(&parts.bounds(row).unwrap_or_default(), &mut key);
         out.append_value(&key);
     }
     Ok(Arc::new(out.finish()))
+}
+
+/// How many dimensions, then their lengths, then their first subscripts.
+fn push_bounds(bounds: &Bounds, key: &mut Vec<u8>) {
+    key.push(bounds.len() as u8);
+    bounds.iter().for_each(|(_, length)| key.extend(length.to_be_bytes()));
+    bounds.iter().for_each(|(first, _)| key.extend(((*first as u32) ^ (1 << 31)).to_be_bytes()));
 }

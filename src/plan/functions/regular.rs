@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListBuilder, StringBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, ListBuilder, StringBuilder};
 use datafusion::arrow::datatypes::DataType;
 use regex::{Captures, Regex, RegexBuilder};
 use regex_automata::hybrid::dfa::DFA;
@@ -16,6 +16,7 @@ use super::arrays::text_lists;
 use super::define::{Call, Function, INT4, Returns, TEXT, Want};
 use crate::error::{Result, SqlError, SqlState};
 use crate::types::PgType;
+use crate::types::nested::carrying;
 
 const TEXT_RESULT: Returns = Returns::Fixed(PgType::TEXT);
 const INT4_RESULT: Returns = Returns::Fixed(PgType::INT4);
@@ -28,7 +29,7 @@ pub const SIMILAR_PART: &str = "pg_similar_part";
 pub const MATCH: &str = "pg_match";
 
 pub const FUNCTIONS: &[Function] = &[
-    Function::new("regexp_replace", &[TEXT, TEXT, TEXT, Want::Any, Want::Any, TEXT], TEXT_RESULT, replace).optional(3),
+    Function::new("regexp_replace", &[TEXT, TEXT, TEXT, Want::Any, Want::Any, TEXT], TEXT_RESULT, replace).scalar().optional(3),
     Function::new("regexp_match", &[TEXT, TEXT, TEXT], TEXTS, first_match).optional(1),
     Function::new("pg_regexp_matches", &[TEXT, TEXT, TEXT], Returns::Arrow(lists_of_texts), all_matches).optional(1),
     Function::new("regexp_split_to_array", &[TEXT, TEXT, TEXT], TEXTS, split).optional(1),
@@ -360,7 +361,7 @@ fn lists_of_texts(_: &[DataType]) -> Result<DataType> {
 fn all_matches(call: &Call<'_>) -> Result<ArrayRef> {
     let mut cache = Cache::default();
     let inner = ListBuilder::new(StringBuilder::new()).with_field(PgType::TEXT.field("item", true));
-    let mut out = ListBuilder::new(inner).with_field(PgType::TEXT.array_of().field("item", true));
+    let mut out = ListBuilder::new(inner);
     for row in 0..call.rows {
         if let (Some(text), Some(pattern), Some(flags)) = (call.text(0, row), call.text(1, row), flags(call, 2, row)) {
             let pattern = cache.get(pattern, flags)?;
@@ -374,7 +375,11 @@ fn all_matches(call: &Call<'_>) -> Result<ArrayRef> {
         }
         out.append(true);
     }
-    Ok(Arc::new(out.finish()))
+    let lists = out.finish();
+    let item = Arc::new(PgType::TEXT.array_of().field("item", true));
+    let arrays = carrying(Arc::clone(lists.values()))?;
+    let lists = ListArray::try_new(item, lists.offsets().clone(), arrays, lists.nulls().cloned());
+    Ok(Arc::new(lists.map_err(|_| SqlError::internal("matches without an array form"))?))
 }
 
 fn split(call: &Call<'_>) -> Result<ArrayRef> {

@@ -22,8 +22,8 @@ const INT4_RESULT: Returns = Returns::Fixed(PgType::INT4);
 const LONGEST: usize = 256 << 20;
 
 pub const FUNCTIONS: &[Function] = &[
-    Function::new("length", &[Want::Any], INT4_RESULT, length).aliases(&["char_length", "character_length"]),
-    Function::new("octet_length", &[Want::Any], INT4_RESULT, octet_length),
+    Function::new("length", &[Want::Any], INT4_RESULT, length).scalar().aliases(&["char_length", "character_length"]),
+    Function::new("octet_length", &[Want::Any], INT4_RESULT, octet_length).scalar(),
     Function::new("concat", &[Want::Any], TEXT_RESULT, |c| concat(c, 0)).variadic().stable(),
     Function::new("concat_ws", &[TEXT, Want::Any], TEXT_RESULT, |c| concat(c, 1)).variadic().stable(),
     Function::new("left", &[TEXT, INT4], TEXT_RESULT, |c| cut(c, |_, n| (0, n))),

@@ -38,10 +38,11 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("quote_literal", &[Want::Any], TEXT_RESULT, |c| quoted(c, false)).stable(),
     Function::new("quote_nullable", &[Want::Any], TEXT_RESULT, |c| quoted(c, true)).stable(),
     Function::new("substr", &[Want::Any, Want::Any, INT8], Returns::Arrow(same_or_text), substring)
+        .scalar()
         .optional(1)
         .aliases(&["substring"]),
-    Function::new("strpos", &[Want::Any, Want::Any], INT4_RESULT, position).aliases(&["instr", "position"]),
-    Function::new("to_hex", &[Want::Any], TEXT_RESULT, to_hex),
+    Function::new("strpos", &[Want::Any, Want::Any], INT4_RESULT, position).scalar().aliases(&["instr", "position"]),
+    Function::new("to_hex", &[Want::Any], TEXT_RESULT, to_hex).scalar(),
     Function::new(BYTES_CONCAT, &[BYTES, BYTES], BYTEA, |c| {
         binaries(c, |c, row| Ok(Some([bytes(c, 0, row)?, bytes(c, 1, row)?].concat())))
     }),

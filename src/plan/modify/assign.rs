@@ -5,18 +5,17 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, GenericListArray, PrimitiveArray, StringArray, StringBuilder, new_null_array,
-};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, PrimitiveArray, StringArray, StringBuilder, new_null_array};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     IntervalMonthDayNano, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use datafusion::common::ScalarValue;
 
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::casts::cast_array;
+use crate::types::nested::Parts;
 use crate::types::numeric::Numeric;
 use crate::types::numeric::column::{Numbers, is_numeric};
 use crate::types::{PgType, TypeName, Written, Zone, calendar, complaint, number, numeric, text};
@@ -383,12 +382,9 @@ fn arrow_cast_zone(values: &ArrayRef) -> Result<ArrayRef> {
 }
 
 fn assign_items(values: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
-    let lists = values.as_list_opt::<i32>().ok_or_else(mismatch)?;
+    let Parts { lists, bounds } = Parts::of(values).ok_or_else(mismatch)?;
     let items = assign(lists.values(), from.element(), to.element(), zone)?;
-    let field: Arc<Field> = match to.arrow() {
-        DataType::List(field) => field,
-        _ => return Err(mismatch()),
-    };
-    let list = GenericListArray::<i32>::try_new(field, lists.offsets().clone(), items, lists.nulls().cloned());
-    Ok(Arc::new(list.map_err(|_| mismatch())?))
+    let field = Arc::new(to.element().field("item", true));
+    let lists = ListArray::try_new(field, lists.offsets().clone(), items, lists.nulls().cloned()).map_err(|_| mismatch())?;
+    Parts { lists, bounds }.put_together()
 }

@@ -5,17 +5,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder, Int16Builder,
-    Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, LargeBinaryBuilder, ListArray, NullBufferBuilder, StringBuilder,
-    Time64MicrosecondBuilder, TimestampMicrosecondBuilder,
+    Array, ArrayRef, BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float32Builder, Float64Builder,
+    Int16Builder, Int32Builder, Int64Builder, IntervalMonthDayNanoBuilder, LargeBinaryBuilder, ListArray, NullBufferBuilder,
+    StringBuilder, Time64MicrosecondBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use datafusion::arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::{FieldRef, IntervalMonthDayNano};
-use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{PayloadError, calendar};
 use crate::types::members::Members;
+use crate::types::nested::{self, Bounds, Parts};
 use crate::types::numeric::Numeric;
 use crate::types::{PgType, TypeName, UserType};
 
@@ -169,6 +170,8 @@ enum Cells {
         field: FieldRef,
         ends: Vec<i32>,
         nulls: NullBufferBuilder,
+        /// By row, of values that are not plain.
+        bounds: Vec<(usize, Bounds)>,
     },
 }
 
@@ -200,11 +203,9 @@ macro_rules! with_builder {
 impl Cells {
     fn new(ty: PgType, rows: usize) -> Result<Self, PayloadError> {
         if ty.array {
-            let datafusion::arrow::datatypes::DataType::List(field) = ty.arrow() else {
-                return Err(PayloadError::Unstorable(ty.sql_name()));
-            };
+            let field = Arc::new(ty.element().field("item", true));
             let item = Box::new(Self::new(ty.element(), rows)?);
-            return Ok(Self::List { item, field, ends: vec![0], nulls: NullBufferBuilder::new(rows) });
+            return Ok(Self::List { item, field, ends: vec![0], nulls: NullBufferBuilder::new(rows), bounds: Vec::new() });
         }
         Ok(match ty.name {
             TypeName::Bool => Self::Bool(BooleanBuilder::with_capacity(rows)),
@@ -265,10 +266,12 @@ impl Cells {
     }
 
     fn finish(&mut self) -> ArrayRef {
-        with_builder!(self, b => Arc::new(b.finish()), Cells::List { item, field, ends, nulls } => {
+        with_builder!(self, b => Arc::new(b.finish()), Cells::List { item, field, ends, nulls, bounds } => {
             let ends = std::mem::replace(ends, vec![0]);
             let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
-            Arc::new(ListArray::new(field.clone(), offsets, item.finish(), nulls.finish()))
+            let rows = offsets.len() - 1;
+            let lists = ListArray::new(field.clone(), offsets, item.finish(), nulls.finish());
+            put_together(lists, std::mem::take(bounds), rows)
         })
     }
 
@@ -356,6 +359,19 @@ impl Cells {
             Self::Json(_) | Self::List { .. } => false,
         }
     }
+}
+
+/// Arrays of these lists. Bounds that were read with as many items as they have room for always fit.
+fn put_together(lists: ListArray, bounds: Vec<(usize, Bounds)>, rows: usize) -> ArrayRef {
+    let arrow = nested::carried(Array::data_type(&lists));
+    let bounds = (!bounds.is_empty()).then(|| {
+        let mut all = vec![None; rows];
+        for (row, own) in bounds {
+            all[row] = Some(own);
+        }
+        all
+    });
+    Parts { lists, bounds }.put_together().unwrap_or_else(|_| new_null_array(&arrow, rows))
 }
 
 /// The mantissa of a JSON number at this scale, rounded half away from zero where it has more digits.
@@ -496,6 +512,30 @@ impl<'de> Visitor<'de> for CellSeed<'_> {
         }
         ends.push(end);
         nulls.append_non_null();
+        Ok(())
+    }
+
+    /// An array that is not plain: its bounds and then its items.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        if !matches!(self.0, Cells::List { .. }) {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        }
+        let shape = || de::Error::custom("an array without its bounds");
+        if map.next_key::<Cow<'_, str>>()?.as_deref() != Some("bounds") {
+            return Err(shape());
+        }
+        let own: Bounds = map.next_value()?;
+        if map.next_key::<Cow<'_, str>>()?.as_deref() != Some("items") {
+            return Err(shape());
+        }
+        map.next_value_seed(CellSeed(self.0))?;
+        let Cells::List { ends, bounds, .. } = self.0 else { return Err(shape()) };
+        let row = ends.len() - 2;
+        let length = usize::try_from(ends[row + 1] - ends[row]).unwrap_or_default();
+        if nested::items_within(&own).ok() != Some(length) || map.next_key::<de::IgnoredAny>()?.is_some() {
+            return Err(shape());
+        }
+        bounds.push((row, own));
         Ok(())
     }
 }

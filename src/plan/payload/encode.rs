@@ -8,6 +8,7 @@ use datafusion::arrow::datatypes::{
 use serde::de::IgnoredAny;
 
 use super::{PayloadError, calendar};
+use crate::types::nested::View;
 use crate::types::numeric::Numeric;
 use crate::types::{PgType, TypeName};
 
@@ -123,21 +124,35 @@ fn write_value(out: &mut Vec<u8>, array: &dyn Array, row: usize, ty: PgType) -> 
             let x = array.as_primitive::<IntervalMonthDayNanoType>().value(row);
             quoted(out, |out| calendar::write_interval(out, x.months, x.days, x.nanoseconds));
         }
-        DataType::List(_) => {
-            let items = array.as_list::<i32>().value(row);
-            out.push(b'[');
-            for index in 0..items.len() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                if is_json_null(&items, index, ty.element()) {
-                    return Err(PayloadError::Unstorable(format!("{} with null among its elements", ty.sql_name())));
-                }
-                write_value(out, &items, index, ty.element())?;
-            }
-            out.push(b']');
+        _ => match View::of(array) {
+            Some(view) => write_array(out, &view, row, ty)?,
+            None => return Err(PayloadError::Unstorable(ty.sql_name())),
+        },
+    }
+    Ok(())
+}
+
+/// A JSON array of the items; of a value that is not plain an object of its bounds, the first subscript and the length
+/// of each dimension, and its items.
+fn write_array(out: &mut Vec<u8>, view: &View<'_>, row: usize, ty: PgType) -> Result<(), PayloadError> {
+    let bounds = view.bounds(row);
+    if let Some(bounds) = &bounds {
+        let shown: Vec<String> = bounds.iter().map(|(first, length)| format!("[{first},{length}]")).collect();
+        out.extend_from_slice(format!("{{\"bounds\":[{}],\"items\":", shown.join(",")).as_bytes());
+    }
+    out.push(b'[');
+    for (index, item) in view.range(row).enumerate() {
+        if index > 0 {
+            out.push(b',');
         }
-        _ => return Err(PayloadError::Unstorable(ty.sql_name())),
+        if is_json_null(view.items, item, ty.element()) {
+            return Err(PayloadError::Unstorable(format!("{} with null among its elements", ty.sql_name())));
+        }
+        write_value(out, view.items, item, ty.element())?;
+    }
+    out.push(b']');
+    if bounds.is_some() {
+        out.push(b'}');
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use crate::types::nested::Parts;
 use crate::types::numeric::{self, Numeric};
 use crate::types::user::{Kind, Label, Shape};
 use crate::types::{PgType, Qualified, TypeName, UserType};
@@ -103,13 +104,21 @@ fn any_column(rng: &mut StdRng, ty: PgType, rows: usize) -> ArrayRef {
     if !ty.array {
         return flat;
     }
-    let DataType::List(field) = ty.arrow() else { panic!("arrays are lists") };
+    let field = Arc::new(ty.element().field("item", true));
     let nulls = (0..rows).map(|_| rng.random_ratio(4, 5)).collect::<Vec<_>>();
     let lengths: Vec<usize> = nulls.iter().map(|there| if *there { rng.random_range(0..3) } else { 0 }).collect();
     let total: usize = lengths.iter().sum();
     let picks = UInt32Array::from_iter_values((0..total).map(|i| (i % flat.len()) as u32));
     let items = take(&flat, &picks, None).unwrap();
-    Arc::new(ListArray::new(field, OffsetBuffer::from_lengths(lengths), items, Some(nulls.into())))
+    // Some are of two dimensions, some begin at 0.
+    let bounds = lengths.iter().map(|length| match (*length as i32, rng.random_range(0..3)) {
+        (1.., 0) => Some(vec![(1, *length as i32), (1, 1)]),
+        (1.., 1) => Some(vec![(0, *length as i32)]),
+        _ => None,
+    });
+    let bounds = Some(bounds.collect());
+    let lists = ListArray::new(field, OffsetBuffer::from_lengths(lengths), items, Some(nulls.into()));
+    Parts { lists, bounds }.put_together().unwrap()
 }
 
 fn every_type() -> Vec<PgType> {

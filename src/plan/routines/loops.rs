@@ -1,14 +1,17 @@
 //! Loops.
 
-use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::array::Array;
 use datafusion::common::ScalarValue;
 
 use super::interpret::{Flow, Interpreter};
 use super::variables::{Field, Row, Value};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::diagnose;
+use crate::plan::functions::define::scalar_at;
 use crate::sql::procedural::{Expression, LoopKind, Path, RowSource, Step};
 use crate::types::PgType;
+use crate::types::nested::{Parts, items_within};
+use crate::types::text::array_of;
 
 impl Interpreter<'_> {
     pub(super) async fn repeat(&mut self, label: Option<&String>, kind: &LoopKind, body: &[Step]) -> Result<Flow> {
@@ -43,7 +46,10 @@ impl Interpreter<'_> {
                 done
             }
             LoopKind::Rows { targets, source } => self.each_row(label, targets, source, body).await,
-            LoopKind::Elements { targets, array } => self.each_element(label, targets, array, body).await,
+            LoopKind::Elements { targets, slice, array } => {
+                let parts = self.parts(targets, *slice, array).await?;
+                self.each(label, targets, parts, body).await
+            }
         }
     }
 
@@ -103,31 +109,48 @@ impl Interpreter<'_> {
         self.each(label, targets, rows, body).await
     }
 
-    async fn each_element(
-        &mut self,
-        label: Option<&String>,
-        targets: &[Path],
-        array: &Expression,
-        body: &[Step],
-    ) -> Result<Flow> {
+    /// What FOREACH goes through: elements, or arrays of the last `slice` dimensions, each as a row of one column.
+    async fn parts(&mut self, targets: &[Path], slice: i64, array: &Expression) -> Result<Vec<Row>> {
         let value = self.value(array).await?;
-        let null = || SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "FOREACH expression must not be null");
         if value.scalar.is_null() {
-            return Err(null());
+            return Err(SqlError::new(SqlState::NULL_VALUE_NOT_ALLOWED, "FOREACH expression must not be null"));
         }
-        let list = value.scalar.to_array().map_err(diagnose)?;
-        let Some(list) = list.as_list_opt::<i32>() else {
+        let given = value.scalar.to_array().map_err(diagnose)?;
+        let Some(parts) = Parts::of(given.as_ref()) else {
             let message = format!("FOREACH expression must yield an array, not type {}", value.ty.sql_name());
             return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message));
         };
-        let elements = list.value(0);
-        let ty = value.ty.element();
-        let element = |n: usize| {
-            let scalar = ScalarValue::try_from_array(&elements, n).map_err(diagnose)?;
+        let bounds = parts.bounds(0).unwrap_or_default();
+        let Some(outer) = usize::try_from(slice).ok().and_then(|slice| bounds.len().checked_sub(slice)) else {
+            let message = format!("slice dimension ({slice}) is out of the valid range 0..{}", bounds.len());
+            return Err(SqlError::new(SqlState::ARRAY_SUBSCRIPT_ERROR, message));
+        };
+        self.check_loop_variable(targets, slice > 0)?;
+        let (elements, inner) = (parts.lists.value(0), &bounds[outer..]);
+        let size = if slice == 0 { 1 } else { items_within(inner)?.max(1) };
+        let ty = if slice == 0 { value.ty.element() } else { value.ty };
+        let part = |n: usize| {
+            let scalar = match slice {
+                0 => scalar_at(&elements, n).map_err(diagnose)?,
+                _ => {
+                    let items = (n * size..(n + 1) * size).map(|at| scalar_at(&elements, at).map_err(diagnose));
+                    array_of(ty, items.collect::<Result<_>>()?, inner.to_vec())?
+                }
+            };
             Ok(vec![Field { name: String::new(), value: Value { ty, scalar } }])
         };
-        let rows = (0..elements.len()).map(element).collect::<Result<Vec<Row>>>()?;
-        self.each(label, targets, rows, body).await
+        (0..elements.len() / size).map(part).collect()
+    }
+
+    /// 42804 where the variable of FOREACH is an array and should be none, or the other way round.
+    fn check_loop_variable(&self, targets: &[Path], array: bool) -> Result<()> {
+        let [target] = targets else { return Ok(()) };
+        let message = match self.variables.type_of(target) {
+            Some(ty) if ty.array && !array => "FOREACH loop variable must not be of an array type",
+            Some(ty) if !ty.array && array => "FOREACH ... SLICE loop variable must be of an array type",
+            _ => return Ok(()),
+        };
+        Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message))
     }
 
     async fn each(&mut self, label: Option<&String>, targets: &[Path], rows: Vec<Row>, body: &[Step]) -> Result<Flow> {

@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch, StructArray};
+use datafusion::arrow::array::{Array, RecordBatch, StructArray};
 use datafusion::arrow::datatypes::{DataType, Field as ArrowField, Fields};
 use datafusion::common::ScalarValue;
 
 use super::kinds::Kind;
 use crate::error::{Result, SqlError, SqlState};
+use crate::plan::functions::define::scalar_at;
 use crate::plan::modify::{assign, assignable};
 use crate::plan::{ResultColumn, diagnose};
 use crate::sql::procedural::Meaning;
@@ -40,7 +41,7 @@ impl Value {
             return Ok(None);
         }
         let fields = row.fields().iter().zip(row.columns()).map(|(field, values)| {
-            let scalar = ScalarValue::try_from_array(values, 0).map_err(diagnose)?;
+            let scalar = scalar_at(values, 0).map_err(diagnose)?;
             Ok(Field { name: field.name().clone(), value: Self { ty: PgType::of_field(field), scalar } })
         });
         fields.collect::<Result<_>>().map(Some)
@@ -445,10 +446,7 @@ pub fn cast(value: Value, ty: PgType, zone: Zone) -> Result<ScalarValue> {
 }
 
 fn scalar_of(array: &datafusion::arrow::array::ArrayRef, row: usize) -> Result<ScalarValue> {
-    match array.as_list_opt::<i32>() {
-        Some(lists) => Ok(ScalarValue::List(Arc::new(lists.slice(row, 1)))),
-        None => ScalarValue::try_from_array(array, row).map_err(diagnose),
-    }
+    scalar_at(array, row).map_err(diagnose)
 }
 
 /// The rows of batches.

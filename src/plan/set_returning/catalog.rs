@@ -44,7 +44,7 @@ pub const FUNCTIONS: &[Function] = &[
     .stable(),
     Function::new(OPTION_NAMES, &[Want::Texts], TEXTS, |c| options(c, |option| option.split_once('=').map_or(option, |o| o.0))),
     Function::new(OPTION_VALUES, &[Want::Texts], TEXTS, |c| options(c, |option| option.split_once('=').map_or("", |o| o.1))),
-    Function::new(EXPANDED, &[Want::Any], Returns::Field(expanded_field), expanded),
+    Function::new(EXPANDED, &[Want::Array], Returns::Field(expanded_field), expanded).dimensional(),
 ];
 
 fn keywords(call: &Call<'_>, column: usize) -> Result<ArrayRef> {

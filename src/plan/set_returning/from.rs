@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast;
 use super::series::ORDINALS;
 use super::{Columns, IDENTITY, columns_of, typed};
 use crate::plan::expand::split;
+use crate::plan::functions::arrays::ITEMS;
 use crate::plan::select_forms::WITHIN;
 use crate::plan::wildcards::REPEAT;
 use crate::sql::call::call;
@@ -50,10 +51,10 @@ pub fn plan_from(
     for (column, list) in columns {
         if *list == IDENTITY {
             for arg in args {
-                lists.push(((*column).to_owned(), context.sql_to_expr(arg.clone(), &schema)?));
+                lists.push(((*column).to_owned(), context.sql_to_expr(items(arg.clone()), &schema)?));
             }
         } else {
-            lists.push(((*column).to_owned(), context.sql_to_expr(call(list, args.to_vec()), &schema)?));
+            lists.push(((*column).to_owned(), context.sql_to_expr(items(call(list, args.to_vec())), &schema)?));
         }
     }
     let takes_alias = lists.len() == 1 && lists.iter().all(|(name, _)| *name == function);
@@ -85,20 +86,20 @@ fn rows_from(functions: &[ast::Expr], ordinality: bool, context: &mut dyn Relati
                         list => vec![call(list, args.clone())],
                     };
                     for list in lists_of_it {
-                        lists.push(((*column).to_owned(), context.sql_to_expr(list.clone(), &schema)?));
+                        lists.push(((*column).to_owned(), context.sql_to_expr(items(list.clone()), &schema)?));
                         counted.push(list);
                     }
                 }
             }
             None => {
                 let list = call("make_array", vec![call(&name, args)]);
-                lists.push((name, context.sql_to_expr(list.clone(), &schema)?));
+                lists.push((name, context.sql_to_expr(items(list.clone()), &schema)?));
                 counted.push(list);
             }
         }
     }
     if ordinality {
-        lists.push(("ordinality".to_owned(), context.sql_to_expr(call(ORDINALS, counted), &schema)?));
+        lists.push(("ordinality".to_owned(), context.sql_to_expr(items(call(ORDINALS, counted)), &schema)?));
     }
     let name = lists.first().map(|(name, _)| name.clone()).unwrap_or_default();
     let takes_alias = lists.len() == 1;
@@ -135,5 +136,10 @@ fn ordinals(args: &[ast::Expr], columns: Columns, context: &mut dyn RelationPlan
         IDENTITY => args.to_vec(),
         list => vec![call(list, args.to_vec())],
     });
-    context.sql_to_expr(call(ORDINALS, lists), &DFSchema::empty())
+    context.sql_to_expr(items(call(ORDINALS, lists)), &DFSchema::empty())
+}
+
+/// The list of an array's items.
+fn items(array: ast::Expr) -> ast::Expr {
+    call(ITEMS, [array])
 }

@@ -11,9 +11,9 @@ use datafusion::common::ScalarValue;
 use super::MOST;
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::casts::cast_array;
-use crate::plan::functions::arrays::first_subscript;
 use crate::plan::functions::define::{Call, Function, Returns, Want};
 use crate::plan::functions::plus_interval;
+use crate::types::nested::Parts;
 use crate::types::numeric::Numeric;
 use crate::types::numeric::column::{Numbers, collect};
 use crate::types::{PgType, TypeName, Zone};
@@ -23,9 +23,13 @@ pub const SUBSCRIPTS: &str = "__subscripts";
 /// The numbers 1, 2 … of the longest of its arguments.
 pub const ORDINALS: &str = "__ordinals";
 
+const INTS: Returns = Returns::Fixed(PgType::INT4.array_of());
+
 pub const FUNCTIONS: &[Function] = &[
     Function::new(SERIES, &[Want::Any, Want::Any, Want::Any], Returns::Field(series_type), series).optional(1).stable(),
-    Function::new(SUBSCRIPTS, &[Want::Any, Want::Type(TypeName::Int4)], Returns::Fixed(PgType::INT4.array_of()), subscripts),
+    Function::new(SUBSCRIPTS, &[Want::Array, Want::Type(TypeName::Int4), Want::Type(TypeName::Bool)], INTS, subscripts)
+        .optional(1)
+        .dimensional(),
     Function::new(ORDINALS, &[Want::Any], Returns::Fixed(PgType::INT8.array_of()), ordinals).variadic(),
 ];
 
@@ -190,12 +194,15 @@ fn list<T>(item: Arc<Field>, lists: Lists<T>, array: impl FnOnce(Vec<T>) -> Resu
 
 fn subscripts(call: &Call<'_>) -> Result<ArrayRef> {
     let DataType::List(item) = call.returns.data_type() else { return Err(SqlError::internal("a list that is none")) };
-    let arrays = call.args[0].as_list_opt::<i32>();
-    let first = first_subscript(call);
     let one = |row: usize| -> Option<Vec<i32>> {
-        let arrays = arrays.filter(|a| a.is_valid(row))?;
-        let length = if call.int4(1, row)? == 1 { arrays.value_length(row) } else { 0 };
-        Some((first..first + length).collect())
+        let (bounds, dimension) = (call.bounds(0, row)?, call.int4(1, row)?);
+        let at = usize::try_from(i64::from(dimension) - 1).unwrap_or(usize::MAX);
+        let (first, length) = bounds.get(at).copied().unwrap_or((1, 0));
+        let ascending = first..first.saturating_add(length);
+        match call.args.len() > 2 {
+            true if call.bool(2, row)? => Some(ascending.rev().collect()),
+            _ => Some(ascending.collect()),
+        }
     };
     let lists = (0..call.rows).map(one).collect();
     list(item.clone(), lists, |values| Ok(Arc::new(datafusion::arrow::array::Int32Array::from(values))))
@@ -203,10 +210,11 @@ fn subscripts(call: &Call<'_>) -> Result<ArrayRef> {
 
 fn ordinals(call: &Call<'_>) -> Result<ArrayRef> {
     let DataType::List(item) = call.returns.data_type() else { return Err(SqlError::internal("a list that is none")) };
-    let length = |list: &ArrayRef, row: usize| {
-        list.as_list_opt::<i32>().filter(|l| l.is_valid(row)).map_or(0, |l| i64::from(l.value_length(row)))
+    let length = |list: &Option<Parts>, row: usize| {
+        list.as_ref().filter(|l| l.lists.is_valid(row)).map_or(0, |l| i64::from(l.lists.value_length(row)))
     };
-    let longest = |row: usize| call.args.iter().map(|list| length(list, row)).max().unwrap_or(0);
+    let lists: Vec<Option<Parts>> = call.args.iter().map(|array| Parts::of(array)).collect();
+    let longest = |row: usize| lists.iter().map(|list| length(list, row)).max().unwrap_or(0);
     let lists = (0..call.rows).map(|row| Some((1..=longest(row)).collect())).collect();
     list(item.clone(), lists, |values| Ok(Arc::new(Int64Array::from(values))))
 }

@@ -71,7 +71,7 @@ fn batch(commits: &[CommitInfo], schema: &SchemaRef) -> Result<RecordBatch> {
         text(&|c| c.context.actor.clone()),
         text(&|c| c.context.reason.clone()),
         text(&|c| c.context.context.as_deref().map(super::changes::normalised)),
-        Arc::new(tables.finish()),
+        crate::types::nested::carrying(Arc::new(tables.finish()))?,
         number(&|c| c.rows),
     ];
     RecordBatch::try_new(Arc::clone(schema), columns).map_err(|cause| {

@@ -252,8 +252,17 @@ pub(super) fn value_of(text: &str) -> Result<Expression> {
     }
 }
 
-/// `x`, or `r.field`.
+/// `x`, or `r.field`. An element of an array is none.
 pub(super) fn path(cursor: &mut Cursor<'_>) -> Result<Path> {
+    let path = name(cursor)?;
+    if cursor.sees_token(&Token::LBracket) {
+        return Err(SqlError::unsupported("an element of an array as a target in PL/pgSQL is not supported", WITHOUT));
+    }
+    Ok(path)
+}
+
+/// `x`, or `r.field`, with whatever behind it.
+pub(super) fn name(cursor: &mut Cursor<'_>) -> Result<Path> {
     let mut path = vec![match cursor.peek() {
         Some(Token::Placeholder(name)) => {
             cursor.advance();
@@ -263,9 +272,6 @@ pub(super) fn path(cursor: &mut Cursor<'_>) -> Result<Path> {
     }];
     while cursor.accept_token(&Token::Period) {
         path.push(cursor.word()?);
-    }
-    if cursor.sees_token(&Token::LBracket) {
-        return Err(SqlError::unsupported("assignment to an element of an array in PL/pgSQL is not supported", WITHOUT));
     }
     Ok(path)
 }
@@ -369,7 +375,8 @@ mod tests {
         refused("BEGIN FOR r IN c LOOP NULL; END LOOP; END", "0A000", "FOR over");
         refused("BEGIN COMMIT; END", "0A000", "COMMIT");
         refused("BEGIN COPY t TO STDOUT; END", "0A000", "COPY");
-        refused("BEGIN a[1] := 1; END", "0A000", "element of an array");
+        refused("BEGIN a[1:2] := b; END", "0A000", "slice of an array");
+        refused("BEGIN SELECT 1 INTO a[1]; END", "0A000", "element of an array");
     }
 
     #[test]
@@ -399,6 +406,14 @@ mod tests {
             (Some("a"), "SELECT 10", "SELECT f(1, 2)", true)
         );
         assert_eq!(by.unwrap().text, "SELECT 2");
+    }
+
+    #[test]
+    fn an_element_is_assigned_as_a_whole_array() {
+        let step = inline_code("BEGIN \"A b\".c[1][i + 1] = x || y; END").unwrap().body.remove(0);
+        let Step::Assign { target, value } = step else { panic!() };
+        assert_eq!(target, ["A b", "c"]);
+        assert_eq!(value.text, "SELECT pg_array_assigned(\"A b\".\"c\", (x || y), 1, i + 1)");
     }
 
     #[test]

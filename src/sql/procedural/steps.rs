@@ -2,14 +2,20 @@
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::parse::{NESTING, Reader, Returning, check_arguments, path, sql_of, targets, value_of, without_into};
+use super::parse::{NESTING, Reader, Returning, check_arguments, name, path, sql_of, targets, value_of, without_into};
 use super::{Condition, Expression, LoopKind, Path, Raise, RaiseLevel, RaiseOption, RowSource, Step};
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::cursor::{Cursor, is_keyword};
+use crate::sql::element_assignments::ASSIGNED;
 use crate::sql::statement::Statement;
 
 fn at_semicolon(token: &Token) -> bool {
     *token == Token::SemiColon
+}
+
+/// A variable's name as SQL has it; that of a parameter is its number.
+fn quoted(name: &str) -> String {
+    if name.starts_with('$') { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 impl Reader<'_> {
@@ -32,7 +38,7 @@ impl Reader<'_> {
         let label = self.label()?;
         let Some(word) = self.cursor.peek_keyword() else {
             return match self.cursor.peek() {
-                Some(Token::Placeholder(_)) => self.assignment(),
+                Some(Token::Placeholder(_) | Token::Word(_)) => self.assignment(),
                 _ => Err(self.cursor.syntax()),
             };
         };
@@ -74,13 +80,41 @@ impl Reader<'_> {
     }
 
     fn assignment(&mut self) -> Result<Step> {
-        let target = path(&mut self.cursor)?;
+        let target = name(&mut self.cursor)?;
+        let subscripts = self.subscripts()?;
         if !self.cursor.accept_token(&Token::Assignment) {
             self.cursor.expect_token(&Token::Eq)?;
         }
-        let value = self.expression(at_semicolon)?;
+        let value = match subscripts.is_empty() {
+            true => self.expression(at_semicolon)?,
+            false => {
+                let value = self.cursor.until(|token, _| at_semicolon(token));
+                if value.is_empty() {
+                    return Err(self.cursor.syntax());
+                }
+                let array = target.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(".");
+                value_of(&format!("{ASSIGNED}({array}, ({}), {})", value.text(), subscripts.join(", ")))?
+            }
+        };
         self.semicolon()?;
         Ok(Step::Assign { target, value })
+    }
+
+    /// `[1][i + 1]`, each as its text.
+    fn subscripts(&mut self) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        while self.cursor.accept_token(&Token::LBracket) {
+            let subscript = self.cursor.until(|token, _| matches!(token, Token::RBracket | Token::Colon));
+            if self.cursor.sees_token(&Token::Colon) {
+                return Err(self.refused("assignment to a slice of an array"));
+            }
+            if subscript.is_empty() {
+                return Err(self.cursor.syntax());
+            }
+            all.push(subscript.text().to_owned());
+            self.cursor.expect_token(&Token::RBracket)?;
+        }
+        Ok(all)
     }
 
     fn branches(&mut self) -> Result<Step> {
@@ -126,11 +160,9 @@ impl Reader<'_> {
             LoopKind::While(self.expression(|token| is_keyword(token, "LOOP"))?)
         } else if self.cursor.accept("FOREACH") {
             let targets = self.cursor.list(path)?;
-            if self.cursor.sees("SLICE") {
-                return Err(self.refused("FOREACH with SLICE"));
-            }
+            let slice = if self.cursor.accept("SLICE") { self.cursor.integer()? } else { 0 };
             self.cursor.expect_all(&["IN", "ARRAY"])?;
-            LoopKind::Elements { targets, array: self.expression(|token| is_keyword(token, "LOOP"))? }
+            LoopKind::Elements { targets, slice, array: self.expression(|token| is_keyword(token, "LOOP"))? }
         } else if self.cursor.accept("FOR") {
             self.for_each()?
         } else {

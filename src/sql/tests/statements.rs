@@ -97,7 +97,6 @@ fn types_that_are_not_there() {
         ("timestamp(3)", "0A000"),
         ("timestamptz(0)", "0A000"),
         ("interval day to second", "0A000"),
-        ("int[][]", "0A000"),
         ("serial[]", "0A000"),
         ("numeric(1001)", "22023"),
         ("numeric(5,1001)", "22023"),
