@@ -138,7 +138,7 @@ impl<'a> Planner<'a> {
     fn new(ctx: &Arc<StatementContext>, state: &'a SessionState, query: &mut ast::Query) -> Result<Self> {
         let mut planning = planning(ctx, state, vec![]);
         routines::rewrite_calls(&planning, query, true)?;
-        set_returning::records::rewrite(query)?;
+        set_returning::records::rewrite(&planning, query)?;
         let expanded = expand::expand(&planning, query)?;
         // Those of views.
         if whole_rows::any(query) {

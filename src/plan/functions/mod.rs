@@ -16,6 +16,7 @@ pub mod define;
 mod enumerations;
 pub mod extremes;
 pub mod forms;
+pub mod json_arrays;
 mod json_paths;
 mod jsonb;
 mod mixed;
@@ -122,6 +123,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
         session::FUNCTIONS,
         advisory::FUNCTIONS,
         jsonb::FUNCTIONS,
+        json_arrays::FUNCTIONS,
         strings::FUNCTIONS,
         numeric::FUNCTIONS,
         enumerations::FUNCTIONS,

@@ -30,6 +30,7 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("right", &[TEXT, INT4], TEXT_RESULT, |c| cut(c, |len, n| (len - n, len))),
     Function::new("repeat", &[TEXT, INT4], TEXT_RESULT, repeat),
     Function::new("split_part", &[TEXT, TEXT, INT4], TEXT_RESULT, split_part),
+    Function::new("unistr", &[TEXT], TEXT_RESULT, |c| c.map_text(|row| c.text(0, row).map(unescaped).transpose())),
     Function::new("like_escape", &[TEXT, TEXT], TEXT_RESULT, |c| {
         c.map_text(|row| c.text(0, row).zip(c.text(1, row)).map(|(pattern, escape)| like_escape(pattern, escape)).transpose())
     }),
@@ -71,6 +72,58 @@ fn like_escape(pattern: &str, escape: &str) -> Result<String> {
         }
     }
     Ok(plain)
+}
+
+/// Text with `\XXXX`, `\+XXXXXX`, `\uXXXX` and `\UXXXXXXXX` as the characters that they are the numbers of. 42601 for any
+/// other escape and for half a surrogate pair, 22023 for a number that is no character's.
+fn unescaped(text: &str) -> Result<String> {
+    let halved = || SqlError::syntax("invalid Unicode surrogate pair");
+    let mut out = String::with_capacity(text.len());
+    let mut first: Option<u32> = None;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let escaped = c == '\\' && !rest[1..].starts_with('\\');
+        if !escaped {
+            if first.is_some() {
+                return Err(halved());
+            }
+            out.push(c);
+            rest = &rest[if c == '\\' { 2 } else { c.len_utf8() }..];
+            continue;
+        }
+        let (number, behind) = escape(&rest[1..])?;
+        rest = behind;
+        let number = match (first.take(), number) {
+            (None, 0xD800..=0xDBFF) => {
+                first = Some(number);
+                continue;
+            }
+            (Some(high), low @ 0xDC00..=0xDFFF) => 0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00),
+            (Some(_), _) | (None, 0xDC00..=0xDFFF) => return Err(halved()),
+            (None, number) => number,
+        };
+        let character = char::from_u32(number).filter(|c| *c != '\0').ok_or_else(|| {
+            SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("invalid Unicode code point: {number:04X}"))
+        })?;
+        out.push(character);
+    }
+    if first.is_some() { Err(halved()) } else { Ok(out) }
+}
+
+/// The number that stands behind a backslash, and what is behind it.
+fn escape(text: &str) -> Result<(u32, &str)> {
+    let (skipped, digits) = match text.bytes().next() {
+        Some(b'+') => (1, 6),
+        Some(b'u') => (1, 4),
+        Some(b'U') => (1, 8),
+        _ => (0, 4),
+    };
+    let number = text.get(skipped..skipped + digits).filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()));
+    let number = number.and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(|| {
+        let hint = r"Unicode escapes must be \XXXX, \+XXXXXX, \uXXXX, or \UXXXXXXXX.";
+        SqlError::syntax("invalid Unicode escape").hint(hint)
+    })?;
+    Ok((number, text.get(skipped + digits..).unwrap_or_default()))
 }
 
 fn octet_length(call: &Call<'_>) -> Result<ArrayRef> {

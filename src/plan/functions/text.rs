@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array};
 use datafusion::arrow::datatypes::{DataType, Field};
 
 use super::arrays::text_lists;
@@ -68,10 +68,37 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new("get_bit", &[BYTES, INT8], INT4_RESULT, |c| byte_at(c, 1)),
     Function::new("set_byte", &[BYTES, INT8, INT4], BYTEA, |c| set_at(c, 8)),
     Function::new("set_bit", &[BYTES, INT8, INT4], BYTEA, |c| set_at(c, 1)),
+    Function::new("bit_count", &[Want::Any], Returns::Computed(bit_count_type), bit_count).scalar(),
     Function::new("parse_ident", &[TEXT, Want::Type(TypeName::Bool)], TEXTS, parse_ident).optional(1),
     Function::new("num_nulls", &[Want::Any], INT4_RESULT, |c| count_nulls(c, true)).variadic(),
     Function::new("num_nonnulls", &[Want::Any], INT4_RESULT, |c| count_nulls(c, false)).variadic(),
 ];
+
+fn is_bits(ty: PgType) -> bool {
+    matches!(ty.name, TypeName::Written(Written::Bit | Written::Varbit)) && !ty.array
+}
+
+fn bit_count_type(types: &[PgType], _: &[Option<&datafusion::common::ScalarValue>]) -> Result<PgType> {
+    match types.first() {
+        Some(ty) if !is_bits(*ty) && ty.name != TypeName::Bytea => {
+            let message = format!("function bit_count({}) does not exist", ty.with_modifier(-1).sql_name());
+            Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
+                .hint("No function matches the given name and argument types. You might need to add explicit type casts."))
+        }
+        _ => Ok(PgType::INT8),
+    }
+}
+
+fn bit_count(call: &Call<'_>) -> Result<ArrayRef> {
+    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    if let Some(bytes) = call.args[0].as_binary_opt::<i32>() {
+        let ones = |row: usize| count(bytes.value(row).iter().map(|byte| byte.count_ones() as usize).sum());
+        return call.map::<i64, Int64Array>(|row| Ok(bytes.is_valid(row).then(|| ones(row))));
+    }
+    call.map::<i64, Int64Array>(|row| {
+        Ok(call.text(0, row).map(|digits| count(digits.bytes().filter(|digit| *digit == b'1').count())))
+    })
+}
 
 /// The type of range that a call of `lower` or `upper` is about.
 fn range_of(call: &Call<'_>) -> Option<Written> {

@@ -8,7 +8,7 @@ mod call;
 mod host;
 mod inline;
 mod interpret;
-mod kinds;
+pub mod kinds;
 mod loops;
 mod raise;
 mod rewrite;
