@@ -4,12 +4,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use chronogate::config::deployment::ConfigFile;
 use chronogate::config::{Config, Secret};
 use chronogate::observe;
-use chronogate::server::{Password, Running, Settings, demo};
+use chronogate::server::{Password, Running, Settings, check, demo};
 use clap::{Args, Parser, Subcommand};
+use indicatif::ProgressBar;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,6 +31,8 @@ struct Cli {
 enum Command {
     /// Serve the databases of a data directory.
     Serve(Serve),
+    /// Verify a configuration against the live servers it names: what is there, what is missing, what is wrong.
+    Check(Check),
     /// Serve a demo database: the European Central Bank's exchange rates since 1999.
     Demo(Demo),
 }
@@ -53,6 +57,13 @@ struct Serve {
 }
 
 #[derive(Args)]
+struct Check {
+    /// JSON configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Args)]
 struct Demo {
     /// Data directory of the demo
     #[arg(long, value_name = "DIR", default_value = demo::FOLDER)]
@@ -73,16 +84,27 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<(), String> {
-    let (settings, is_demo) = match command {
-        Command::Serve(serve) => (serve.settings()?, false),
-        Command::Demo(demo) => (demo.settings()?, true),
-    };
+    match command {
+        Command::Serve(serve) => {
+            let settings = serve.settings()?;
+            within(serve_until_told(settings, false))
+        }
+        Command::Demo(demo) => {
+            let settings = demo.settings()?;
+            within(serve_until_told(settings, true))
+        }
+        Command::Check(check) => check.run(),
+    }
+}
+
+/// Runs something to its end.
+fn within(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(|error| format!("cannot start: {error}"))?;
-    runtime.block_on(serve(settings, is_demo))
+    runtime.block_on(work)
 }
 
 impl Serve {
@@ -106,6 +128,31 @@ impl Serve {
     }
 }
 
+impl Check {
+    /// Prints the table; an error when something in it will fail.
+    fn run(self) -> Result<(), String> {
+        let deployment = match ConfigFile::read(&self.config).map_err(|e| e.to_string())? {
+            ConfigFile::Own(config) => {
+                let settings = Settings::new(&config).map_err(|e| e.to_string())?;
+                println!("ok  no deployment is configured: databases are files in {}", settings.data.display());
+                return Ok(());
+            }
+            ConfigFile::Deployment(deployment) => *deployment,
+        };
+        let settings = Settings::new(&deployment.own).map_err(|e| e.to_string())?;
+        within(async {
+            let spinner = ProgressBar::new_spinner();
+            spinner.enable_steady_tick(Duration::from_millis(100));
+            let step = |subject: String| spinner.set_message(format!("looking at {subject}"));
+            let facts = check::look(&deployment, &*settings.clock, &settings.entropy, &step).await;
+            spinner.finish_and_clear();
+            let report = check::Report::of(&deployment, &facts);
+            print!("{report}");
+            if report.is_sound() { Ok(()) } else { Err("the deployment has problems".to_owned()) }
+        })
+    }
+}
+
 impl Demo {
     fn settings(self) -> Result<Settings, String> {
         let mut config = Config::default();
@@ -124,7 +171,7 @@ fn settings(config: &Config) -> Result<Settings, String> {
     }
 }
 
-async fn serve(settings: Settings, is_demo: bool) -> Result<(), String> {
+async fn serve_until_told(settings: Settings, is_demo: bool) -> Result<(), String> {
     let mut signals = Signals::listen().map_err(|e| format!("cannot listen for signals: {e}"))?;
     let starting = async {
         if is_demo {

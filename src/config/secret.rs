@@ -32,7 +32,7 @@ impl Secret {
 
 impl Secret {
     /// Whether both say the same, without looking at where they are: two files may still hold one secret.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Plain(one), Self::Plain(other)) | (Self::Environment(one), Self::Environment(other)) => one == other,
             (Self::File(one), Self::File(other)) => one == other,

@@ -39,7 +39,7 @@ impl LateKeys {
         let mut spec = spec.clone();
         if keys != KeyFilter::All || candidates.is_some() {
             spec.keys = keys;
-            spec.candidates = candidates;
+            spec.candidates = candidates.map(Into::into);
         }
         Ok(spec)
     }

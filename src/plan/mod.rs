@@ -23,6 +23,7 @@ mod late_keys;
 mod literals;
 mod locate;
 mod marker;
+mod member_filters;
 mod memory;
 pub mod modify;
 mod names;

@@ -104,7 +104,7 @@ fn part(value: &ScalarValue, def: &ColumnDef) -> Option<Vec<u8>> {
 }
 
 /// `c = v`, `c IN (…)` and ORs of those over one column.
-fn equalities<'e, 'a>(
+pub fn equalities<'e, 'a>(
     filter: &'e Expr,
     column: &impl Fn(&str) -> Option<&'a ColumnDef>,
 ) -> Option<(&'a ColumnDef, Vec<&'e ScalarValue>)> {
@@ -128,7 +128,7 @@ fn equalities<'e, 'a>(
 }
 
 /// A comparison of a column with a constant, the column on the left.
-fn comparison<'e, 'a>(
+pub fn comparison<'e, 'a>(
     filter: &'e Expr,
     column: &impl Fn(&str) -> Option<&'a ColumnDef>,
 ) -> Option<(&'a ColumnDef, Operator, &'e ScalarValue)> {

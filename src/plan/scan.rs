@@ -30,7 +30,7 @@ use super::{StatementContext, system};
 use crate::error::SqlError;
 use crate::history::{Document, HistoryError, OnMissing, RowBatch, RowScan, StateRow, document_id};
 use crate::plan::traits::plan_without_inputs;
-use crate::store::{IndexCandidates, ScanRequest, VersionName};
+use crate::store::{Candidates, ScanRequest, VersionName};
 use crate::versions::{
     CommitInfo, CommitNo, CommitStamp, Context, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo,
 };
@@ -56,7 +56,7 @@ pub struct ScanSpec {
     pub scope: Scope,
     pub snapshot: Snapshot,
     pub keys: KeyFilter,
-    pub candidates: Option<IndexCandidates>,
+    pub candidates: Option<Candidates>,
     /// In the order of the output.
     pub columns: Vec<ReadColumn>,
     /// Stop after so many rows.
@@ -143,8 +143,13 @@ impl DisplayAs for VersionScanExec {
             KeyFilter::Points(keys) => write!(f, ", keys={} points", keys.len())?,
             KeyFilter::Range { .. } => f.write_str(", keys=range")?,
         }
-        if let Some(candidates) = &spec.candidates {
-            write!(f, ", index={}", candidates.index.0)?;
+        match &spec.candidates {
+            Some(Candidates::Index(candidates)) => write!(f, ", index={}", candidates.index.0)?,
+            Some(Candidates::Members(filters)) => {
+                let filters: Vec<String> = filters.iter().map(ToString::to_string).collect();
+                write!(f, ", members=[{}]", filters.join(", "))?;
+            }
+            None => {}
         }
         if spec.late.is_some() {
             f.write_str(", keys=by outer row")?;

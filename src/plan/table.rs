@@ -22,10 +22,10 @@ use super::late_keys::LateKeys;
 use super::marker::Clause;
 use super::payload::PayloadColumn;
 use super::scan::{ReadColumn, ScanSpec, VersionScanExec, external};
-use super::{DefaultScope, StatementContext, catalog, constant, pushdown, scope};
+use super::{DefaultScope, StatementContext, catalog, constant, member_filters, pushdown, scope};
 use crate::error::SqlError;
 use crate::history::{ColumnDef, ColumnId, TableDef};
-use crate::versions::{CommitNo, CommitStamp, KeyFilter, Scope, Snapshot, Timestamp};
+use crate::versions::{Candidates, CommitNo, CommitStamp, KeyFilter, Scope, Snapshot, Timestamp};
 
 /// Where a scan takes its scope from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +274,8 @@ impl TableProvider for ScopedTable {
         let schema: Schema = self.shown.schema.project(projection)?;
         let others: Vec<Expr> = filters.iter().filter(|f| Clause::of_filter(f).is_none()).cloned().collect();
         let (keys, candidates) = pushdown::keys_of(&self.table, &others, |name| self.column(name));
+        let members = || member_filters::of(&self.table, &others, |name| self.column(name)).map(Candidates::Members);
+        let candidates = candidates.map(Candidates::Index).or_else(members);
         let own_writes = self.reads == Reads::Statement && scope == Scope::Current;
         let counts = columns.is_empty() && limit.is_none() && scope == Scope::Current;
         let mut spec = ScanSpec {

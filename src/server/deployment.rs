@@ -10,7 +10,7 @@ use crate::config::deployment::{Database, Databases, Deployment, Place};
 use crate::config::{ConfigError, Payloads};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::runtime::{Clock, Entropy};
-use crate::store::mongo::{self, MongoIndex, MongoOptions};
+use crate::store::mongo::{self, Inspection, MongoIndex, MongoOptions};
 use crate::store::{ObjectPayloads, ObjectSettings, PayloadStore, StoreError};
 use crate::tenancy::{GIVEN, Stores};
 
@@ -52,7 +52,7 @@ impl DeploymentStores {
             Databases::Found(backends) => match &backends.list[..] {
                 [only] => {
                     let uri = only.mongo.reveal()?;
-                    let found = mongo::databases_with_collections(&uri, PATIENCE).await.map_err(DeploymentError::Listing)?;
+                    let found = databases_of(&uri).await.map_err(DeploymentError::Listing)?;
                     let database = |name: String| Database { places: vec![only.place(&name)], name };
                     found.into_iter().map(database).collect()
                 }
@@ -95,6 +95,14 @@ impl DeploymentStores {
         let index = Arc::new(MongoIndex::open(options, Arc::clone(&self.clock)).await.map_err(refused)?);
         Ok(Stores { index: Arc::clone(&index) as _, payloads, collections: Some(index) })
     }
+}
+
+/// The databases of a server that have collections of the library, by name.
+async fn databases_of(uri: &str) -> std::result::Result<Vec<String>, StoreError> {
+    let server = Inspection::begin(uri, PATIENCE).await?;
+    let found = server.databases().await;
+    server.end().await;
+    found
 }
 
 fn mongo_place(place: &Place) -> mongo::Place {

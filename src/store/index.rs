@@ -14,7 +14,7 @@ use crate::versions::{
 };
 
 pub use crate::versions::{
-    CatalogChange, CatalogRow, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Requirement, ScanRequest,
+    Candidates, CatalogChange, CatalogRow, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Requirement, ScanRequest,
 };
 
 /// See [`versions::RowChange`].

@@ -18,8 +18,8 @@ pub mod sqlite;
 pub use collections::{Collection, Collections};
 pub use error::StoreError;
 pub use index::{
-    CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, IndexStore, LoadRequest,
-    Requirement, RowChange, RowState, ScanRequest, StoredVersion, VersionBatch, VersionName,
+    Candidates, CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, IndexStore,
+    LoadRequest, Requirement, RowChange, RowState, ScanRequest, StoredVersion, VersionBatch, VersionName,
 };
 pub use object::{DiskCacheSettings, NewObject, ObjectPayloads, ObjectSettings, Occupied, presence};
 pub use payload::{InlinePayloads, PayloadRef, PayloadStore};

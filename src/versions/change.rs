@@ -6,7 +6,8 @@
 use std::fmt::Debug;
 
 use super::{
-    CommitNo, CommitStamp, Context, IndexId, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo,
+    CommitNo, CommitStamp, Context, IndexId, ItemKey, KeyFilter, MemberFilter, Op, Scope, Snapshot, TableId, Timestamp, Version,
+    VersionNo,
 };
 
 /// What a commit does to one item. At most one per item and commit.
@@ -184,12 +185,36 @@ pub struct ScanRequest {
     pub snapshot: Snapshot,
     pub scope: Scope,
     pub keys: KeyFilter,
-    /// Only items with an entry like this (a superset may be returned).
-    pub candidates: Option<IndexCandidates>,
+    /// Only these items; a help: a superset may be returned.
+    pub candidates: Option<Candidates>,
     /// Without payloads the versions' `payload` is empty and unusable.
     pub payloads: bool,
     /// Stop after this many versions.
     pub limit: Option<usize>,
+}
+
+impl ScanRequest {
+    /// The candidates that an index names.
+    pub fn index_candidates(&self) -> Option<&IndexCandidates> {
+        match &self.candidates {
+            Some(Candidates::Index(wanted)) => Some(wanted),
+            Some(Candidates::Members(_)) | None => None,
+        }
+    }
+}
+
+/// What is known of the items that are wanted, besides their keys.
+#[derive(Clone, Debug)]
+pub enum Candidates {
+    Index(IndexCandidates),
+    /// Items whose document has, in any version, members that pass all of these.
+    Members(Vec<MemberFilter>),
+}
+
+impl From<IndexCandidates> for Candidates {
+    fn from(wanted: IndexCandidates) -> Self {
+        Self::Index(wanted)
+    }
 }
 
 /// Items that had, in any version, an entry of `index` whose key satisfies `keys`.

@@ -7,16 +7,18 @@ pub mod change;
 pub mod commit;
 pub mod ids;
 pub mod key;
+pub mod members;
 pub mod model;
 pub mod scope;
 pub mod version;
 
 pub use change::{
-    CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Refusal, Requirement,
-    RowChange, RowState, ScanRequest, StoredVersion,
+    Candidates, CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, Refusal,
+    Requirement, RowChange, RowState, ScanRequest, StoredVersion,
 };
 pub use commit::{CommitInfo, CommitStamp, Context};
 pub use ids::{CommitNo, IndexId, ItemKey, TableId, Timestamp, VersionNo};
 pub use key::{KeyFilter, KeyPart, encode_key};
+pub use members::{MemberFilter, MemberTest, MemberValue};
 pub use scope::{Scope, Snapshot};
 pub use version::{Op, Period, PeriodEnd, Version};

@@ -117,7 +117,7 @@ impl<P: Clone> Model<P> {
 
     /// States ordered by (key, from).
     pub fn scan(&self, request: &ScanRequest) -> Vec<StoredVersion<P>> {
-        let named = request.candidates.as_ref().map(|c| self.candidates(c));
+        let named = request.index_candidates().map(|c| self.candidates(c));
         let lowest = (request.table, ItemKey::from_bytes([]));
         self.items
             .range(lowest..)

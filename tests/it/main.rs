@@ -8,6 +8,7 @@ mod clients;
 mod crash;
 mod demo;
 mod deployments;
+mod docker;
 mod examples;
 mod harness;
 mod histories;

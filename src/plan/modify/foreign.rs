@@ -417,7 +417,7 @@ async fn children(ctx: &StatementContext, child: &Target, key: &ForeignKeyDef, g
             snapshot,
             scope: Scope::Current,
             keys: KeyFilter::All,
-            candidates: Some(IndexCandidates { index: key.id, keys: points }),
+            candidates: Some(IndexCandidates { index: key.id, keys: points }.into()),
             payloads: true,
             limit: None,
         });

@@ -1,16 +1,22 @@
 //! `chronogate check`: what is found out about a deployment, what of it is wrong, and how that prints.
 //!
-//! Finding out is done elsewhere; here are the facts as values and the rules that judge them.
+//! [`look`] finds out; here are the facts as values and the rules that judge them.
 
-use std::collections::BTreeSet;
+mod look;
+
 use std::fmt;
 
 use crate::config::Deployment;
 use crate::store::chronos::indexes;
 
+pub use self::look::look;
+pub use crate::store::mongo::CollectionFacts;
+
 /// What looking at a deployment found. A text in place of a fact says why it could not be had, and holds no secret.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// Why the data is spread so that it cannot be served.
+    pub spread: Vec<String>,
     pub servers: Vec<(String, Result<MongoServer, String>)>,
     pub places: Vec<PlaceFacts>,
     pub buckets: Vec<BucketFacts>,
@@ -20,8 +26,8 @@ pub struct Facts {
 pub struct MongoServer {
     pub version: String,
     pub transactions: bool,
-    /// How far its clock is ahead of ours, in milliseconds.
-    pub ahead_ms: i64,
+    /// How far its clock is ahead of ours, in milliseconds; `None` where it does not tell.
+    pub ahead_ms: Option<i64>,
 }
 
 /// One schema of one database.
@@ -30,21 +36,6 @@ pub struct PlaceFacts {
     pub database: String,
     pub schema: String,
     pub collections: Result<Vec<CollectionFacts>, String>,
-}
-
-#[derive(Clone, Debug)]
-pub struct CollectionFacts {
-    pub name: String,
-    /// Estimated, as the next.
-    pub items: u64,
-    /// `None` where there is no collection of versions.
-    pub versions: Option<u64>,
-    /// The library's counter, and the greatest `cv` of any version.
-    pub counter: Option<i64>,
-    pub newest_cv: Option<i64>,
-    /// Names of the indexes of heads and of versions.
-    pub head_indexes: BTreeSet<String>,
-    pub version_indexes: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +71,9 @@ impl Report {
         let mut lines: Vec<Line> = Vec::new();
         let ignored = deployment.warnings.iter().map(|warning| line(Level::Warning, "configuration", warning));
         lines.extend(ignored);
+        let spread =
+            facts.spread.iter().map(|why| line(Level::Problem, "configuration", format!("{why}, which is not supported")));
+        lines.extend(spread);
         facts.servers.iter().for_each(|(name, server)| of_server(name, server, &mut lines));
         facts.buckets.iter().for_each(|bucket| lines.push(of_bucket(bucket)));
         facts.places.iter().for_each(|place| of_place(deployment, place, &mut lines));
@@ -118,9 +112,9 @@ fn of_server(name: &str, server: &Result<MongoServer, String>, lines: &mut Vec<L
     if !server.transactions {
         lines.push(line(Level::Warning, &subject, "is no replica set: a commit that is interrupted has to be repaired"));
     }
-    if server.ahead_ms.abs() > SKEW_MS {
-        let direction = if server.ahead_ms > 0 { "ahead of" } else { "behind" };
-        let finding = format!("its clock is {} ms {direction} this machine's", server.ahead_ms.abs());
+    if let Some(ahead) = server.ahead_ms.filter(|ahead| ahead.abs() > SKEW_MS) {
+        let direction = if ahead > 0 { "ahead of" } else { "behind" };
+        let finding = format!("its clock is {} ms {direction} this machine's", ahead.abs());
         lines.push(line(Level::Warning, subject, finding));
     }
 }

@@ -74,9 +74,10 @@ fn the_table_prints_in_columns_and_ends_in_a_sum() {
         reached: reached.map_err(str::to_owned),
     };
     let facts = Facts {
+        spread: vec!["databases are spread over 2 MongoDB servers".to_owned()],
         servers: vec![
-            ("db:27017".to_owned(), server(true, -3)),
-            ("old:27017".to_owned(), server(false, -1500)),
+            ("db:27017".to_owned(), server(true, Some(-3))),
+            ("old:27017".to_owned(), server(false, Some(-1500))),
             ("gone:27017".to_owned(), Err("does not answer".to_owned())),
         ],
         places: vec![
@@ -89,6 +90,7 @@ fn the_table_prints_in_columns_and_ends_in_a_sum() {
     let report = Report::of(&deployment(), &facts);
     let expected = "\
 warning  configuration       maxRetries is not known and is ignored
+PROBLEM  configuration       databases are spread over 2 MongoDB servers, which is not supported
 ok       MongoDB db:27017    version 7.0.2, with transactions
 ok       MongoDB old:27017   version 7.0.2, without transactions
 warning  MongoDB old:27017   is no replica set: a commit that is interrupted has to be repaired
@@ -99,7 +101,7 @@ PROBLEM  bucket c            https://s3.example: no such bucket
 ok       acme.public.users   1,234,567 items, 1 version
 warning  acme.metadata       has no collections
 PROBLEM  acme.knowledge      does not answer
-3 problems, 4 warnings
+4 problems, 4 warnings
 ";
     assert_eq!(report.to_string(), expected);
     assert!(!report.is_sound());

@@ -341,7 +341,8 @@ impl Play {
     async fn read_candidates(&self, request: ScanRequest) {
         let index = IndexId([UNIQUE, PLAIN][self.below(2)]);
         let value = || key(["p", "q", "pq", "u", "v", "w", "x"][self.below(7)]);
-        let narrowed = ScanRequest { candidates: Some(IndexCandidates { index, keys: self.filter(value) }), ..request.clone() };
+        let narrowed =
+            ScanRequest { candidates: Some(IndexCandidates { index, keys: self.filter(value) }.into()), ..request.clone() };
         let (all, least) = (self.model.scan(&request), self.model.scan(&narrowed));
         let got = scan(&*self.store, narrowed.clone()).await.unwrap_or_else(|e| panic!("seed {}: {e:?}", self.seed));
         let kept = all.into_iter().filter(|v| got.contains(v)).collect::<Vec<_>>();

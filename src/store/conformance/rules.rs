@@ -348,7 +348,7 @@ async fn candidates_lose_no_version(fresh: Fresh) {
     fresh.commit(500, changes).await.unwrap();
     fresh.commit(600, vec![with_entries(update("a", 0, "2"), &[(2, "red", false)], &[(2, "blue", false)])]).await.unwrap();
     let find = async |keys, scope| {
-        let candidates = Some(IndexCandidates { index: IndexId(2), keys });
+        let candidates = Some(IndexCandidates { index: IndexId(2), keys }.into());
         let request = ScanRequest { candidates, ..whole(scope, snapshot(fresh.store.last_commit())) };
         scan(&*fresh.store, request).await.unwrap().iter().map(show).collect::<Vec<_>>()
     };

@@ -109,7 +109,7 @@ pub async fn refresh(core: &Core) -> Result<(), StoreError> {
 async fn heads_of(core: &Core, database: &str) -> Result<Vec<String>, StoreError> {
     let mut names: Vec<String> = core.server.collections(database).await?;
     names.sort_unstable();
-    Ok(names.iter().filter_map(|name| name.strip_suffix("_head")).map(str::to_owned).collect())
+    Ok(names.iter().filter_map(|name| name.strip_suffix(super::collections::HEADS)).map(str::to_owned).collect())
 }
 
 fn is_ours(indexes: &[Document]) -> bool {

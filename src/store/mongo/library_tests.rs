@@ -20,18 +20,18 @@ use crate::store::{CatalogChange, PayloadRef};
 use crate::versions::{KeyFilter, Op};
 
 /// One part of the data set in a server.
-struct Sampled {
+pub(super) struct Sampled {
     set: &'static str,
-    index: MongoIndex,
+    pub index: MongoIndex,
     /// By MongoDB database and collection, as they are called in the data set.
-    tables: BTreeMap<(String, String), TableId>,
+    pub tables: BTreeMap<(String, String), TableId>,
     prefix: String,
     client: mongodb::Client,
 }
 
 /// Payloads as the files that came with the documents.
 #[derive(Debug)]
-struct Files(&'static str);
+pub(super) struct Files(pub &'static str);
 
 #[async_trait]
 impl PayloadStore for Files {
@@ -85,7 +85,7 @@ fn document(line: &str) -> Document {
 
 impl Sampled {
     /// Loads a part into databases of its own and makes each collection a table.
-    async fn load(uri: &str, set: &'static str) -> Self {
+    pub async fn load(uri: &str, set: &'static str) -> Self {
         let prefix = name();
         let client = mongodb::Client::with_uri_str(uri).await.unwrap();
         let mut places = Vec::new();
@@ -115,7 +115,7 @@ impl Sampled {
         self.index.commit(CommitRequest { catalog, ..CommitRequest::default() }).await.unwrap();
     }
 
-    fn now(&self) -> Snapshot {
+    pub fn now(&self) -> Snapshot {
         let last = self.index.last_commit();
         Snapshot { commit: last.commit, time: last.time }
     }
@@ -137,7 +137,7 @@ impl Sampled {
         self.index.get(table, &keys, scope, self.now()).await.unwrap()
     }
 
-    async fn drop(self) {
+    pub async fn drop(self) {
         self.index.close().await.unwrap();
         for database in folders(self.set).iter().map(String::as_str).chain(["home"]) {
             self.client.database(&format!("{}_{database}", self.prefix)).drop().await.unwrap();

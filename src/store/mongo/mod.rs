@@ -6,8 +6,10 @@
 mod apply;
 mod collections;
 mod home;
+mod inspection;
 mod library;
 mod load;
+mod members;
 mod object;
 mod object_scan;
 mod reader;
@@ -32,8 +34,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use collections::databases_with_collections;
 pub use home::{Identity, Place};
+pub use inspection::{CollectionFacts, Inspection, MongoServer, hosts};
 pub use library::{Collection, CollectionIndex, Sample, Shape};
 
 use self::home::{Home, Homes, Own};
@@ -409,5 +411,7 @@ fn read_ahead<P: Pieces>(mut source: P) -> Running<P> {
 mod fault_tests;
 #[cfg(test)]
 mod library_tests;
+#[cfg(test)]
+mod member_tests;
 #[cfg(test)]
 mod tests;

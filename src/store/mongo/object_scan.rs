@@ -4,13 +4,14 @@
 //! read from heads and versions of the same span of ids.
 
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{DateTime, Document, doc};
 
 use super::home::Home;
+use super::members;
 use super::object::{self, Items, ObjectHead, Told};
 use super::server::Find;
 use super::{Core, object::ITEMS};
-use crate::store::{ScanRequest, StoreError, StoredVersion};
+use crate::store::{Candidates, ScanRequest, StoreError, StoredVersion};
 use crate::versions::{ItemKey, KeyFilter, Scope, Snapshot};
 
 /// How far a scan of ids has come.
@@ -31,6 +32,10 @@ pub async fn piece(
     rows: usize,
 ) -> Result<(Vec<StoredVersion>, bool), StoreError> {
     let view = (request.scope, request.snapshot);
+    let wanted = match &request.candidates {
+        Some(Candidates::Members(filters)) => members::conditions(filters),
+        Some(Candidates::Index(_)) | None => None,
+    };
     let is_present = super::reader::Moment::of(request.scope, request.snapshot).is_some_and(|moment| moment.is_present);
     let (mut states, more) = match &request.keys {
         KeyFilter::Points(keys) => {
@@ -39,8 +44,11 @@ pub async fn piece(
             let more = position.points < keys.len();
             (points(core, home, &some, view, is_present).await?, more)
         }
-        KeyFilter::All | KeyFilter::Range { .. } if is_present => present(core, home, request, position, rows).await?,
-        KeyFilter::All | KeyFilter::Range { .. } => lives(core, home, request, position, rows).await?,
+        KeyFilter::All | KeyFilter::Range { .. } if is_present => present(core, home, request, wanted, position, rows).await?,
+        KeyFilter::All | KeyFilter::Range { .. } => match wanted {
+            Some(wanted) => wanted_lives(core, home, request, wanted, position, rows).await?,
+            None => lives(core, home, request, position, rows).await?,
+        },
     };
     states.retain(|state| request.keys.contains(&state.key));
     Ok((states, more))
@@ -102,14 +110,30 @@ fn span(request: &ScanRequest, position: &Position) -> Document {
     range
 }
 
+/// Heads that meet the conditions, and those that do not tell by themselves what the state is.
+fn or_unclear(wanted: Vec<Document>, snapshot: Snapshot) -> Vec<Document> {
+    let commit = i64::try_from(snapshot.commit.0).unwrap_or(i64::MAX);
+    vec![
+        doc! { "$and": wanted },
+        doc! { "deletedAt": { "$type": "date" } },
+        doc! { "updatedAt": { "$gt": DateTime::from_millis(commit / 1000) } },
+        doc! { "cg.n": { "$gt": commit } },
+    ]
+}
+
 async fn present(
     core: &Core,
     home: &Home,
     request: &ScanRequest,
+    wanted: Option<Vec<Document>>,
     position: &mut Position,
     rows: usize,
 ) -> Result<(Vec<StoredVersion>, bool), StoreError> {
-    let find = Find::new(doc! { "_id": span(request, position) }).sort(doc! { "_id": 1 });
+    let mut filter = doc! { "_id": span(request, position) };
+    if let Some(wanted) = wanted {
+        filter.insert("$or", or_unclear(wanted, request.snapshot));
+    }
+    let find = Find::new(filter).sort(doc! { "_id": 1 });
     let found = core.server.find(&home.heads, find.only(object::columns()).limit(rows)).await?;
     let mut states = Vec::with_capacity(found.len());
     let mut unclear = Vec::new();
@@ -141,6 +165,38 @@ async fn lives(
         let life = item.live(core.payloads.as_ref()).await?;
         states.extend(object::seen(id, life, (request.scope, request.snapshot)));
     }
+    Ok((states, more))
+}
+
+/// The same of items that have, in any version, what is wanted.
+async fn wanted_lives(
+    core: &Core,
+    home: &Home,
+    request: &ScanRequest,
+    wanted: Vec<Document>,
+    position: &mut Position,
+    rows: usize,
+) -> Result<(Vec<StoredVersion>, bool), StoreError> {
+    let span = span(request, position);
+    let ids = async |ns, id: &str| {
+        let find =
+            Find::new(doc! { id: span.clone(), "$and": wanted.clone() }).sort(doc! { id: 1 }).only(doc! { id: 1 }).limit(rows);
+        let found = core.server.find(ns, find).await?;
+        let read = |bytes| super::row::Document::new(ns, bytes)?.id(id);
+        found.iter().map(read).collect::<Result<Vec<ObjectId>, StoreError>>()
+    };
+    let (heads, versions) = (ids(&home.heads, "_id").await?, ids(&home.versions, "itemId").await?);
+    // Beyond the last of a full page there may be more, of both.
+    let full = |page: &[ObjectId]| page.last().copied().filter(|_| page.len() >= rows).map(|id| id.bytes());
+    let cut = [full(&heads), full(&versions)].into_iter().flatten().min();
+    let mut found: Vec<ObjectId> = heads.into_iter().chain(versions).collect();
+    found.retain(|id| cut.is_none_or(|cut| id.bytes() <= cut));
+    found.sort_by_key(ObjectId::bytes);
+    found.dedup();
+    let more = cut.is_some() || found.len() > ITEMS;
+    found.truncate(ITEMS);
+    position.after = if found.len() == ITEMS { found.last().copied() } else { cut.map(ObjectId::from_bytes) }.or(position.after);
+    let states = asked(core, home, &found, (request.scope, request.snapshot)).await?;
     Ok((states, more))
 }
 

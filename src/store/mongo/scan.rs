@@ -78,7 +78,7 @@ impl Scan {
     async fn piece(&mut self) -> Result<Piece, StoreError> {
         let home = self.core.home(self.request.table).await?;
         if home.identity == Identity::ObjectId {
-            // Items that the library wrote have no entries: candidates would lose them.
+            // Items that the library wrote have no entries of indexes: those candidates would lose them.
             let (core, rows) = (self.core.clone(), OBJECT_ROWS);
             let (states, more) = object_scan::piece(&core, &home, &self.request, &mut self.position, rows).await?;
             return Ok(Piece { states, more });
@@ -108,7 +108,7 @@ impl Scan {
     /// Replaces candidates by the items they name, unless they are too many to be of use.
     async fn narrow(&mut self) -> Result<(), StoreError> {
         self.narrowed = true;
-        let Some(wanted) = &self.request.candidates else { return Ok(()) };
+        let Some(wanted) = self.request.index_candidates() else { return Ok(()) };
         if let Some(mut items) = candidates(&self.core, wanted).await? {
             items.retain(|item| self.request.keys.contains(item));
             self.request.keys = KeyFilter::points(items);

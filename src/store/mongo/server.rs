@@ -136,6 +136,10 @@ impl Server {
         self.calls.load(Ordering::Relaxed)
     }
 
+    pub fn transactions(&self) -> bool {
+        self.transactions
+    }
+
     pub fn bulk_writes(&self) -> bool {
         self.bulk_writes
     }

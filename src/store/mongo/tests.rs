@@ -233,7 +233,7 @@ async fn calls_are_few() {
     let few = |scope, view| ScanRequest { keys: KeyFilter::points(vec![key("a"), key("b")]), ..whole(scope, view) };
     counted("a scan of two items", 1, &mut |_| all(few(Scope::Current, now))).await;
     counted("a scan of two items as of", 1, &mut |_| all(few(Scope::AsOf(old.time), now))).await;
-    let candidates = Some(IndexCandidates { index: IndexId(1), keys: KeyFilter::points(vec![key("v")]) });
+    let candidates = Some(IndexCandidates { index: IndexId(1), keys: KeyFilter::points(vec![key("v")]) }.into());
     let by_index = ScanRequest { candidates, ..whole(Scope::Current, now) };
     counted("a scan by an index", 2, &mut |_| all(by_index.clone())).await;
     maker.clean().await;

@@ -81,7 +81,7 @@ impl Scan {
     /// Replaces candidates by the items they name, unless they are too many to be of use.
     fn narrow(&mut self, conn: &Connection, state: TableState) -> Result<(), StoreError> {
         self.narrowed = true;
-        let Some(wanted) = &self.request.candidates else { return Ok(()) };
+        let Some(wanted) = self.request.index_candidates() else { return Ok(()) };
         let few = FEW_CANDIDATES.max(usize::try_from(state.live / 2).unwrap_or(usize::MAX));
         if let Some(mut items) = candidates(conn, wanted, few)? {
             items.retain(|item| self.request.keys.contains(item));

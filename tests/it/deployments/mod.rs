@@ -2,6 +2,7 @@
 //! them said (`expected.json`), and what the format's description says where the two differ.
 
 mod answers;
+mod checking;
 mod sample;
 mod servers;
 

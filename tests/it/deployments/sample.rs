@@ -1,11 +1,12 @@
 //! The deployments in `tests/data/chronos-public.tar.gz`, which the library itself wrote, put into servers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mongodb::Client;
 use mongodb::bson::{Bson, DateTime, Document};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// One of the four deployments, unpacked.
@@ -42,6 +43,24 @@ impl Sample {
                 match documents.is_empty() {
                     true => drop(to.create_collection(collection.name()).await),
                     false => drop(collection.insert_many(documents).await.expect("inserted")),
+                }
+            }
+        }
+    }
+
+    /// Makes the indexes that the sample's collections had.
+    pub async fn index(&self, client: &Client, suffix: &str) {
+        for database in entries(&self.folder.join("mongo")) {
+            let to = client.database(&format!("{}{suffix}", name_of(&database)));
+            let text = std::fs::read_to_string(database.join("_indexes.json")).expect("readable");
+            let collections: BTreeMap<String, Vec<Value>> = serde_json::from_str(&text).expect("JSON");
+            for (collection, indexes) in collections {
+                let indexes: Vec<_> = indexes.into_iter().filter(|index| index["name"] != "_id_").collect();
+                if !indexes.is_empty() {
+                    let command = mongodb::bson::serialize_to_document(&json!({ "indexes": indexes })).expect("BSON");
+                    let mut named = mongodb::bson::doc! { "createIndexes": collection };
+                    named.extend(command);
+                    to.run_command(named).await.expect("indexes are made");
                 }
             }
         }
