@@ -608,6 +608,8 @@ fn is_certain(error: &StoreError) -> bool {
         StoreError::Conflict { .. }
         | StoreError::KeyExists { .. }
         | StoreError::UniqueExists { .. }
+        | StoreError::Locked { .. }
+        | StoreError::Unfit(_)
         | StoreError::CatalogConflict
         | StoreError::BadPeriod { .. }
         | StoreError::Payload { .. }

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::deployment::{Database, Databases, Deployment, Place};
+use crate::config::deployment::{CollectionMap, Database, Databases, Deployment, Objects, Place};
 use crate::config::{ConfigError, Payloads};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::runtime::{Clock, Entropy};
-use crate::store::mongo::{self, Inspection, MongoIndex, MongoOptions};
+use crate::store::chronos::json::Form;
+use crate::store::mongo::{self, Counters, Inspection, LINGER, Layout, MongoIndex, MongoOptions, PlaceLayout};
 use crate::store::{ObjectPayloads, ObjectSettings, PayloadStore, StoreError};
 use crate::tenancy::{GIVEN, Stores};
 
@@ -33,6 +34,7 @@ pub enum DeploymentError {
 /// Opens the databases that a deployment's configuration names.
 pub struct DeploymentStores {
     databases: BTreeMap<String, Database>,
+    collections: BTreeMap<String, CollectionMap>,
     payloads: Payloads,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -65,7 +67,8 @@ impl DeploymentStores {
             }
         }
         let databases = databases.into_iter().map(|database| (database.name.clone(), database)).collect();
-        Ok(Self { databases, payloads: deployment.own.payloads.clone(), clock, entropy })
+        let collections = deployment.collections.clone();
+        Ok(Self { databases, collections, payloads: deployment.own.payloads.clone(), clock, entropy })
     }
 
     /// Names, each with what its stores are opened under.
@@ -86,10 +89,13 @@ impl DeploymentStores {
         };
         let settings = ObjectSettings::of(&self.payloads, &database.name);
         let payloads = ObjectPayloads::open(&database.buckets(), settings, Arc::clone(&self.entropy)).map_err(refused)?;
+        let layout = self.layout(database, payloads.clone());
         let payloads: Arc<dyn PayloadStore> = Arc::new(payloads);
         let options = MongoOptions {
             places: database.places.iter().map(mongo_place).collect(),
             payloads: Some(Arc::clone(&payloads)),
+            layout: Some(layout),
+            entropy: Arc::clone(&self.entropy),
             ..MongoOptions::new(secret(first)?, &first.mongo_database)
         };
         let index = Arc::new(MongoIndex::open(options, Arc::clone(&self.clock)).await.map_err(refused)?);
@@ -103,6 +109,28 @@ async fn databases_of(uri: &str) -> std::result::Result<Vec<String>, StoreError>
     let found = server.databases().await;
     server.end().await;
     found
+}
+
+impl DeploymentStores {
+    /// How the library lays out what is written to the places of a database.
+    fn layout(&self, database: &Database, objects: ObjectPayloads) -> Layout {
+        let place = |place: &Place| {
+            let form = match place.objects {
+                Objects::Folder(_) => Form::Indented,
+                Objects::Service(_) => Form::Compact,
+            };
+            let counters = |analytics: &String| Counters { database: analytics.clone(), tenant: database.name.clone() };
+            let layout = PlaceLayout {
+                bucket: place.bucket.clone(),
+                content_bucket: place.content_bucket.clone(),
+                form,
+                counters: place.analytics.as_ref().map(counters),
+            };
+            (place.schema.clone(), layout)
+        };
+        let places = database.places.iter().map(place).collect();
+        Layout { objects, places, collections: self.collections.clone(), linger: LINGER }
+    }
 }
 
 fn mongo_place(place: &Place) -> mongo::Place {

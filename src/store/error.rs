@@ -15,6 +15,12 @@ pub enum StoreError {
     /// Another live item holds this key of a unique index. Retrying cannot help.
     #[error("unique index holds this key already")]
     UniqueExists { index: IndexId, key: ItemKey },
+    /// Another writer has locked the item, and kept it for as long as was waited. Retry later.
+    #[error("item is locked by another writer")]
+    Locked { table: TableId, key: ItemKey },
+    /// A document cannot be stored in its collection, for this reason. Fix the input.
+    #[error("{0}")]
+    Unfit(String),
     /// The catalogue changed since the request was planned. Plan again.
     #[error("catalogue changed since the snapshot")]
     CatalogConflict,
@@ -73,6 +79,12 @@ impl Diagnose for StoreError {
             Self::KeyExists { .. } | Self::UniqueExists { .. } => {
                 SqlError::new(SqlState::UNIQUE_VIOLATION, "duplicate key value violates unique constraint")
             }
+            Self::Locked { .. } => SqlError::new(
+                SqlState::LOCK_NOT_AVAILABLE,
+                "could not obtain lock on row: another writer of the collection holds it",
+            )
+            .hint("Retry later. A writer that has gone leaves its lock for 30 seconds."),
+            Self::Unfit(reason) => SqlError::new(SqlState::CHECK_VIOLATION, reason.clone()),
             Self::BadPeriod { reason, .. } => SqlError::new(SqlState::INVALID_PARAMETER_VALUE, *reason),
             Self::Payload { name } => SqlError::new(SqlState::IO_ERROR, format!("payload \"{name}\" is missing or damaged")),
             Self::Full => SqlError::new(SqlState::DISK_FULL, "no space left on the device that holds the data")

@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use mongodb::bson::oid::ObjectId;
-
+use super::ids::Ids;
 use super::row::{self, Head, NewVersion};
 use crate::store::{CommitRequest, HeadCheck, IndexEntry, Requirement, RowChange};
 use crate::versions::change::whole_table;
@@ -103,11 +102,13 @@ pub struct Group {
     pub entries: BTreeSet<String>,
     /// By how much each changed table's number of live items grows, and its newest change.
     pub touched: BTreeMap<TableId, (i64, CommitNo)>,
+    ids: Ids,
 }
 
 impl Group {
-    pub fn new(last: CommitStamp, catalog: CommitNo) -> Self {
+    pub fn new(last: CommitStamp, catalog: CommitNo, ids: Ids) -> Self {
         Self {
+            ids,
             last,
             catalog,
             heads: HashMap::new(),
@@ -228,7 +229,7 @@ impl Draft<'_> {
     /// The version that a change makes, and the head after it.
     fn add(&mut self, item: Item, head: Option<Head>, row: &RowChange) {
         let before = head.as_ref();
-        let id = before.map_or_else(ObjectId::new, |h| h.id);
+        let id = before.map_or_else(|| self.group.ids.make(), |h| h.id);
         let payload = match &row.payload {
             Some(payload) => payload.clone(),
             None => before.map_or_else(row::no_payload, |h| h.payload.clone()),

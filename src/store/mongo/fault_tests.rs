@@ -13,7 +13,7 @@ use crate::store::conformance::{TABLE, create, key, rows, scan, snapshot, update
 /// What a proxy does with what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-enum Mood {
+pub(super) enum Mood {
     Honest,
     /// Ends connections at once.
     Refusing,
@@ -27,15 +27,15 @@ enum Mood {
     LosingOneCommit,
 }
 
-struct Proxy {
-    uri: String,
+pub(super) struct Proxy {
+    pub(super) uri: String,
     mood: Arc<AtomicU8>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Proxy {
     /// A proxy to the server that the URI names, and the URI of that.
-    async fn to(uri: &str) -> Self {
+    pub(super) async fn to(uri: &str) -> Self {
         let rest = uri.strip_prefix("mongodb://").unwrap();
         let (host, options) = rest.split_once('/').unwrap_or((rest, ""));
         let (login, host) = host.rsplit_once('@').map_or(("", host), |(login, host)| (login, host));
@@ -56,7 +56,7 @@ impl Proxy {
         Self { uri: format!("mongodb://{login}{address}/{direct}"), mood, _task: AbortOnDropHandle::new(task) }
     }
 
-    fn be(&self, mood: Mood) {
+    pub(super) fn be(&self, mood: Mood) {
         self.mood.store(mood as u8, Ordering::SeqCst);
     }
 }

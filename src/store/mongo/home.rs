@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
@@ -56,6 +56,11 @@ impl Own {
         }
     }
 
+    /// The MongoDB database that they are in; no other Chronogate database has it.
+    pub fn home(&self) -> &str {
+        &self.state.database
+    }
+
     /// Makes what is not there yet.
     pub async fn ensure(&self, server: &Server) -> Result<(), StoreError> {
         let found = server.find_one(&self.state, Find::new(doc! { "_id": STATE })).await?;
@@ -93,6 +98,8 @@ pub struct Home {
     pub heads: Namespace,
     pub versions: Namespace,
     pub counter: Namespace,
+    /// Of items; only where the library writes too.
+    pub locks: Namespace,
 }
 
 impl Home {
@@ -105,6 +112,7 @@ impl Home {
             heads: part("head"),
             versions: part("ver"),
             counter: part("counter"),
+            locks: part("locks"),
         }
     }
 }
@@ -129,11 +137,13 @@ pub struct Homes {
     known: RwLock<HashMap<TableId, Arc<Home>>>,
     /// Tables whose collections are there.
     made: Mutex<HashSet<TableId>>,
+    /// When released locks were last removed.
+    swept: Mutex<HashMap<Namespace, Instant>>,
 }
 
 impl Homes {
     pub fn new(places: Vec<Place>) -> Self {
-        Self { places, known: RwLock::default(), made: Mutex::default() }
+        Self { places, known: RwLock::default(), made: Mutex::default(), swept: Mutex::default() }
     }
 
     pub fn places(&self) -> &[Place] {
@@ -185,13 +195,29 @@ impl Homes {
         Ok(Home::new(place, &format!("t{}", table.0), Identity::Key))
     }
 
+    /// A table's collections are there, whoever made them.
+    pub fn is_made_now(&self, table: TableId) {
+        self.made.lock().insert(table);
+    }
+
+    /// Whether it is time to remove released locks of a collection.
+    pub fn sweeps_locks(&self, locks: &Namespace) -> bool {
+        let now = Instant::now();
+        let mut swept = self.swept.lock();
+        let due = swept.get(locks).is_none_or(|last| now.duration_since(*last) >= SWEEPING);
+        if due {
+            swept.insert(locks.clone(), now);
+        }
+        due
+    }
+
     pub fn is_made(&self, table: TableId) -> bool {
         self.made.lock().contains(&table)
     }
 
     /// Makes a table's collections, which a transaction cannot do with their indexes.
     pub async fn ensure(&self, table: TableId, home: &Home, server: &Server) -> Result<(), StoreError> {
-        if home.identity == Identity::ObjectId || self.made.lock().contains(&table) {
+        if self.made.lock().contains(&table) {
             return Ok(());
         }
         server.ensure(&home.heads, &[index("cg_key", doc! { "cg.k": 1 }, true)]).await?;
@@ -203,10 +229,24 @@ impl Homes {
     }
 }
 
+/// Indexes as the driver takes them.
+pub fn models(indexes: &[crate::store::chronos::indexes::Index]) -> Vec<IndexModel> {
+    let model = |index: &crate::store::chronos::indexes::Index| {
+        let keys: Document = index.keys.iter().map(|(field, direction)| (field.clone(), (*direction).into())).collect();
+        let mut options = IndexOptions::builder().name(index.name.clone()).unique(index.unique.then_some(true)).build();
+        options.partial_filter_expression = index.where_exists.as_ref().map(|field| doc! { field: { "$exists": true } });
+        IndexModel::builder().keys(keys).options(options).build()
+    };
+    indexes.iter().map(model).collect()
+}
+
 fn index(name: &str, keys: Document, unique: bool) -> IndexModel {
     let options = IndexOptions::builder().name(name.to_owned()).unique(unique.then_some(true)).build();
     IndexModel::builder().keys(keys).options(options).build()
 }
+
+/// How often released locks of a collection are removed.
+const SWEEPING: Duration = Duration::from_secs(5);
 
 /// How long the tail waits before it asks again, unless told otherwise.
 pub const TAIL: Duration = Duration::from_millis(100);

@@ -73,7 +73,7 @@ pub enum Shape {
 
 /// The stamp that a snapshot needs to see everything the library wrote in this millisecond. Versions of one item in one
 /// millisecond get a microsecond each.
-fn end_of_millis(millis: i64) -> CommitStamp {
+pub fn end_of_millis(millis: i64) -> CommitStamp {
     let micros = millis.saturating_mul(1000).saturating_add(999).max(1);
     CommitStamp { commit: CommitNo(micros.cast_unsigned()), time: Timestamp::from_micros(micros) }
 }
@@ -199,7 +199,7 @@ pub async fn newest(core: &Core, home: &Home) -> Result<CommitStamp, StoreError>
 
 /// The greatest date that documents the library wrote have, in milliseconds.
 async fn newest_of(core: &Core, ns: &Namespace, date: &str, mut filter: Document) -> Result<Option<i64>, StoreError> {
-    filter.insert("cg", doc! { "$exists": false });
+    filter.insert("cg.h", doc! { "$ne": core.own.home() });
     let find = Find::new(filter).sort(doc! { date: -1 }).only(doc! { date: 1 });
     let found = core.server.find_one(ns, find).await?;
     found.map(|bytes| row::Document::new(ns, &bytes)?.date(date)).transpose()
@@ -253,19 +253,29 @@ pub async fn commits(
 /// Who wrote each of these versions, and why, out of their own documents; of several of one number the one that counts.
 pub async fn told(core: &Core, home: &Home, versions: &[VersionName]) -> Result<Vec<Option<Context>>, StoreError> {
     let mut found: HashMap<([u8; 12], u64), Vec<(u64, Context)>> = HashMap::new();
+    let mut own: HashMap<CommitNo, Vec<([u8; 12], u64, u64)>> = HashMap::new();
     for some in versions.chunks(TOLD) {
         let ids: BTreeSet<ObjectId> = some.iter().filter_map(|version| object::id_of(&version.key)).collect();
         let numbers: BTreeSet<i64> = some.iter().map(|version| row::stored(version.number.0)).collect();
         let ids: Vec<ObjectId> = ids.into_iter().collect();
         let numbers: Vec<i64> = numbers.into_iter().collect();
         let find = Find::new(doc! { "itemId": { "$in": ids }, "ov": { "$in": numbers } });
-        let columns = doc! { "itemId": 1, "ov": 1, "cv": 1, "actor": 1, "reason": 1 };
+        let columns = doc! { "itemId": 1, "ov": 1, "cv": 1, "actor": 1, "reason": 1, "cg": 1 };
         for bytes in core.server.find(&home.versions, find.only(columns)).await? {
             let document = row::Document::new(&home.versions, &bytes)?;
             let text = |name| document.get(name).and_then(RawBsonRef::as_str).map(str::to_owned);
             let context = Context { actor: text("actor"), reason: text("reason"), ..Context::default() };
             let name = (document.id("itemId")?.bytes(), document.counted("ov")?);
+            if let Some((commit, _, _)) = object::written(&core.own, &document)? {
+                own.entry(commit).or_default().push((name.0, name.1, document.counted("cv")?));
+            }
             found.entry(name).or_default().push((document.counted("cv")?, context));
+        }
+    }
+    for (commit, context) in contexts(core, own.keys().copied()).await? {
+        for (id, number, cv) in own.get(&commit).into_iter().flatten() {
+            let rows = found.entry((*id, *number)).or_default().iter_mut();
+            rows.filter(|(known, _)| known == cv).for_each(|(_, of_version)| *of_version = context.clone());
         }
     }
     let of = |version: &VersionName| {
@@ -274,6 +284,23 @@ pub async fn told(core: &Core, home: &Home, versions: &[VersionName]) -> Result<
         same.or_else(|| rows.iter().max_by_key(|(cv, _)| *cv)).map(|(_, context)| context.clone())
     };
     Ok(versions.iter().map(of).collect())
+}
+
+/// What our own log has of these commits.
+async fn contexts(core: &Core, commits: impl Iterator<Item = CommitNo>) -> Result<Vec<(CommitNo, Context)>, StoreError> {
+    let ns = &core.own.commits;
+    let numbers: Vec<i64> = commits.map(|commit| row::stored(commit.0)).collect();
+    let mut found = Vec::with_capacity(numbers.len());
+    for some in numbers.chunks(TOLD) {
+        let find = Find::new(doc! { "_id": { "$in": some } }).only(doc! { "context": 1 });
+        for bytes in core.server.find(ns, find).await? {
+            let document = row::Document::new(ns, &bytes)?;
+            let context = document.part("context")?;
+            let context = context.deserialize().ok_or_else(|| document.corrupt("context"))?;
+            found.push((document.commit("_id")?, context));
+        }
+    }
+    Ok(found)
 }
 
 fn empty(stamp: CommitStamp) -> CommitInfo {
@@ -327,7 +354,7 @@ async fn commits_of(
 ) -> Result<(BTreeMap<i64, Instant>, Option<CommitNo>), StoreError> {
     let date = |millis: i64| DateTime::from_millis(millis);
     let (first, last) = (row::stored(from.0.div_ceil(1000)), row::stored(to.0 / 1000));
-    let range = doc! { "at": { "$gte": date(first), "$lte": date(last) }, "cg": { "$exists": false } };
+    let range = doc! { "at": { "$gte": date(first), "$lte": date(last) }, "cg.h": { "$ne": core.own.home() } };
     let columns = doc! { "at": 1, "actor": 1, "reason": 1 };
     let find = Find::new(range).sort(doc! { "at": 1 }).only(columns.clone()).limit(VERSIONS);
     let found = core.server.find(&home.versions, find).await?;
@@ -341,7 +368,7 @@ async fn commits_of(
     }
     let Some((millis, _)) = groups.pop_last() else { return Ok((groups, None)) };
     // The last instant may not be whole.
-    let rest = Find::new(doc! { "at": date(millis), "cg": { "$exists": false } }).only(columns);
+    let rest = Find::new(doc! { "at": date(millis), "cg.h": { "$ne": core.own.home() } }).only(columns);
     let group = groups.entry(millis).or_default();
     for bytes in core.server.find(&home.versions, rest).await? {
         group.add(&row::Document::new(&home.versions, &bytes)?);
@@ -350,11 +377,11 @@ async fn commits_of(
 }
 
 /// What of a change stream's events tells of the library's writes.
-pub fn watched() -> Vec<Document> {
+pub fn watched(home: &str) -> Vec<Document> {
     vec![
         doc! { "$match": {
             "operationType": { "$in": ["insert", "replace", "update"] },
-            "fullDocument.cg": { "$exists": false },
+            "fullDocument.cg.h": { "$ne": home },
         } },
         doc! { "$project": {
             "ns": 1,

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::Core;
 use super::apply::{self, Slot};
-use super::home::Home;
+use super::home::{Home, Identity};
 use super::row::{self, Head, NewVersion};
 use super::server::Trouble;
 use super::turn::Turn;
@@ -34,6 +34,9 @@ pub async fn serve(core: &Core, queued: QueuedLoad) {
 }
 
 async fn make(core: &Core, header: &LoadHeader, batches: &mut mpsc::Receiver<Feed>) -> Result<(CommitStamp, u64), StoreError> {
+    if core.home(header.table).await?.identity == Identity::ObjectId {
+        return Err(StoreError::Unsupported("loading history into a collection of the library"));
+    }
     let home = core.writable(header.table).await?;
     let turn = begin(core).await?;
     let stamp = apply::next_stamp(turn.last, turn.now);
@@ -61,14 +64,14 @@ async fn begin(core: &Core) -> Result<Turn<'_>, StoreError> {
     let begun = Instant::now();
     let mut tries = 0;
     loop {
-        match Turn::begin(core).await {
+        match Turn::begin(core, None).await {
             Ok(turn) => return Ok(turn),
             Err(Trouble::Store(error)) => return Err(error),
             Err(Trouble::Again | Trouble::Gone | Trouble::Undecided) => {
                 if begun.elapsed() > core.server.patience() {
                     return Err(StoreError::Unreachable);
                 }
-                pause(tries).await;
+                pause(core, tries).await;
                 tries += 1;
             }
         }
@@ -123,7 +126,7 @@ impl Batch {
             go_on: Vec::new(),
             undone: BTreeSet::new(),
             entries: BTreeSet::new(),
-            held: apply::Group::new(turn.last, turn.catalog),
+            held: apply::Group::new(turn.last, turn.catalog, turn.core.ids.clone()),
         }
     }
 }
@@ -182,7 +185,7 @@ impl<'c> Loader<'c> {
         }
         let before = batch.heads.get(&state.key);
         let (commit, time) = (self.stamp.commit, state.from);
-        let id = before.map_or_else(ObjectId::new, |h| h.id);
+        let id = before.map_or_else(|| self.turn.core.ids.make(), |h| h.id);
         let end = state.to.map(|to| PeriodEnd { to, commit, op: Op::Delete });
         let version = NewVersion {
             id,
@@ -291,7 +294,7 @@ impl<'c> Loader<'c> {
             row::append_number(&mut filter, cstr!("ov"), version.number);
             self.turn.writes.delete_all(&self.home.versions, filter);
         }
-        self.turn.writes.insert(&self.home.versions, row::version_document(version, cv, context));
+        self.turn.writes.insert(&self.home.versions, row::version_document(self.turn.core.ids.make(), version, cv, context));
     }
 }
 

@@ -6,7 +6,9 @@
 mod apply;
 mod collections;
 mod home;
+mod ids;
 mod inspection;
+mod joint;
 mod library;
 mod load;
 mod members;
@@ -36,19 +38,21 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use home::{Identity, Place};
 pub use inspection::{CollectionFacts, Inspection, MongoServer, hosts};
+pub use joint::{Counters, LINGER, Layout, PlaceLayout};
 pub use library::{Collection, CollectionIndex, Sample, Shape};
 
 use self::home::{Home, Homes, Own};
+use self::ids::Ids;
 use self::reader::{Borders, Reader};
 use self::scan::Scan;
 use self::server::Server;
-use self::writer::Request;
+use self::writer::{Pending, Request};
 use super::loading;
 use super::{
     CatalogRow, CommitRequest, IndexStore, LoadRequest, PayloadRef, PayloadStore, ScanRequest, StoreError, StoredVersion,
     VersionBatch, VersionName,
 };
-use crate::runtime::Clock;
+use crate::runtime::{Clock, Entropy, SystemEntropy};
 use crate::store::chronos::Anomaly;
 use crate::versions::{CommitInfo, CommitNo, CommitStamp, Context, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp};
 
@@ -67,6 +71,10 @@ pub struct MongoOptions {
     pub tail: Duration,
     /// Where payloads of the library's collections are. Asked which are there where several versions have one number.
     pub payloads: Option<Arc<dyn PayloadStore>>,
+    /// How versions of the library's collections are written; without it they are only read.
+    pub layout: Option<Layout>,
+    /// For ids, tokens and pauses.
+    pub entropy: Arc<dyn Entropy>,
 }
 
 impl MongoOptions {
@@ -74,7 +82,16 @@ impl MongoOptions {
     pub fn new(uri: impl Into<String>, database: &str) -> Self {
         let place = Place { schema: "public".to_owned(), database: database.to_owned() };
         let patience = Duration::from_secs(10);
-        Self { uri: uri.into(), home: database.to_owned(), places: vec![place], patience, tail: home::TAIL, payloads: None }
+        Self {
+            uri: uri.into(),
+            home: database.to_owned(),
+            places: vec![place],
+            patience,
+            tail: home::TAIL,
+            payloads: None,
+            layout: None,
+            entropy: Arc::new(SystemEntropy),
+        }
     }
 }
 
@@ -100,6 +117,10 @@ struct Core {
     found: RwLock<Vec<Arc<Home>>>,
     /// Asked which of competing versions has its payload.
     payloads: Option<Arc<dyn PayloadStore>>,
+    layout: Option<Layout>,
+    ids: Ids,
+    /// What this gateway is called in locks.
+    gateway: String,
     closed: AtomicBool,
 }
 
@@ -125,10 +146,16 @@ impl Core {
     /// A table's home with its collections made.
     async fn writable(&self, table: TableId) -> Result<Arc<Home>, StoreError> {
         let home = self.home(table).await?;
-        if home.identity == Identity::ObjectId {
-            return Err(StoreError::Unsupported("writing to a collection of the library"));
+        if self.homes.is_made(table) {
+            return Ok(home);
         }
-        self.homes.ensure(table, &home, &self.server).await?;
+        match home.identity {
+            Identity::Key => self.homes.ensure(table, &home, &self.server).await?,
+            Identity::ObjectId => {
+                joint::ensure(self, &home).await?;
+                self.homes.is_made_now(table);
+            }
+        }
         Ok(home)
     }
 
@@ -147,6 +174,18 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Whether it changes items of collections that the library writes too.
+    async fn is_joint(&self, request: &CommitRequest) -> Result<bool, StoreError> {
+        let mut tables: BTreeSet<TableId> = request.rows.iter().map(|row| row.table).collect();
+        tables.extend(request.truncate.iter().map(|(table, _)| *table));
+        for table in tables {
+            if self.home(table).await?.identity == Identity::ObjectId {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -175,7 +214,11 @@ impl MongoIndex {
         prepare(&mut server);
         let own = Own::new(&options.home);
         own.ensure(&server).await?;
+        let ids = Ids::new(clock.clone(), options.entropy);
         let core = Arc::new(Core {
+            gateway: format!("chronogate-{}", ids.make().to_hex()),
+            ids,
+            layout: options.layout,
             server,
             own,
             homes: Homes::new(options.places),
@@ -190,7 +233,7 @@ impl MongoIndex {
         tail.step(&core).await?;
         tail::look(&core).await?;
         let (requests, waiting) = mpsc::unbounded_channel();
-        let writer = tokio::spawn(writer::run(core.clone(), waiting));
+        let writer = tokio::spawn(writer::run(core.clone(), waiting, writer::Back::to(&requests)));
         let mut tails = vec![AbortOnDropHandle::new(tokio::spawn(tail.run(core.clone(), options.tail)))];
         let databases: BTreeSet<String> = core.homes.places().iter().map(|place| place.database.clone()).collect();
         for database in databases {
@@ -262,7 +305,7 @@ impl IndexStore for MongoIndex {
         }
         request.check_form()?;
         let (reply, answer) = oneshot::channel();
-        self.send(Request::Commit(Box::new(request), reply))?;
+        self.send(Request::Commit(Box::new(Pending::new(request, reply))))?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 

@@ -12,7 +12,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, RawBsonRef, doc};
 
 use super::Core;
-use super::home::Home;
+use super::home::{Home, Own};
 use super::row;
 use super::server::Namespace;
 use crate::store::chronos::life::{self, Life, Presence, Row, Written};
@@ -82,7 +82,7 @@ pub enum Told {
 }
 
 impl ObjectHead {
-    pub fn read(ns: &Namespace, bytes: &Bytes) -> Result<Self, StoreError> {
+    pub fn read(own: &Own, ns: &Namespace, bytes: &Bytes) -> Result<Self, StoreError> {
         let document = row::Document::new(ns, bytes)?;
         let deleted = match document.get("deletedAt") {
             None | Some(RawBsonRef::Null) => None,
@@ -96,14 +96,34 @@ impl ObjectHead {
             deleted,
             payload: pointer(&document)?,
         };
-        let written = match document.get("cg") {
-            Some(_) => {
-                let cg = document.part("cg")?;
-                Some((cg.commit("n")?, cg.time("t")?, cg.op("o")?))
-            }
-            None => None,
-        };
+        let written = written(own, &document)?;
         Ok(Self { id: document.id("_id")?, head, written })
+    }
+
+    pub fn number(&self) -> u64 {
+        self.head.number
+    }
+
+    /// When it was created, and changed last, in milliseconds.
+    pub fn created(&self) -> i64 {
+        self.head.created
+    }
+
+    pub fn updated(&self) -> i64 {
+        self.head.updated
+    }
+
+    pub fn is_deleted(&self) -> bool {
+        self.head.deleted.is_some()
+    }
+
+    pub fn payload(&self) -> &PayloadRef {
+        &self.head.payload
+    }
+
+    /// Commit, time and op of the newest change, where it is ours.
+    pub fn written(&self) -> Option<(CommitNo, Timestamp, Op)> {
+        self.written
     }
 
     /// The item's state at the present of a snapshot. Unclear for what was deleted (it may have been restored since), for
@@ -123,13 +143,28 @@ impl ObjectHead {
             PayloadRef::Inline(_) => true,
         };
         let at_once = number > 0 && self.head.created == self.head.updated;
-        if self.head.deleted.is_some() || op.ends_item() || !own_payload || at_once || begun > snapshot.commit {
+        // Of what we wrote the head says all.
+        let is_open = self.written.is_none() && (!own_payload || at_once);
+        if self.head.deleted.is_some() || op.ends_item() || is_open || begun > snapshot.commit {
             return Told::Unclear;
         }
         let collection = u64::try_from(self.head.cv).ok();
         let version = Version { number: VersionNo(number), op, period: Period { from, begun, end: None }, collection };
         Told::State(Box::new(StoredVersion { key: key_of(self.id), version, payload: self.head.payload.clone() }))
     }
+}
+
+/// What we say of a change, if it is this database's: the library carries `cg` along when it changes a document, and then
+/// it is about another `cv`.
+pub fn written(own: &Own, document: &row::Document<'_>) -> Result<Option<(CommitNo, Timestamp, Op)>, StoreError> {
+    if document.get("cg").is_none() {
+        return Ok(None);
+    }
+    let cg = document.part("cg")?;
+    if cg.text("h")? != own.home() || cg.number("v")? != document.number("cv")? {
+        return Ok(None);
+    }
+    Ok(Some((cg.commit("n")?, cg.time("t")?, cg.op("o")?)))
 }
 
 /// Where a document's payload is. What has neither size nor digest cannot be checked, and fails as damaged when fetched.
@@ -160,14 +195,11 @@ pub struct Item {
 pub type Items = BTreeMap<[u8; 12], Item>;
 
 /// Adds a version document; whose it is.
-pub fn add_row(items: &mut Items, ns: &Namespace, bytes: &Bytes) -> Result<[u8; 12], StoreError> {
+pub fn add_row(own: &Own, items: &mut Items, ns: &Namespace, bytes: &Bytes) -> Result<[u8; 12], StoreError> {
     let document = row::Document::new(ns, bytes)?;
     let id = document.id("itemId")?.bytes();
-    let (op, written) = match document.get("cg") {
-        Some(_) => {
-            let cg = document.part("cg")?;
-            (cg.op("o")?, Written::Ours { commit: cg.commit("n")?, from: cg.time("t")? })
-        }
+    let (op, written) = match written(own, &document)? {
+        Some((commit, from, op)) => (op, Written::Ours { commit, from }),
         None => (op_of(&document)?, Written::Library { millis: document.date("at")? }),
     };
     let payload = if op.ends_item() { row::no_payload() } else { pointer(&document)? };
@@ -237,8 +269,8 @@ pub async fn items(core: &Core, home: &Home, ids: &[ObjectId]) -> Result<Items, 
         for bytes in core.server.aggregate(&home.versions, pipeline).await? {
             let is_version = row::Document::new(&home.versions, &bytes)?.get("op").is_some();
             match is_version {
-                true => drop(add_row(&mut items, &home.versions, &bytes)?),
-                false => add_head(&mut items, ObjectHead::read(&home.heads, &bytes)?),
+                true => drop(add_row(&core.own, &mut items, &home.versions, &bytes)?),
+                false => add_head(&mut items, ObjectHead::read(&core.own, &home.heads, &bytes)?),
             }
         }
     }

@@ -75,7 +75,7 @@ pub async fn points(
         let find = Find::new(wanted).only(object::columns()).limit(ids.len());
         ids.clear();
         for bytes in core.server.find(&home.heads, find).await? {
-            let head = ObjectHead::read(&home.heads, &bytes)?;
+            let head = ObjectHead::read(&core.own, &home.heads, &bytes)?;
             match head.tell(view.1) {
                 Told::State(state) => states.push(*state),
                 Told::Unclear => ids.push(head.id),
@@ -138,7 +138,7 @@ async fn present(
     let mut states = Vec::with_capacity(found.len());
     let mut unclear = Vec::new();
     for bytes in &found {
-        let head = ObjectHead::read(&home.heads, bytes)?;
+        let head = ObjectHead::read(&core.own, &home.heads, bytes)?;
         position.after = Some(head.id);
         match head.tell(request.snapshot) {
             Told::State(state) => states.push(*state),
@@ -216,13 +216,13 @@ pub async fn page(
     let mut items = Items::new();
     let mut last_head = None;
     for bytes in &heads {
-        let head = ObjectHead::read(&home.heads, bytes)?;
+        let head = ObjectHead::read(&core.own, &home.heads, bytes)?;
         last_head = Some(head.id.bytes());
         object::add_head(&mut items, head);
     }
     let mut last_item = None;
     for bytes in &versions {
-        last_item = Some(object::add_row(&mut items, &home.versions, bytes)?);
+        last_item = Some(object::add_row(&core.own, &mut items, &home.versions, bytes)?);
     }
     // Of the last item of a full page versions may be missing: it is read by itself.
     let full = |count: usize, last: Option<[u8; 12]>| last.filter(|_| count >= rows);

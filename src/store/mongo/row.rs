@@ -95,7 +95,8 @@ pub fn millis(time: Timestamp) -> i64 {
     time.micros().div_euclid(1000)
 }
 
-fn op_name(op: Op) -> &'static str {
+/// A version's op as the library calls it.
+pub fn op_name(op: Op) -> &'static str {
     match op {
         Op::Create => "CREATE",
         Op::Update => "UPDATE",
@@ -138,8 +139,8 @@ fn append_payload(document: &mut RawDocumentBuf, cg: &mut RawDocumentBuf, payloa
     }
 }
 
-/// A version as it is inserted.
-pub fn version_document(version: &NewVersion, cv: u64, context: &Context) -> RawDocumentBuf {
+/// A version as it is inserted, under an id of its own.
+pub fn version_document(own: ObjectId, version: &NewVersion, cv: u64, context: &Context) -> RawDocumentBuf {
     let mut cg = rawdoc! {
         "k": hex(version.key.as_bytes()),
         "n": stored(version.commit.0),
@@ -153,7 +154,7 @@ pub fn version_document(version: &NewVersion, cv: u64, context: &Context) -> Raw
         cg.append(cstr!("en"), en);
         cg.append(cstr!("eo"), eo);
     }
-    let mut document = rawdoc! { "_id": ObjectId::new(), "itemId": version.id };
+    let mut document = rawdoc! { "_id": own, "itemId": version.id };
     append_number(&mut document, cstr!("ov"), version.number);
     append_number(&mut document, cstr!("cv"), cv);
     document.append(cstr!("op"), op_name(version.op));

@@ -136,7 +136,8 @@ impl Server {
         self.calls.load(Ordering::Relaxed)
     }
 
-    pub fn transactions(&self) -> bool {
+    /// Whether it has transactions.
+    pub fn has_transactions(&self) -> bool {
         self.transactions
     }
 

@@ -64,7 +64,7 @@ pub async fn look(core: &Core) -> Result<(), StoreError> {
 /// Follows what the library writes to one MongoDB database, until it is aborted.
 pub async fn follow(core: Arc<Core>, database: String) {
     loop {
-        match core.server.watch(&database, library::watched()).await {
+        match core.server.watch(&database, library::watched(core.own.home())).await {
             Ok(stream) => watch(&core, stream).await,
             Err(error) => {
                 tracing::debug!(%error, %database, "there is no change stream");

@@ -7,8 +7,9 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc};
 
 use super::Core;
-use super::apply::{self, Group, Item, Needs, Slot};
-use super::home::{Home, STATE};
+use super::apply::{self, Added, Group, Item, Needs, Slot};
+use super::home::{Home, Identity, STATE};
+use super::joint::{self, Joint, Known};
 use super::row::{self, Head, stored};
 use super::server::{Find, Namespace, Transaction, Trouble};
 use super::writes::Writes;
@@ -40,11 +41,15 @@ pub struct Turn<'c> {
     /// The newest commit that changed a definition.
     pub catalog: CommitNo,
     pub now: Timestamp,
+    /// What was made ready outside, where items of the library's collections change.
+    joint: Option<&'c Joint>,
+    /// Those items.
+    known: Known,
 }
 
 impl<'c> Turn<'c> {
     /// Waits for nobody: [`Trouble::Again`] while it is another one's turn.
-    pub async fn begin(core: &'c Core) -> Result<Self, Trouble> {
+    pub async fn begin(core: &'c Core, joint: Option<&'c Joint>) -> Result<Self, Trouble> {
         let mut transaction = core.server.begin().await?;
         let state = &core.own.state;
         let command = rawdoc! {
@@ -63,11 +68,13 @@ impl<'c> Turn<'c> {
             core,
             transaction,
             writes: Writes::default(),
-            token: ObjectId::new(),
+            token: core.ids.make(),
             // What the library wrote is not in the document.
             last: last.max(core.last_commit()),
             catalog: commit("catalog")?,
-            now: Timestamp::from_micros(core.clock.now_micros()),
+            now: joint.map_or_else(|| Timestamp::from_micros(core.clock.now_micros()), |joint| joint.now),
+            joint,
+            known: Known::default(),
         })
     }
 
@@ -82,7 +89,7 @@ impl<'c> Turn<'c> {
 
     /// Commits requests that need nothing but heads and holders.
     pub async fn commit_group(mut self, requests: &[CommitRequest]) -> Result<Done, (Trouble, Option<Done>)> {
-        let mut group = Group::new(self.last, self.catalog);
+        let mut group = Group::new(self.last, self.catalog, self.core.ids.clone());
         let mut needs = Needs::default();
         requests.iter().for_each(|request| needs.add(request));
         let known = self.learn(&mut group, &needs).await.map_err(|trouble| (trouble, None))?;
@@ -104,7 +111,7 @@ impl<'c> Turn<'c> {
         match self.apply_alone(request).await {
             Ok((group, outcome)) => self.finish(&group, vec![Ok(outcome)]).await,
             Err(Trouble::Store(error)) => {
-                let group = Group::new(self.last, self.catalog);
+                let group = Group::new(self.last, self.catalog, self.core.ids.clone());
                 self.finish(&group, vec![Err(error)]).await
             }
             Err(trouble) => Err((trouble, None)),
@@ -116,16 +123,20 @@ impl<'c> Turn<'c> {
         for requirement in &request.requires {
             self.check_unclaimed(requirement).await?;
         }
-        let stamp = apply::next_stamp(self.last, request.time.unwrap_or(self.now));
+        let mut needs = Needs::default();
+        needs.add(request);
+        let mut group = Group::new(self.last, self.catalog, self.core.ids.clone());
+        let mut known = self.learn(&mut group, &needs).await?;
+        let stamp = apply::next_stamp(group.last, request.time.unwrap_or(self.now));
         let mut ended = BTreeMap::new();
         for (table, _) in &request.truncate {
             let count = self.truncate(*table, stamp, &request.context).await?;
             *ended.entry(*table).or_default() += count;
         }
-        let mut group = Group::new(self.last, self.catalog);
-        let mut needs = Needs::default();
-        needs.add(request);
-        let known = self.learn(&mut group, &needs).await?;
+        if !ended.is_empty() {
+            group = Group::new(group.last, self.catalog, self.core.ids.clone());
+            known = self.learn(&mut group, &needs).await?;
+        }
         group.commit(0, request, stamp, &ended).map_err(StoreError::from)?;
         let defined = self.define(&request.catalog, stamp).await?;
         self.write(&group, &known, std::slice::from_ref(request), defined).await?;
@@ -209,7 +220,7 @@ impl<'c> Turn<'c> {
                 after = row::hex(key.as_bytes());
                 let (version, next, end) = apply::truncated(&head, key.clone(), stamp);
                 self.write_end(&home, &key, head.number, end);
-                self.writes.insert(&home.versions, row::version_document(&version, cv, context));
+                self.writes.insert(&home.versions, row::version_document(self.core.ids.make(), &version, cv, context));
                 self.writes.update(&home.heads, rawdoc! { "_id": head.id }, row::head_document(&key, &next, cv));
                 cv += 1;
             }
@@ -252,9 +263,16 @@ impl<'c> Turn<'c> {
 
     /// Reads what requests need to be known; which of the heads are there.
     async fn learn(&mut self, group: &mut Group, needs: &Needs) -> Result<HashSet<Item>, Trouble> {
+        let mut known = HashSet::new();
         for (table, keys) in &needs.heads {
+            let home = self.home(*table).await?;
+            if home.identity == Identity::ObjectId {
+                self.learn_joint(group, *table, &home, keys).await?;
+                continue;
+            }
             let keys: Vec<&ItemKey> = keys.iter().collect();
             for (key, head) in self.heads(*table, &keys).await? {
+                known.insert((*table, key.clone()));
                 group.heads.insert((*table, key), head);
             }
         }
@@ -262,7 +280,24 @@ impl<'c> Turn<'c> {
         for chunk in slots.chunks(KEYS) {
             self.holders(group, chunk).await?;
         }
-        Ok(group.heads.keys().cloned().collect())
+        Ok(known)
+    }
+
+    /// Items of a collection that others write too. The group's commits come after all they have.
+    async fn learn_joint(
+        &mut self,
+        group: &mut Group,
+        table: TableId,
+        home: &Home,
+        keys: &BTreeSet<ItemKey>,
+    ) -> Result<(), Trouble> {
+        let mut source = joint::Source::Transaction(&mut self.transaction);
+        for (key, current) in joint::read(self.core, &mut source, home, keys.iter()).await? {
+            group.last = group.last.max(current.newest);
+            group.heads.insert((table, key.clone()), current.head.clone());
+            self.known.current.insert((table, key), current);
+        }
+        Ok(())
     }
 
     /// Heads of these items, without inline payloads.
@@ -305,20 +340,29 @@ impl<'c> Turn<'c> {
         if group.made.is_empty() {
             return Ok(());
         }
+        self.release_locks(group, requests).await?;
         let cvs = self.write_versions(group, requests).await?;
         for ((table, key), number, end) in &group.ends {
             let home = self.home(*table).await?;
-            self.write_end(&home, key, *number, *end);
+            // Ends of the library's versions are not stored.
+            if home.identity == Identity::Key {
+                self.write_end(&home, key, *number, *end);
+            }
         }
         for item in &group.new_heads {
             let (Some(head), Some(cv)) = (group.heads.get(item), cvs.get(item)) else { continue };
             let home = self.home(item.0).await?;
-            self.write_head(&home, &item.1, head, *cv, known.contains(item));
+            match home.identity {
+                Identity::Key => self.write_head(&home, &item.1, head, *cv, known.contains(item)),
+                Identity::ObjectId => self.write_joint_head(&home, item, head, *cv)?,
+            }
         }
         self.write_holders(group);
         self.write_entries(group.entries.iter(), group.last.commit);
         for (table, (grown, changed)) in &group.touched {
-            self.touch(*table, *changed, *grown, false);
+            // Where others write too nobody counts.
+            let is_own = self.home(*table).await?.identity == Identity::Key;
+            self.touch(*table, *changed, if is_own { *grown } else { 0 }, false);
         }
         for made in &group.made {
             let Some(request) = requests.get(made.request) else { continue };
@@ -345,11 +389,47 @@ impl<'c> Turn<'c> {
         for added in &group.added {
             let request = group.made.get(added.made).and_then(|made| requests.get(made.request));
             let (Some((home, cv)), Some(request)) = (next.get_mut(&added.table), request) else { continue };
-            self.writes.insert(&home.versions, row::version_document(&added.version, *cv, &request.context));
+            let document = match home.identity {
+                Identity::Key => row::version_document(self.core.ids.make(), &added.version, *cv, &request.context),
+                Identity::ObjectId => self.joint_version(added, *cv, &request.context)?,
+            };
+            self.writes.insert(&home.versions, document);
             cvs.insert((added.table, added.version.key.clone()), *cv);
             *cv += 1;
         }
         Ok(cvs)
+    }
+
+    /// Releases the locks of what is committed, which fails the commit where one of them was lost.
+    async fn release_locks(&mut self, group: &Group, requests: &[CommitRequest]) -> Result<(), Trouble> {
+        let Some(joint) = self.joint else { return Ok(()) };
+        let rows = group.made.iter().filter_map(|made| requests.get(made.request)).flat_map(|request| &request.rows);
+        let items: Vec<Item> = rows.map(|row| (row.table, row.key.clone())).collect();
+        joint::locks::release_within(self.core, &mut self.transaction, &joint.held, &items, joint.linger).await
+    }
+
+    fn joint_version(&mut self, added: &Added, cv: u64, context: &Context) -> Result<RawDocumentBuf, Trouble> {
+        let item = (added.table, added.version.key.clone());
+        let unlocked = || StoreError::Engine("a collection's item is to change without a lock".to_owned());
+        let joint = self.joint.filter(|joint| joint.held.has(&item)).ok_or_else(unlocked)?;
+        let written = joint.written(added.table, &added.version, self.known.current.get(&item))?;
+        let ids = (self.core.ids.make(), joint::id(&item)?);
+        let document = joint::documents::version(ids, &added.version, &written, (cv, self.core.own.home()), context);
+        self.known.written.insert(item, written);
+        Ok(document)
+    }
+
+    fn write_joint_head(&mut self, home: &Home, item: &Item, head: &Head, cv: u64) -> Result<(), Trouble> {
+        let id = joint::id(item)?;
+        let Some(written) = self.known.written.get(item) else { return Ok(()) };
+        let before = self.known.current.get(item);
+        let created = before.map_or(written.at, |before| before.head.created_at);
+        let document = joint::documents::head(id, head, created, written, (cv, self.core.own.home()));
+        match before.and_then(|before| before.head_number) {
+            Some(number) => self.writes.update(&home.heads, rawdoc! { "_id": id, "ov": number }, document),
+            None => self.writes.insert(&home.heads, document),
+        }
+        Ok(())
     }
 
     pub fn write_end(&mut self, home: &Home, key: &ItemKey, number: u64, end: crate::versions::PeriodEnd) {

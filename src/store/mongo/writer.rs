@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::Core;
 use super::apply;
+use super::joint::{self, Joint};
 use super::load;
 use super::server::Trouble;
 use super::turn::{Done, Turn};
@@ -25,16 +26,59 @@ const ROWS: usize = 20_000;
 /// How many times the usual patience is worth knowing what became of a commit.
 const DECIDING: u32 = 3;
 
+/// A commit that somebody waits for.
+pub struct Pending {
+    pub request: CommitRequest,
+    pub reply: Reply<CommitStamp>,
+    since: Instant,
+}
+
+impl Pending {
+    pub fn new(request: CommitRequest, reply: Reply<CommitStamp>) -> Self {
+        Self { request, reply, since: Instant::now() }
+    }
+}
+
+/// The way back to the writer's queue, for what has to wait for others.
+pub struct Back(mpsc::WeakUnboundedSender<Request>);
+
+impl Back {
+    pub fn to(requests: &mpsc::UnboundedSender<Request>) -> Self {
+        Self(requests.downgrade())
+    }
+
+    /// Puts a request at the queue's end after a moment; refuses it with `reason` when it has waited long enough.
+    pub fn later(&self, core: &Core, pending: Pending, reason: StoreError) {
+        if pending.since.elapsed() > core.server.patience() {
+            let _ = pending.reply.send(Err(reason));
+            return;
+        }
+        let queue = self.0.clone();
+        let pause = Duration::from_millis(5 + core.ids.chance() / 4);
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            let request = Request::Commit(Box::new(pending));
+            let Err(mpsc::error::SendError(Request::Commit(refused))) = (match queue.upgrade() {
+                Some(queue) => queue.send(request),
+                None => Err(mpsc::error::SendError(request)),
+            }) else {
+                return;
+            };
+            let _ = refused.reply.send(Err(StoreError::Closed));
+        });
+    }
+}
+
 /// What a caller can ask of the writer.
 pub enum Request {
-    Commit(Box<CommitRequest>, Reply<CommitStamp>),
+    Commit(Box<Pending>),
     Load(Box<QueuedLoad>),
     /// Finishes what came before and ends the task.
     Close(Reply<()>),
 }
 
 /// Serves requests until `Close`, or until nobody can send any more.
-pub async fn run(core: Arc<Core>, mut requests: mpsc::UnboundedReceiver<Request>) {
+pub async fn run(core: Arc<Core>, mut requests: mpsc::UnboundedReceiver<Request>, back: Back) {
     let mut next = None;
     loop {
         let first = match next.take() {
@@ -45,10 +89,10 @@ pub async fn run(core: Arc<Core>, mut requests: mpsc::UnboundedReceiver<Request>
             },
         };
         match first {
-            Request::Commit(request, reply) => {
-                let mut group = vec![(*request, reply)];
+            Request::Commit(pending) => {
+                let mut group = vec![*pending];
                 next = gather(&mut group, &mut requests);
-                commit(&core, group).await;
+                commit(&core, group, &back).await;
             }
             Request::Load(queued) => load::serve(&core, *queued).await,
             Request::Close(reply) => {
@@ -61,19 +105,16 @@ pub async fn run(core: Arc<Core>, mut requests: mpsc::UnboundedReceiver<Request>
 }
 
 /// Adds requests that wait to a group; the first that does not go with it.
-fn gather(
-    group: &mut Vec<(CommitRequest, Reply<CommitStamp>)>,
-    requests: &mut mpsc::UnboundedReceiver<Request>,
-) -> Option<Request> {
-    let mut rows: usize = group.iter().map(|(request, _)| request.rows.len()).sum();
-    if group.iter().any(|(request, _)| apply::stands_alone(request)) {
+fn gather(group: &mut Vec<Pending>, requests: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
+    let mut rows: usize = group.iter().map(|pending| pending.request.rows.len()).sum();
+    if group.iter().any(|pending| apply::stands_alone(&pending.request)) {
         return None;
     }
     while group.len() < GROUP && rows < ROWS {
         match requests.try_recv().ok()? {
-            Request::Commit(request, reply) if !apply::stands_alone(&request) => {
-                rows += request.rows.len();
-                group.push((*request, reply));
+            Request::Commit(pending) if !apply::stands_alone(&pending.request) => {
+                rows += pending.request.rows.len();
+                group.push(*pending);
             }
             other => return Some(other),
         }
@@ -81,35 +122,45 @@ fn gather(
     None
 }
 
-async fn commit(core: &Core, group: Vec<(CommitRequest, Reply<CommitStamp>)>) {
-    let mut requests = Vec::with_capacity(group.len());
-    let mut replies = Vec::with_capacity(group.len());
-    for (request, reply) in group {
-        match core.prepare(&request).await {
-            Ok(()) => {
-                requests.push(request);
-                replies.push(reply);
-            }
-            Err(error) => drop(reply.send(Err(error))),
+async fn commit(core: &Arc<Core>, group: Vec<Pending>, back: &Back) {
+    let mut own = Vec::with_capacity(group.len());
+    let mut joint = Vec::new();
+    for mut pending in group {
+        match prepare(core, &mut pending.request).await {
+            Ok(false) => own.push(pending),
+            Ok(true) => joint.push(pending),
+            Err(error) => drop(pending.reply.send(Err(error))),
         }
     }
-    if requests.is_empty() {
-        return;
+    if !own.is_empty() {
+        let (requests, replies): (Vec<_>, Vec<_>) = own.into_iter().map(|pending| (pending.request, pending.reply)).unzip();
+        let outcomes = outcomes(core, &requests, None).await;
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            // Nobody may be waiting any more; what was committed stays committed.
+            let _ = reply.send(outcome);
+        }
     }
-    let outcomes = outcomes(core, &requests).await;
-    for (reply, outcome) in replies.into_iter().zip(outcomes) {
-        // Nobody may be waiting any more; what was committed stays committed.
-        let _ = reply.send(outcome);
-    }
+    joint::commit(core, joint, back).await;
 }
 
-async fn outcomes(core: &Core, requests: &[CommitRequest]) -> Vec<Result<CommitStamp, StoreError>> {
+/// Makes ready what a request changes; whether others write some of it too.
+async fn prepare(core: &Arc<Core>, request: &mut CommitRequest) -> Result<bool, StoreError> {
+    core.prepare(request).await?;
+    let is_joint = core.is_joint(request).await?;
+    if is_joint {
+        joint::spell_out(core, request).await?;
+    }
+    Ok(is_joint)
+}
+
+/// Gives requests one turn, again until it is decided; what became of each.
+pub async fn outcomes(core: &Core, requests: &[CommitRequest], joint: Option<&Joint>) -> Vec<Result<CommitStamp, StoreError>> {
     let patience = core.server.patience();
     let begun = Instant::now();
     let mut undecided: Option<Done> = None;
     let mut tries = 0;
     loop {
-        let (trouble, unheard) = match take_turn(core, requests, &mut undecided).await {
+        let (trouble, unheard) = match take_turn(core, requests, joint, &mut undecided).await {
             Ok(done) => {
                 core.publish(done.last);
                 return done.outcomes;
@@ -122,10 +173,10 @@ async fn outcomes(core: &Core, requests: &[CommitRequest]) -> Vec<Result<CommitS
         let given = if undecided.is_some() { patience * DECIDING } else { patience };
         let error = match trouble {
             // One request's damage is not its neighbours'.
-            Trouble::Store(_) if undecided.is_none() && requests.len() > 1 => return each_alone(core, requests).await,
+            Trouble::Store(_) if undecided.is_none() && requests.len() > 1 => return each_alone(core, requests, joint).await,
             Trouble::Store(error) if undecided.is_none() => error,
             _ if begun.elapsed() < given => {
-                pause(tries).await;
+                pause(core, tries).await;
                 tries += 1;
                 continue;
             }
@@ -137,10 +188,10 @@ async fn outcomes(core: &Core, requests: &[CommitRequest]) -> Vec<Result<CommitS
     }
 }
 
-async fn each_alone(core: &Core, requests: &[CommitRequest]) -> Vec<Result<CommitStamp, StoreError>> {
+async fn each_alone(core: &Core, requests: &[CommitRequest], joint: Option<&Joint>) -> Vec<Result<CommitStamp, StoreError>> {
     let mut all = Vec::with_capacity(requests.len());
     for request in requests {
-        all.extend(Box::pin(outcomes(core, std::slice::from_ref(request))).await);
+        all.extend(Box::pin(outcomes(core, std::slice::from_ref(request), joint)).await);
     }
     all
 }
@@ -148,9 +199,10 @@ async fn each_alone(core: &Core, requests: &[CommitRequest]) -> Vec<Result<Commi
 async fn take_turn(
     core: &Core,
     requests: &[CommitRequest],
+    joint: Option<&Joint>,
     undecided: &mut Option<Done>,
 ) -> Result<Done, (Trouble, Option<Done>)> {
-    let mut turn = Turn::begin(core).await.map_err(|trouble| (trouble, None))?;
+    let mut turn = Turn::begin(core, joint).await.map_err(|trouble| (trouble, None))?;
     if let Some(earlier) = undecided {
         if turn.was_made(earlier).await.map_err(|trouble| (trouble, None))? {
             turn.transaction.abort().await;
@@ -165,8 +217,7 @@ async fn take_turn(
 }
 
 /// Longer from try to try, and never quite the same for two gateways.
-pub async fn pause(tries: u32) {
-    let [.., last] = mongodb::bson::oid::ObjectId::new().bytes();
+pub async fn pause(core: &Core, tries: u32) {
     let most = 1_u64 << tries.min(7);
-    tokio::time::sleep(Duration::from_micros(500 * most + u64::from(last) * 4 * most)).await;
+    tokio::time::sleep(Duration::from_micros(500 * most + core.ids.chance() * 4 * most)).await;
 }

@@ -11,7 +11,7 @@ mod memory_cache;
 mod service;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -160,6 +160,16 @@ impl ObjectPayloads {
         self.0.retrying(|| async { holder.probe(bucket).await }).await.map_err(|fault| fault.as_error(bucket))
     }
 
+    /// Makes an object durable where none of its name is; `None`, with nothing changed, where one holds other bytes.
+    pub async fn put_new(&self, object: NewObject) -> Result<Option<PayloadRef>, StoreError> {
+        let name = object.name.clone();
+        match self.0.try_put(object, Occupied::Refuse).await? {
+            Ok(made) => Ok(Some(made)),
+            Err(Fault::Occupied) => Ok(None),
+            Err(fault) => Err(fault.as_error(&name)),
+        }
+    }
+
     /// Makes these objects durable, concurrently, and returns where each is, in order. All or an error; what was made before
     /// an error stays.
     pub async fn put_at(&self, objects: Vec<NewObject>, occupied: Occupied) -> Result<Vec<PayloadRef>, StoreError> {
@@ -303,6 +313,11 @@ impl Inner {
     }
 
     async fn put(&self, object: NewObject, occupied: Occupied) -> Result<PayloadRef, StoreError> {
+        let name = object.name.clone();
+        self.try_put(object, occupied).await?.map_err(|fault| fault.as_error(&name))
+    }
+
+    async fn try_put(&self, object: NewObject, occupied: Occupied) -> Result<Result<PayloadRef, Fault>, StoreError> {
         let NewObject { name, bytes, content_type } = object;
         let wanted = Wanted { name: Arc::from(name.as_str()), size: bytes.len() as u64, sha256: Sha256::digest(&bytes).into() };
         let permits = kibibytes(wanted.size).min(kibibytes(self.settings.budget_bytes as u64));
@@ -317,11 +332,11 @@ impl Inner {
             Ok(()) => {}
             // A repeated request may meet what the first one made.
             Err(Fault::Occupied) if self.fetch(&wanted).await.is_ok() => {}
-            Err(fault) => return Err(fault.as_error(&name)),
+            Err(fault) => return Ok(Err(fault)),
         }
         let Wanted { size, sha256, .. } = wanted;
         self.memory.put(Wanted { name: Arc::from(name.as_str()), size, sha256 }, bytes);
-        Ok(PayloadRef::Object { name, size, sha256 })
+        Ok(Ok(PayloadRef::Object { name, size, sha256 }))
     }
 
     async fn retrying<T, F: Future<Output = Result<T, Fault>>>(&self, attempt: impl FnMut() -> F) -> Result<T, Fault> {

@@ -2,7 +2,7 @@
 
 mod folders;
 mod proxy;
-mod s3_server;
+pub(crate) mod s3_server;
 mod services;
 
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::store::chronos::samples;
 const BUCKET: &str = "s3-acme-runtime";
 
 /// Patient enough for a busy machine, but soon done with what is refused.
-fn settings() -> ObjectSettings {
+pub(crate) fn settings() -> ObjectSettings {
     ObjectSettings {
         connect_timeout: Duration::from_secs(2),
         request_timeout: Duration::from_secs(4),
@@ -29,7 +29,7 @@ fn settings() -> ObjectSettings {
     }
 }
 
-fn service(address: std::net::SocketAddr) -> Objects {
+pub(crate) fn service(address: std::net::SocketAddr) -> Objects {
     Objects::Service(Service {
         endpoint: format!("http://{address}"),
         region: "us-east-1".to_owned(),
