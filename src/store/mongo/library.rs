@@ -188,11 +188,13 @@ fn shape(value: RawBsonRef<'_>) -> Shape {
     }
 }
 
-/// The newest write to a collection of the library.
-pub async fn newest(core: &Core, home: &Home) -> Result<CommitStamp, StoreError> {
+/// The newest write of the library to one of its collections, if it is not before the millisecond of `since`. What we
+/// wrote ourselves is passed over one by one, so that the bound is worth giving.
+pub async fn newest(core: &Core, home: &Home, since: Timestamp) -> Result<CommitStamp, StoreError> {
+    let from = DateTime::from_millis(row::millis(since));
     // A head may be newer than every version, where versioning was off.
-    let heads = newest_of(core, &home.heads, "updatedAt", Document::new());
-    let versions = newest_of(core, &home.versions, "at", Document::new());
+    let heads = newest_of(core, &home.heads, "updatedAt", doc! { "updatedAt": { "$gte": from } });
+    let versions = newest_of(core, &home.versions, "at", doc! { "at": { "$gte": from } });
     let (head, version) = futures::try_join!(heads, versions)?;
     Ok(head.max(version).map_or_else(nothing, end_of_millis))
 }
@@ -205,18 +207,19 @@ async fn newest_of(core: &Core, ns: &Namespace, date: &str, mut filter: Document
     found.map(|bytes| row::Document::new(ns, &bytes)?.date(date)).transpose()
 }
 
-/// The newest write to any of the library's collections.
-pub async fn newest_of_all(core: &Core) -> Result<CommitStamp, StoreError> {
+/// The newest write to any of the library's collections, if it is not before the millisecond of `since`.
+pub async fn newest_of_all(core: &Core, since: Timestamp) -> Result<CommitStamp, StoreError> {
     let homes = core.found.read().clone();
-    let stamps = try_join_all(homes.iter().map(|home| newest(core, home))).await?;
+    let stamps = try_join_all(homes.iter().map(|home| newest(core, home, since))).await?;
     Ok(stamps.into_iter().max().unwrap_or_else(nothing))
 }
 
-/// The newest commit of the library with `time <= at`.
-pub async fn newest_at(core: &Core, at: Timestamp) -> Result<Option<CommitStamp>, StoreError> {
+/// The newest commit of the library with `since <= time <= at`.
+pub async fn newest_at(core: &Core, since: Timestamp, at: Timestamp) -> Result<Option<CommitStamp>, StoreError> {
     let homes = core.found.read().clone();
-    let until = DateTime::from_millis(row::millis(at));
-    let before = homes.iter().map(|home| newest_of(core, &home.versions, "at", doc! { "at": { "$lte": until } }));
+    let (from, until) = (DateTime::from_millis(row::millis(since)), DateTime::from_millis(row::millis(at)));
+    let span = || doc! { "at": { "$gte": from, "$lte": until } };
+    let before = homes.iter().map(|home| newest_of(core, &home.versions, "at", span()));
     let newest = try_join_all(before).await?.into_iter().flatten().max();
     Ok(newest.map(|millis| {
         let end = end_of_millis(millis);

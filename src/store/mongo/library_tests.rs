@@ -145,14 +145,14 @@ impl Sampled {
     }
 }
 
-fn folders(set: &str) -> Vec<String> {
+pub(super) fn folders(set: &str) -> Vec<String> {
     let found = std::fs::read_dir(samples::folder(set).join("mongo")).unwrap();
     let mut names: Vec<String> = found.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
-async fn load_database(target: &mongodb::Database, set: &str, database: &str) {
+pub(super) async fn load_database(target: &mongodb::Database, set: &str, database: &str) {
     for file in std::fs::read_dir(samples::folder(set).join("mongo").join(database)).unwrap() {
         let path = file.unwrap().path();
         let Some(collection) = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".jsonl")) else { continue };

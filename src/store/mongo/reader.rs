@@ -191,7 +191,10 @@ impl<'c> Reader<'c> {
         let own = self.table_state(table).await?.changed;
         let library = match home.identity {
             Identity::Key => CommitNo::ZERO,
-            Identity::ObjectId => library::newest(self.core, &home).await?.commit,
+            Identity::ObjectId => {
+                let since = if own.0 < apply::TIMED { Timestamp::MIN } else { library::stamp_of(own).time };
+                library::newest(self.core, &home, since).await?.commit
+            }
         };
         Ok(own.max(library).min(self.core.last_commit().commit))
     }
@@ -270,7 +273,7 @@ impl<'c> Reader<'c> {
             return Ok(Some(last));
         }
         let own = self.stamp(Find::new(doc! { "t": { "$lte": at.micros() } }).sort(doc! { "t": -1 })).await?;
-        let library = library::newest_at(self.core, at).await?;
+        let library = library::newest_at(self.core, own.map_or(Timestamp::MIN, |own| own.time), at).await?;
         Ok(own.max(library))
     }
 

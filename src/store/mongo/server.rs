@@ -136,8 +136,7 @@ impl Server {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Whether it has transactions.
-    pub fn has_transactions(&self) -> bool {
+    pub fn transactions(&self) -> bool {
         self.transactions
     }
 

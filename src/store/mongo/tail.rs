@@ -54,7 +54,7 @@ impl Tail {
 /// Looks once for what the library wrote.
 pub async fn look(core: &Core) -> Result<(), StoreError> {
     library::refresh(core).await?;
-    let newest = library::newest_of_all(core).await?;
+    let newest = library::newest_of_all(core, core.last_commit().time).await?;
     if newest.commit > CommitNo::ZERO {
         core.publish(newest);
     }

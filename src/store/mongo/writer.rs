@@ -49,6 +49,10 @@ impl Back {
 
     /// Puts a request at the queue's end after a moment; refuses it with `reason` when it has waited long enough.
     pub fn later(&self, core: &Core, pending: Pending, reason: StoreError) {
+        // Nobody waits for what was cancelled.
+        if pending.reply.is_closed() {
+            return;
+        }
         if pending.since.elapsed() > core.server.patience() {
             let _ = pending.reply.send(Err(reason));
             return;

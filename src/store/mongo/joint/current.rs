@@ -7,8 +7,8 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, RawBsonRef, RawDocumentBuf, doc};
 
 use crate::store::StoreError;
+use crate::store::chronos::Written as WrittenBy;
 use crate::store::mongo::Core;
-use crate::store::mongo::apply::TIMED;
 use crate::store::mongo::home::Home;
 use crate::store::mongo::library;
 use crate::store::mongo::object::{self, Items, ObjectHead};
@@ -32,6 +32,8 @@ pub struct Current {
     pub updated: i64,
     /// Every commit of the item's next versions is greater.
     pub newest: CommitStamp,
+    /// Whether the library wrote it last.
+    pub by_library: bool,
 }
 
 /// What is read through.
@@ -113,6 +115,7 @@ fn of_head(home: &Home, head: &ObjectHead, bytes: &Bytes) -> Result<Option<Curre
         meta: meta(&document),
         updated: head.updated(),
         newest: stamp,
+        by_library: head.written().is_none(),
     }))
 }
 
@@ -159,6 +162,8 @@ async fn lives(
     let mut found = Currents::new();
     for (id, item) in items {
         let head = item.head.clone();
+        let newest_row = item.rows.iter().max_by_key(|row| row.number);
+        let by_library = newest_row.is_none_or(|row| matches!(row.written, WrittenBy::Library { .. }));
         let life = item.live(core.payloads.as_ref()).await?;
         let Some(step) = life.newest else { continue };
         let state = life.states.last();
@@ -174,7 +179,8 @@ async fn lives(
             head_number: head.as_ref().map(|head| row::stored(head.number)),
             meta: metas.remove(&(id, step.number.0)).unwrap_or_default(),
             updated,
-            newest: if stamp.commit.0 < TIMED { stamp } else { stamp.max(library::end_of_millis(updated)) },
+            newest: if by_library { stamp.max(library::end_of_millis(updated)) } else { stamp },
+            by_library,
         };
         found.insert(id, current);
     }

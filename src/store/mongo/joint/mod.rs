@@ -81,7 +81,7 @@ pub async fn ensure(core: &Core, home: &Home) -> Result<(), StoreError> {
     if !layout.places.contains_key(&home.place.schema) {
         return Err(READ_ONLY);
     }
-    if !core.server.has_transactions() {
+    if !core.server.transactions() {
         return Err(StoreError::Unsupported("writing to a MongoDB server without transactions"));
     }
     claim(core, &home.place.database).await?;
@@ -385,7 +385,13 @@ async fn put(core: &Core, asked: &Asked, fresh: &HashMap<Item, Current>, now: Ti
         let item = (row.table, row.key.clone());
         let Some(wanted) = homes.get(&item) else { continue };
         let current = fresh.get(&item);
-        check(row, current)?;
+        if let Err(refused) = check(row, current) {
+            // Whoever tries again shall see why.
+            if let Some(current) = current.filter(|current| current.by_library) {
+                core.publish(current.newest);
+            }
+            return Err(refused);
+        }
         let Some(payload) = &row.payload else { continue };
         drafts.push(draft(core, wanted, payload, current, now)?);
         rows.push(place);

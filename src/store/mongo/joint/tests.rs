@@ -16,6 +16,7 @@ use super::*;
 use crate::config::deployment::{Base64Property, CollectionMap, Objects};
 use crate::runtime::{Clock, Entropy, SeededEntropy, SystemClock, SystemEntropy};
 use crate::store::chronos::json::Form;
+use crate::store::chronos::samples;
 use crate::store::conformance::{self, scan, snapshot, whole};
 use crate::store::mongo::fault_tests::{Mood, Proxy};
 use crate::store::mongo::tests::{name, uri};
@@ -132,9 +133,13 @@ impl Site {
 }
 
 async fn define(gateway: &MongoIndex) {
-    let home = format!(r#"{{"place":"public","name":"{COLLECTION}","identity":"object_id"}}"#);
+    define_as(gateway, TABLE, COLLECTION).await;
+}
+
+async fn define_as(gateway: &MongoIndex, table: TableId, collection: &str) {
+    let home = format!(r#"{{"place":"public","name":"{collection}","identity":"object_id"}}"#);
     let definition = Some(format!(r#"{{"name":"users","collection":{home}}}"#));
-    let catalog = vec![CatalogChange { kind: "table".into(), id: TABLE.0, definition }];
+    let catalog = vec![CatalogChange { kind: "table".into(), id: table.0, definition }];
     gateway.commit(CommitRequest { catalog, ..CommitRequest::default() }).await.unwrap();
 }
 
@@ -470,6 +475,86 @@ async fn the_library_and_we_write_in_turns() {
     site.clean().await;
 }
 
+/// Whatever state the library left an item in, its next version follows the newest that a reader sees, and what was before
+/// stays as it was.
+async fn odd_items_are_written(set: &'static str, database: &str) {
+    let Some(site) = Site::new() else { return };
+    let payloads = samples::folder(set).join("payload/.");
+    let copied = std::process::Command::new("cp").arg("-r").arg(payloads).arg(site.objects()).status().unwrap();
+    assert!(copied.success());
+    let target = site.client().await.database(&format!("{}_rt", site.name));
+    crate::store::mongo::library_tests::load_database(&target, set, database).await;
+    let gateway = site.gateway().await;
+    let mut written = 0;
+    for (id, found) in (1..).zip(gateway.collections().await.unwrap()) {
+        let table = TableId(id);
+        define_as(&gateway, table, &found.name).await;
+        written += write_all(&gateway, table).await;
+    }
+    assert!(written > 0);
+    site.clean().await;
+}
+
+async fn all_of(gateway: &MongoIndex, table: TableId, scope: Scope) -> Vec<StoredVersion> {
+    let request = crate::store::ScanRequest { table, ..whole(scope, snapshot(gateway.last_commit())) };
+    scan(gateway, request).await.unwrap()
+}
+
+async fn oddities(gateway: &MongoIndex, table: TableId) -> Vec<(ItemKey, crate::store::chronos::Anomaly)> {
+    use crate::store::chronos::Anomaly::{DuplicateNumber, MissingPayload};
+    let found: Vec<_> = futures::TryStreamExt::try_concat(gateway.anomalies(table).await.unwrap()).await.unwrap();
+    found.into_iter().filter(|(_, odd)| matches!(odd, DuplicateNumber { .. } | MissingPayload { .. })).collect()
+}
+
+/// Updates what lives and creates again what does not; how many items there were.
+async fn write_all(gateway: &MongoIndex, table: TableId) -> usize {
+    let (before, odd) = (all_of(gateway, table, Scope::All).await, oddities(gateway, table).await);
+    let live: BTreeMap<ItemKey, VersionNo> =
+        all_of(gateway, table, Scope::Current).await.into_iter().map(|state| (state.key, state.version.number)).collect();
+    let keys: std::collections::BTreeSet<ItemKey> = before.iter().map(|state| state.key.clone()).collect();
+    let change = |key: &ItemKey| {
+        let (check, op) = match live.get(key) {
+            Some(number) => (HeadCheck::At(*number), Op::Update),
+            None => (HeadCheck::Absent, Op::Create),
+        };
+        let payload = Some(PayloadRef::Inline(Bytes::from_static(b"{\"n\":1}")));
+        RowChange { table, key: key.clone(), check, op, payload, old_entries: vec![], new_entries: vec![] }
+    };
+    let changes: Vec<RowChange> = keys.iter().map(change).collect();
+    let requests = changes.chunks(7).map(|rows| commit(gateway, rows.to_vec()));
+    for outcome in futures::future::join_all(requests).await {
+        outcome.unwrap();
+    }
+    let after = all_of(gateway, table, Scope::All).await;
+    assert_eq!(after.len(), before.len() + keys.len());
+    for key in &keys {
+        let of = |states: &[StoredVersion]| states.iter().filter(|state| state.key == *key).cloned().collect::<Vec<_>>();
+        let (old, mut new) = (of(&before), of(&after));
+        let newest = new.pop().unwrap();
+        assert!(newest.version.period.end.is_none());
+        for (old, new) in old.iter().zip(&new) {
+            let same = |state: &StoredVersion| (state.version.number, state.version.period.from, state.payload.clone());
+            assert_eq!(same(old), same(new));
+            assert!(new.version.number < newest.version.number);
+            let end = new.version.period.end.unwrap();
+            assert_eq!(end.to, old.version.period.end.map_or(newest.version.period.from, |end| end.to));
+        }
+    }
+    assert_eq!(all_of(gateway, table, Scope::Current).await.len(), keys.len());
+    assert_eq!(oddities(gateway, table).await, odd, "none is added");
+    keys.len()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn items_that_the_library_left_odd_are_written() {
+    odd_items_are_written("main", "acme_rt").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn items_that_the_library_raced_for_are_written() {
+    odd_items_are_written("race-sample", "race_app").await;
+}
+
 /// How many writes each writer of a race makes.
 fn writes() -> u32 {
     std::env::var("CHRONOGATE_TEST_WRITES").ok().and_then(|n| n.parse().ok()).unwrap_or(25)
@@ -552,6 +637,61 @@ async fn no_version_is_lost_between_writers() {
     }
     wait_for(&first, &second).await;
     same_history(&first, &site, &items).await;
+    site.clean().await;
+}
+
+/// Who loses a lock while it works commits nothing, however late it notices.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_lock_nothing_is_committed() {
+    let Some(site) = Site::new() else { return };
+    let gateway = site.first().await;
+    commit(&gateway, vec![create(1, r#"{"n":0}"#)]).await.unwrap();
+    let locks = site.locks().await;
+    let thief = tokio::spawn(async move {
+        loop {
+            locks.delete_many(doc! { "released": { "$exists": false } }).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    let (mut made, mut lost) = (0, 0);
+    while lost < 5 && made < 500 {
+        match commit(&gateway, vec![update(1, made, &format!("{{\"n\":{}}}", made + 1))]).await {
+            Ok(_) => made += 1,
+            Err(StoreError::Conflict { .. }) => lost += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    thief.abort();
+    assert!(lost > 0, "locks were lost");
+    let items = site.place().await.read().await;
+    let numbers: Vec<u64> = items[&hex_id(1)].iter().filter_map(|version| version.payload["n"].as_u64()).collect();
+    assert_eq!(numbers, (0..=made).collect::<Vec<_>>());
+    same_history(&gateway, &site, &items).await;
+    site.clean().await;
+}
+
+/// How many calls writes take, whatever the number of rows. These numbers are promises: a network makes each a round trip.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_few() {
+    let Some(site) = Site::new() else { return };
+    let gateway = site.first().await;
+    commit(&gateway, (1..=16).map(|n| create(n, "{}")).collect()).await.unwrap();
+    let counted = async |what: &str, most: u64, requests: &dyn Fn(u64) -> Vec<Vec<RowChange>>| {
+        let mut least = u64::MAX;
+        for n in 0..5 {
+            // What was counted afterwards and what looks for others' commits is not of the next one.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            let before = gateway.calls();
+            let outcomes = futures::future::join_all(requests(n).into_iter().map(|rows| commit(&gateway, rows))).await;
+            assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+            least = least.min(gateway.calls() - before);
+        }
+        eprintln!("{what}: {least}");
+        assert!(least <= most, "{what} took {least} calls");
+    };
+    counted("an update", 12, &|n| vec![vec![update(1, n, "{}")]]).await;
+    counted("an insert", 12, &|n| vec![vec![create(100 + n as u32, "{}")]]).await;
+    counted("sixteen inserts at once", 22, &|n| (0..16).map(|i| vec![create(1000 + 100 * n as u32 + i, "{}")]).collect()).await;
     site.clean().await;
 }
 
