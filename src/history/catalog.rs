@@ -296,14 +296,14 @@ impl TableDef {
         self.collection.as_ref().is_some_and(|collection| collection.identity == Identification::ObjectId)
     }
 
-    /// 0A000 where its rows are documents of another program.
-    pub fn check_writable(&self) -> Result<(), SqlError> {
+    /// 0A000 where its rows are documents of another program, which know of no definition.
+    pub fn check_definable(&self) -> Result<(), SqlError> {
         if !self.is_of_documents() {
             return Ok(());
         }
         Err(SqlError::unsupported(
-            format!("cannot change \"{}\": it is a collection of a deployment, which is read in place", self.name.name),
-            "Write to it with the program it belongs to, or to a table of your own.",
+            format!("cannot alter \"{}\": it is a collection of a deployment", self.name.name),
+            "Its columns follow from its documents; those that are to come may be added, as boolean, bigint, double precision, text or jsonb.",
         ))
     }
 

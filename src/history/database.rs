@@ -18,8 +18,8 @@ use super::timeline::{PUBLIC_ID, Timeline};
 use super::{Catalog, ColumnDef, HistoryError, SequenceDef, TableDef, Transaction, definition, request};
 use crate::runtime::Clock;
 use crate::store::{
-    CatalogChange, Collections, CommitRequest, IndexStore, LoadRequest, PayloadRef, PayloadStore, RowState, ScanRequest,
-    StoreError, StoredVersion, VersionName,
+    AnomalyBatch, CatalogChange, Collections, CommitRequest, IndexStore, LoadRequest, PayloadRef, PayloadStore, RowState,
+    ScanRequest, StoreError, StoredVersion, VersionName,
 };
 use crate::types::Qualified;
 use crate::versions::{
@@ -238,6 +238,22 @@ impl Database {
 
     pub(super) fn collections(&self) -> Option<&Arc<dyn Collections>> {
         self.inner.collections.get()
+    }
+
+    /// Whether some of its tables may be over collections of another program.
+    pub fn has_collections(&self) -> bool {
+        self.collections().is_some()
+    }
+
+    /// What is odd in the documents of a table, in order of keys; nothing for a table of our own.
+    pub async fn anomalies(
+        &self,
+        table: TableId,
+    ) -> Result<BoxStream<'static, Result<AnomalyBatch, HistoryError>>, HistoryError> {
+        match self.collections() {
+            Some(collections) => Ok(collections.anomalies(table).await?.map_err(HistoryError::from).boxed()),
+            None => Ok(futures::stream::empty().boxed()),
+        }
     }
 
     /// The collections, unless they have been looked at just now.
@@ -518,7 +534,7 @@ impl Inner {
 
     async fn commit_rows(&self, transaction: &Transaction) -> Result<CommitStamp, HistoryError> {
         let seen = self.catalog_known_to(transaction);
-        let request = request::assemble(transaction, self.payloads.as_ref(), seen).await?;
+        let request = request::assemble(transaction, self.index.as_ref(), self.payloads.as_ref(), seen).await?;
         let stamp = self.index.commit(request).await.map_err(|error| request::explain(transaction, error))?;
         self.released_beyond(stamp).await;
         Ok(stamp)
@@ -554,7 +570,7 @@ impl Inner {
         for sequence in transaction.catalog.sequences.values().filter(|s| !self.is_stored(Kind::Sequence, s.id)) {
             self.sequences.settle(self.index.as_ref(), sequence).await?;
         }
-        let request = request::assemble(&transaction, self.payloads.as_ref(), seen).await?;
+        let request = request::assemble(&transaction, self.index.as_ref(), self.payloads.as_ref(), seen).await?;
         let hold = Hold::new(&self);
         match self.index.commit(request).await {
             Ok(stamp) => {

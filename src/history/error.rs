@@ -1,6 +1,6 @@
 //! Why history could not be read or written.
 
-use super::{CatalogError, ColumnId, IndexPart, TableDef, printed_key};
+use super::{CatalogError, ColumnId, IndexPart, TableDef, Unwritable, printed_key};
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::store::StoreError;
 use crate::versions::{CommitNo, IndexId, ItemKey};
@@ -30,6 +30,9 @@ pub enum HistoryError {
     /// A document had a value that its column could not hold; the column is wider now.
     #[error("column \"{column}\" of relation \"{table}\" has become wider for a value that it could not hold")]
     Widened { table: String, column: String },
+    /// A row that cannot be the document that it was to become.
+    #[error(transparent)]
+    Unwritable(#[from] Unwritable),
     /// A definition on disk that this program cannot read.
     #[error("definition cannot be read: {0}")]
     BadDefinition(String),
@@ -109,6 +112,7 @@ impl Diagnose for HistoryError {
             Self::SequenceBounds { .. } => SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, self.to_string()),
             Self::Catalog(cause) => cause.diagnose(),
             Self::Widened { .. } => SqlError::new(SqlState::SERIALIZATION_FAILURE, self.to_string()).hint("Run it again."),
+            Self::Unwritable(cause) => cause.diagnose(),
             Self::BadDefinition(_) => SqlError::new(SqlState::DATA_CORRUPTED, "a definition in the catalogue cannot be read"),
         }
     }

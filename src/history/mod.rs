@@ -14,6 +14,7 @@ mod commit_log;
 mod ddl;
 mod definition;
 mod documents;
+mod object_id;
 mod printed_key;
 mod reads;
 mod references;
@@ -25,6 +26,7 @@ mod shapes;
 mod temporary;
 mod timeline;
 mod user_type;
+mod written;
 
 pub use catalog::{
     Catalog, CheckDef, CollectionDef, ColumnDef, ColumnId, ComputedIndexDef, ForeignKeyDef, Identification, Ids, IndexDef,
@@ -35,14 +37,17 @@ pub use database::{Database, Document, OnMissing, RowBatch, RowScan, StateRow};
 pub use ddl::{CatalogError, SYSTEM_COLUMNS, TEMPORARY, is_system_schema, is_temporary_schema};
 pub use documents::{document_id, jsonb as document_jsonb};
 pub use error::HistoryError;
+pub use object_id::{object_id, object_ids};
 pub use printed_key::print_reference;
 pub use privilege::{Authority, Grants, PUBLIC};
 pub use reads::{ReadMark, Reads};
 pub use routine::{ArgumentDef, BodyForm, Language, RoutineDef, RoutineType, TriggerDef};
 pub use savepoint::Savepoint;
+pub use shapes::DOCUMENT_ID;
 pub use temporary::Temporary;
 pub use transaction::{Base, PendingRow, TableWrites, Timing, Transaction};
 pub use user_type::{CompositeDef, DomainDef, EnumValue, NamedType, TypeDef, TypeKind};
+pub use written::{Unwritable, check_row as check_document};
 
 #[cfg(test)]
 mod tests;

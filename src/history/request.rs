@@ -1,31 +1,49 @@
 //! A transaction as the store's commit request, and the store's refusal in terms of definitions.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 
+use super::written::document_of;
 use super::{HistoryError, PendingRow, TableDef, TableWrites, Transaction, references};
-use crate::store::{CommitRequest, HeadCheck, IndexEntry, PayloadStore, RowChange, StoreError};
-use crate::versions::{CommitNo, IndexId, ItemKey, Op, TableId};
+use crate::store::{CommitRequest, HeadCheck, IndexEntry, IndexStore, PayloadRef, PayloadStore, RowChange, StoreError};
+use crate::versions::{CommitNo, IndexId, ItemKey, Op, Scope, TableId};
 
-/// Makes the payloads durable and the request whole.
+/// Makes the payloads durable and the request whole. Rows of documents are documents in it; where those go is for the index
+/// store to say.
 pub(super) async fn assemble(
     transaction: &Transaction,
+    index: &dyn IndexStore,
     payloads: &dyn PayloadStore,
     catalog_seen: CommitNo,
 ) -> Result<CommitRequest, HistoryError> {
     let mut rows = Vec::with_capacity(transaction.writes.values().map(|writes| writes.rows.len()).sum());
     let mut bytes = Vec::with_capacity(rows.capacity());
-    for (table, writes) in &transaction.writes {
+    for (id, writes) in &transaction.writes {
+        let documents = table(transaction, *id).filter(|def| def.is_of_documents());
+        let old = match documents {
+            Some(_) => documents_before(transaction, index, payloads, *id, writes).await?,
+            None => HashMap::new(),
+        };
         for (key, row) in &writes.rows {
-            if let Some((change, payload)) = change(*table, writes, key, row) {
-                bytes.extend(payload);
-                rows.push(change);
+            let Some((mut change, payload)) = change(*id, writes, key, row) else { continue };
+            match documents {
+                Some(def) => {
+                    let old = old.get(key).map(AsRef::as_ref);
+                    let document = payload.map(|payload| document_of(def, old, &payload)).transpose()?;
+                    change.payload = document.map(PayloadRef::Inline);
+                }
+                None => bytes.extend(payload),
             }
+            rows.push(change);
         }
     }
     let requires = rows.iter().flat_map(|row| references::requirements(transaction, row)).collect();
-    let mut placed = payloads.put(bytes).await?.into_iter();
-    for row in rows.iter_mut().filter(|row| !row.op.ends_item()) {
-        row.payload = placed.next();
+    if !bytes.is_empty() {
+        let mut placed = payloads.put(bytes).await?.into_iter();
+        for row in rows.iter_mut().filter(|row| !row.op.ends_item() && row.payload.is_none()) {
+            row.payload = placed.next();
+        }
     }
     let truncated = transaction.writes.iter().filter(|(_, writes)| writes.truncated);
     Ok(CommitRequest {
@@ -39,6 +57,33 @@ pub(super) async fn assemble(
         catalog_seen: Some(catalog_seen),
         time: transaction.time,
     })
+}
+
+/// The documents that the transaction changes, as they are at its snapshot. A conflict where one has another version there
+/// than the transaction knows.
+async fn documents_before(
+    transaction: &Transaction,
+    index: &dyn IndexStore,
+    payloads: &dyn PayloadStore,
+    table: TableId,
+    writes: &TableWrites,
+) -> Result<HashMap<ItemKey, Bytes>, HistoryError> {
+    let goes_on = |row: &PendingRow| row.state.is_some() && !row.anew && !writes.truncated;
+    let changed = writes.rows.iter().filter(|(_, row)| goes_on(row));
+    let (keys, bases): (Vec<ItemKey>, Vec<_>) = changed.filter_map(|(key, row)| Some((key.clone(), row.base?))).unzip();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = index.get(table, &keys, Scope::Current, transaction.snapshot).await?;
+    let mut refs = Vec::with_capacity(keys.len());
+    for ((found, base), key) in found.into_iter().zip(bases).zip(&keys) {
+        match found {
+            Some(version) if version.version.number == base => refs.push(version.payload),
+            _ => return Err(StoreError::Conflict { table, key: key.clone() }.into()),
+        }
+    }
+    let documents = payloads.get(&refs).await?;
+    Ok(keys.into_iter().zip(documents).collect())
 }
 
 /// What the commit does to one item, its payload apart; `None` for an item that is as it was.

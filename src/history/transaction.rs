@@ -22,6 +22,8 @@ pub struct PendingRow {
     pub base_entries: Vec<IndexEntry>,
     /// The new state and its index entries; `None` is deleted.
     pub state: Option<(Bytes, Vec<IndexEntry>)>,
+    /// Whether the item has ended in between, so that nothing of the state at the snapshot goes on.
+    pub anew: bool,
 }
 
 /// What this transaction has done to one table.
@@ -135,10 +137,14 @@ impl Transaction {
         writes.let_go(&key);
         writes.hold(&key, &entries);
         match writes.rows.entry(key) {
-            Entry::Occupied(mut pending) => pending.get_mut().state = Some((payload, entries)),
+            Entry::Occupied(mut pending) => {
+                let pending = pending.get_mut();
+                pending.anew |= pending.state.is_none();
+                pending.state = Some((payload, entries));
+            }
             Entry::Vacant(place) => {
                 let (base, base_entries) = base.map_or((None, Vec::new()), |base| (Some(base.version), base.entries));
-                place.insert(PendingRow { base, base_entries, state: Some((payload, entries)) });
+                place.insert(PendingRow { base, base_entries, state: Some((payload, entries)), anew: false });
             }
         }
     }
@@ -153,7 +159,7 @@ impl Transaction {
             Entry::Occupied(mut pending) => pending.get_mut().state = None,
             Entry::Vacant(place) => {
                 if let Some(base) = base.filter(|_| !writes.truncated) {
-                    place.insert(PendingRow { base: Some(base.version), base_entries: base.entries, state: None });
+                    place.insert(PendingRow { base: Some(base.version), base_entries: base.entries, state: None, anew: false });
                 }
             }
         }
@@ -329,6 +335,11 @@ mod tests {
         assert_eq!(left(&tx), Some((Some(4), 1, None)));
         write(&mut tx, None, "new");
         assert_eq!(left(&tx), Some((Some(4), 1, Some("new".to_owned()))));
+        write(&mut tx, base(4), "newer");
+        assert!(
+            tx.overlay(TABLE).is_some_and(|writes| writes.rows[&key(1)].anew),
+            "an update of it is no update of the state before"
+        );
     }
 
     #[test]

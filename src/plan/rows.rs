@@ -161,6 +161,13 @@ impl RowLayout {
         Ok(Bytes::from(payload))
     }
 
+    /// The same without the members of columns, by position, that are not to be kept.
+    pub fn encode_where(&self, values: &[ArrayRef], row: usize, keeps: impl Fn(usize) -> bool) -> Result<Bytes> {
+        let mut payload = Vec::with_capacity(32 * values.len());
+        self.encoder.encode_where(values, row, &mut payload, keeps)?;
+        Ok(Bytes::from(payload))
+    }
+
     /// The rows of these payloads, in order.
     pub fn decode<'a>(&self, payloads: impl IntoIterator<Item = &'a [u8]>) -> Result<Vec<ArrayRef>> {
         let payloads = payloads.into_iter();

@@ -8,8 +8,8 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, String
 use datafusion::arrow::datatypes::Schema;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::TryStreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 
 use crate::error::{Result, SqlError};
 use crate::plan::{ResultColumn, diagnose};
@@ -77,6 +77,25 @@ pub(super) async fn collected(reply: Reply) -> Result<Reply> {
         all = batches.try_collect() => all.map_err(diagnose)?,
     };
     let batches = Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(all.into_iter().map(Ok))));
+    Ok(Reply::Rows { columns, formats, batches, tag, count_rows, cancel, time_zone })
+}
+
+/// The reply with its first rows at hand, about so many bytes of them: what fails among those, fails here.
+pub(super) async fn begun(reply: Reply, bytes: usize) -> Result<Reply> {
+    let Reply::Rows { columns, formats, mut batches, tag, count_rows, cancel, time_zone } = reply else { return Ok(reply) };
+    let schema = batches.schema();
+    let (mut first, mut size) = (Vec::new(), 0);
+    while size < bytes {
+        let batch = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(cancel.error()),
+            batch = batches.try_next() => batch.map_err(diagnose)?,
+        };
+        let Some(batch) = batch else { break };
+        size += batch.get_array_memory_size();
+        first.push(Ok(batch));
+    }
+    let batches = Box::pin(RecordBatchStreamAdapter::new(schema, futures::stream::iter(first).chain(batches)));
     Ok(Reply::Rows { columns, formats, batches, tag, count_rows, cancel, time_zone })
 }
 

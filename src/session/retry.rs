@@ -1,4 +1,5 @@
-//! A statement that stands alone and loses against another commit runs again, on a newer snapshot.
+//! A statement that stands alone and loses against another commit runs again, on a newer snapshot; so does a query that has
+//! met a document which its table's columns had to grow for.
 //!
 //! Owns the order among those that keep losing. Never repeats a statement of a block, nor one whose rows have
 //! been sent.
@@ -10,12 +11,19 @@ use parking_lot::Mutex;
 use tokio::sync::RwLock;
 
 use super::dispatch::Work;
+use super::reply::begun;
 use super::{Reply, Session};
 use crate::error::{Result, SqlError, SqlState};
 use crate::sql::Statement;
 
 /// Attempts that run beside everybody else's; later ones run with no other lone statement writing.
 const SIDE_BY_SIDE: u32 = 4;
+
+/// How often columns may turn out to be too narrow for one query.
+const WIDENINGS: u32 = 50;
+
+/// Bytes of a query's first rows that are waited for.
+const FIRST_ROWS: usize = 4 << 20;
 
 /// One queue per database: lone writes share it, and one that lost too often takes it for itself. First come,
 /// first served, so that each of them is done in the end.
@@ -36,7 +44,10 @@ impl Session {
     /// Runs a statement as a transaction of its own.
     pub(super) async fn alone(&mut self, work: Work<'_>) -> Result<Reply> {
         if !work.statement().is_some_and(writes) && !self.calls_routines(work) {
-            let reply = self.perform(work).await?;
+            let reply = match work.statement() {
+                Some(Statement::Query(_)) if self.database.has_collections() => Box::pin(self.read_documents(work)).await?,
+                _ => self.perform(work).await?,
+            };
             self.commit().await?;
             return Ok(reply);
         }
@@ -71,6 +82,28 @@ impl Session {
                 Err((error, _)) => return Err(error),
             }
         }
+    }
+}
+
+impl Session {
+    /// Runs a query that may meet documents unlike those its columns were inferred from. What it meets among its first rows
+    /// makes the columns wider and has it begin again, before anything of it is sent.
+    async fn read_documents(&mut self, work: Work<'_>) -> Result<Reply> {
+        for _ in 0..WIDENINGS {
+            let done = match self.perform(work).await {
+                Ok(reply) => begun(reply, FIRST_ROWS).await,
+                Err(error) => Err(error),
+            };
+            match done {
+                Err(error) if error.code() == SqlState::SERIALIZATION_FAILURE => {
+                    self.cancel.check()?;
+                    self.forget(false);
+                    self.notices.drain();
+                }
+                done => return done,
+            }
+        }
+        self.perform(work).await
     }
 }
 

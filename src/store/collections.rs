@@ -6,8 +6,14 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 
+use super::chronos::Anomaly;
 use super::{PayloadRef, StoreError};
+use crate::versions::{ItemKey, TableId};
+
+/// What documents say that they should not, each with the item it is of.
+pub type AnomalyBatch = Vec<(ItemKey, Anomaly)>;
 
 /// One collection of documents.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,4 +32,7 @@ pub trait Collections: Send + Sync + Debug {
 
     /// Where the documents of up to `most` versions are, the newest items first; fewer only when there are no more.
     async fn sample(&self, collection: &Collection, most: usize) -> Result<Vec<PayloadRef>, StoreError>;
+
+    /// What is odd in the collection that this table is over, in order of keys; nothing for a table of ours.
+    async fn anomalies(&self, table: TableId) -> Result<BoxStream<'static, Result<AnomalyBatch, StoreError>>, StoreError>;
 }

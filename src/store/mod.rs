@@ -15,7 +15,7 @@ pub mod object;
 pub mod payload;
 pub mod sqlite;
 
-pub use collections::{Collection, Collections};
+pub use collections::{AnomalyBatch, Collection, Collections};
 pub use error::StoreError;
 pub use index::{
     Candidates, CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, IndexStore,

@@ -10,6 +10,7 @@ mod arithmetic;
 mod array_shapes;
 pub mod arrays;
 mod calendar;
+mod collections;
 mod date_input;
 mod datetime;
 pub mod define;
@@ -131,6 +132,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
         network::FUNCTIONS,
         written::FUNCTIONS,
         json_paths::FUNCTIONS,
+        collections::FUNCTIONS,
     ];
     let tables = tables.into_iter().flatten().chain(super::catalog::functions::all());
     let mut functions: Vec<Arc<ScalarUDF>> = tables.map(|f| f.clone().udf()).collect();

@@ -160,7 +160,7 @@ fn sequence(statement: &StatementContext, name: &str) -> Result<Arc<SequenceDef>
 }
 
 /// Schema and name, folded to lower case where they are not quoted.
-fn split_name(text: &str) -> (Option<String>, String) {
+pub fn split_name(text: &str) -> (Option<String>, String) {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     for c in text.trim().chars() {

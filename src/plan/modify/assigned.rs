@@ -26,6 +26,12 @@ impl Assigned {
         self.assignments.iter().map(|assignment| assignment.position)
     }
 
+    /// Those of them that are not set to their default.
+    pub fn expressed(&self) -> impl Iterator<Item = usize> {
+        let expressed = |assignment: &&Assignment| matches!(assignment.value, AssignedValue::Expression(_));
+        self.assignments.iter().filter(expressed).map(|assignment| assignment.position)
+    }
+
     /// Of a SET list; `place` names the clause in errors.
     pub fn plan(
         queries: &dyn Queries,

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::assigned::Assigned;
+use super::documents::Given;
 use super::existing::{Existing, Old, read_items};
 use super::parameters::Parameters;
 use super::program::{RowProgram, rows_where};
@@ -100,12 +101,20 @@ impl Conflict {
         Ok(update.assigned.compile(queries, parameters)? && filter)
     }
 
-    /// Sorts the rows out. `values` are the layout's columns, checked.
-    pub async fn resolve(&self, run: Run<'_>, target: &Target, values: Vec<ArrayRef>, rows: usize) -> Result<Resolved> {
+    /// Sorts the rows out. `values` are the layout's columns, checked; `given` tells which of them a row came with.
+    pub async fn resolve(
+        &self,
+        run: Run<'_>,
+        target: &Target,
+        values: Vec<ArrayRef>,
+        rows: usize,
+        given: &(dyn Fn(usize) -> Given + Sync),
+    ) -> Result<Resolved> {
         let (inserted, met) = self.sort_out(run.ctx, target, &values, rows).await?;
         let Some(update) = &self.update else {
             let values = pick(&values, &inserted)?;
-            let edits = (0..inserted.len()).map(|n| Edit { old: None, new: Some(n) }).collect();
+            let edit = |(n, row): (usize, &u32)| Edit { old: None, new: Some(n), given: given(*row as usize) };
+            let edits = inserted.iter().enumerate().map(edit).collect();
             return Ok(Resolved { values, edits, before: Vec::new() });
         };
         let (updated, olds, new, before) = update.run(run, target, &values, met).await?;
@@ -120,9 +129,11 @@ impl Conflict {
         let joined = taken.iter().zip(&new).map(|(a, b)| concat(&[a.as_ref(), b.as_ref()]).map_err(broken));
         let values = pick(&joined.collect::<Result<Vec<_>>>()?, &at)?;
         let mut olds: Vec<Option<Old>> = olds.into_iter().map(Some).collect();
-        let edits = order.iter().enumerate().map(|(n, (_, at))| {
+        let assigned: Given = Some(update.assigned.positions().collect());
+        let edits = order.iter().enumerate().map(|(n, (row, at))| {
             let old = at.checked_sub(inserted.len()).and_then(|n| olds.get_mut(n)).and_then(Option::take);
-            Edit { old, new: Some(n) }
+            let given = if old.is_some() { assigned.clone() } else { given(*row as usize) };
+            Edit { old, new: Some(n), given }
         });
         Ok(Resolved { values, edits: edits.collect(), before })
     }

@@ -8,6 +8,7 @@ use datafusion::arrow::array::ArrayRef;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::documents::Given;
 use super::fire::{self, Firing};
 use super::target::{Target, find_relation};
 use super::text_rows::{OpenRow, TextRow, TextRows};
@@ -115,13 +116,14 @@ impl CopyInsert {
             }
         }
         let mut rows = open.into_iter().map(|row| self.rows.close(row)).collect::<Result<Vec<_>>>()?;
-        if self.target.has_generated() {
+        if self.target.has_generated() || self.target.table().is_of_documents() {
             let count = rows.len();
             let values = self.target.layout.decode(rows.iter().map(|row| row.payload.as_ref()))?;
             let values = self.target.generate(self.run(), values, count)?;
             self.target.check(self.run(), &values, count)?;
             self.count += count as u64;
-            let edits = (0..count).map(|n| Edit { old: None, new: Some(n) }).collect();
+            let given: Given = Some(self.given.iter().copied().collect());
+            let edits = (0..count).map(|n| Edit { old: None, new: Some(n), given: given.clone() }).collect();
             return write(self.run(), &self.target, edits, &values).await;
         }
         check_rows(&self.target, self.run(), &rows)?;
@@ -217,6 +219,12 @@ impl HistoryLoad {
         allow(ctx, target.table(), "INSERT")?;
         if target.table().is_temporary() {
             return Err(crate::plan::names::without_past(table));
+        }
+        if target.table().is_of_documents() {
+            return Err(SqlError::unsupported(
+                format!("history cannot be loaded into \"{table}\", which is a collection of a deployment"),
+                "Load it into a table of your own.",
+            ));
         }
         if !target.layout.keys.has_key() {
             return Err(SqlError::unsupported(

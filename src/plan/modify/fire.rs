@@ -110,7 +110,7 @@ impl<'a> Firing<'a> {
         };
         let before = old.as_ref().map(|(_, values)| row_of(self.target, values, 0)).transpose()?;
         let after = new.as_ref().map(|values| row_of(self.target, values, 0)).transpose()?;
-        let edit = Edit { old: old.map(|(old, _)| old), new: new.as_ref().map(|_| 0) };
+        let edit = Edit { old: old.map(|(old, _)| old), new: new.as_ref().map(|_| 0), given: None };
         let values = new.unwrap_or_default();
         let run = if self.run.later.is_some() { self.run } else { self.run.leaving(&self.later) };
         write(run, self.target, vec![edit], &values).await?;

@@ -208,12 +208,12 @@ impl Settling<'_> {
             return Ok(None);
         }
         if deleted {
-            let edits = olds.into_iter().map(|old| Edit { old, new: None }).collect();
+            let edits = olds.into_iter().map(|old| Edit { old, ..Edit::default() }).collect();
             return write_edits(self.run.ctx, &target, edits, &children.values).await;
         }
         let values = self.changed(parent, &target, key, action, releases, &children).await?;
         target.check(self.run, &values, count)?;
-        let edits = olds.into_iter().enumerate().map(|(n, old)| Edit { old, new: Some(n) }).collect();
+        let edits = olds.into_iter().enumerate().map(|(n, old)| Edit { old, new: Some(n), given: None }).collect();
         write_edits(self.run.ctx, &target, edits, &values).await
     }
 

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::cells::{Cell, Cells};
 use super::conflict::Conflict;
+use super::documents::Given;
 use super::fire::{self, Firing};
 use super::parameters::Parameters;
 use super::returning::{Clause, Returning};
@@ -233,9 +234,13 @@ impl Insert {
         let (values, rows) = self.new_rows(run, target).await?;
         target.check(run, &values, rows)?;
         let (values, edits) = match &self.conflict {
-            None => (values, (0..rows).map(|n| Edit { old: None, new: Some(n) }).collect()),
+            None => {
+                let edit = |n| Edit { old: None, new: Some(n), given: self.given_of(target, n) };
+                (values, (0..rows).map(edit).collect())
+            }
             Some(conflict) => {
-                let resolved = Box::pin(conflict.resolve(run, target, values, rows)).await?;
+                let given = |row| self.given_of(target, row);
+                let resolved = Box::pin(conflict.resolve(run, target, values, rows, &given)).await?;
                 (resolved.values, resolved.edits)
             }
         };
@@ -250,6 +255,19 @@ impl Insert {
         };
         write(run, target, edits, &values).await?;
         Ok(Execution::Modified { count: rows as u64, returning })
+    }
+
+    /// The columns that a row has values for, DEFAULT being none; told of rows that become documents only.
+    fn given_of(&self, target: &Target, row: usize) -> Given {
+        if !target.table().is_of_documents() {
+            return None;
+        }
+        let cells = match &self.source {
+            Source::Values(cells) => cells.rows().get(row),
+            Source::Defaults | Source::Query { .. } => None,
+        };
+        let is_given = |n: usize| !cells.is_some_and(|cells| matches!(cells.get(n), Some(Cell::Default)));
+        Some(self.given.iter().enumerate().filter(|(n, _)| is_given(*n)).map(|(_, position)| *position).collect())
     }
 
     fn events(&self) -> Vec<Event> {
@@ -270,7 +288,7 @@ impl Insert {
             let (old, new) = match &self.conflict {
                 None => (None, new),
                 Some(conflict) => {
-                    let resolved = Box::pin(conflict.resolve(run, target, new, 1)).await?;
+                    let resolved = Box::pin(conflict.resolve(run, target, new, 1, &|_| None)).await?;
                     let Some(edit) = resolved.edits.into_iter().next() else { continue };
                     match edit.old {
                         None => (None, resolved.values),
@@ -287,7 +305,7 @@ impl Insert {
             let shown = match &self.returning {
                 None => None,
                 Some(returning) => {
-                    let edits = [Edit { old: old.as_ref().map(|(old, _)| old.clone()), new: Some(0) }];
+                    let edits = [Edit { old: old.as_ref().map(|(old, _)| old.clone()), new: Some(0), given: None }];
                     let mut shown = new.clone();
                     shown.extend(returning.system(run, target, &edits, &new).await?);
                     Some(shown)

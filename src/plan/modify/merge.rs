@@ -13,6 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 
 use super::assigned::Assigned;
+use super::documents::Given;
 use super::insert::named_columns;
 use super::parameters::Parameters;
 use super::program::{RowProgram, rows_where};
@@ -219,7 +220,7 @@ impl Action {
                 let old = layout_columns(target, rows)?;
                 for old in old_items(target, rows, &old)? {
                     changes.touch(run.ctx, target, &old.key)?;
-                    changes.edits.push(Edit { old: Some(old), new: None });
+                    changes.edits.push(Edit { old: Some(old), ..Edit::default() });
                 }
                 Ok(())
             }
@@ -229,8 +230,9 @@ impl Action {
                 olds.iter().try_for_each(|old| changes.touch(run.ctx, target, &old.key))?;
                 let new = assigned.apply(run, target, seen, &old).await?;
                 target.check(run, &new, rows.num_rows())?;
-                let first = changes.rows;
-                changes.edits.extend(olds.into_iter().enumerate().map(|(n, old)| Edit { old: Some(old), new: Some(first + n) }));
+                let (first, given) = (changes.rows, Some(assigned.positions().collect()));
+                let edit = |(n, old)| Edit { old: Some(old), new: Some(first + n), given: Given::clone(&given) };
+                changes.edits.extend(olds.into_iter().enumerate().map(edit));
                 changes.add(new, rows.num_rows());
                 Ok(())
             }
@@ -244,8 +246,9 @@ impl Action {
                 }
                 let new = assigned.apply(run, target, seen, &defaults).await?;
                 target.check(run, &new, rows.num_rows())?;
-                let first = changes.rows;
-                changes.edits.extend((0..rows.num_rows()).map(|n| Edit { old: None, new: Some(first + n) }));
+                let (first, given) = (changes.rows, Some(assigned.expressed().collect()));
+                let edit = |n| Edit { old: None, new: Some(first + n), given: Given::clone(&given) };
+                changes.edits.extend((0..rows.num_rows()).map(edit));
                 changes.add(new, rows.num_rows());
                 Ok(())
             }

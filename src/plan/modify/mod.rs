@@ -10,6 +10,7 @@ mod cells;
 mod compiled;
 mod conflict;
 mod copy;
+mod documents;
 mod existing;
 mod fire;
 mod foreign;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, new_null_array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, new_null_array};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::{DFSchema, DFSchemaRef, ScalarValue, TableReference};
 use datafusion::sql::sqlparser::ast;
@@ -18,12 +18,14 @@ use super::select::fold;
 use super::values::{read_literal, row_text};
 use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{ColumnDef, ComputedIndexDef, IndexPart, SequenceDef, TableDef};
+use crate::history::{ColumnDef, ComputedIndexDef, DOCUMENT_ID, IndexPart, SequenceDef, TableDef, object_ids};
 use crate::plan::StatementContext;
+use crate::plan::columns::SystemColumn;
 use crate::plan::computed_keys::ComputedKeys;
 use crate::plan::domains::{self, Rule};
 use crate::plan::routines::Triggers;
 use crate::plan::rows::{RowLayout, batch_of};
+use crate::runtime::SystemEntropy;
 use crate::types::{Identity, PgType, Qualified, Zone, text};
 
 /// A table as a writer sees it.
@@ -53,6 +55,8 @@ pub enum DefaultValue {
     Constant(ScalarValue),
     /// A number of a sequence's own for every row.
     Sequence(Arc<SequenceDef>),
+    /// The name of a new document for every row.
+    DocumentName,
     /// Evaluated for every row; of this type before assignment.
     Expression(RowProgram, PgType),
 }
@@ -102,7 +106,6 @@ pub fn find_relation(ctx: &StatementContext, schema: Option<&str>, relation: &st
 
 impl Target {
     pub fn new(ctx: &StatementContext, queries: &dyn Queries, table: Arc<TableDef>) -> Result<Self> {
-        table.check_writable()?;
         let zone = Zone::parse(&ctx.time_zone)?;
         let mut layout = RowLayout::new(table, |column| missing_value(queries, column, zone))?;
         layout.keys.compute(computed_keys(queries, &layout)?);
@@ -136,7 +139,8 @@ impl Target {
     }
 
     /// The rows with their generated columns computed anew.
-    pub fn generate(&self, run: Run<'_>, mut values: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>> {
+    pub fn generate(&self, run: Run<'_>, values: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>> {
+        let mut values = self.named(values)?;
         if self.generated.is_empty() {
             return Ok(values);
         }
@@ -183,6 +187,11 @@ impl Target {
                     "Versions, times and commits number themselves; use WHERE _version = … to change a row only as you have seen it.",
                 );
             }
+            if SystemColumn::of_name(name).is_some_and(|column| column.is_of(self.table())) {
+                let message = format!("column \"{name}\" can only be read");
+                return SqlError::new(SqlState::GENERATED_ALWAYS, message)
+                    .hint("It tells of the document as it is stored. Write the columns that its members are.");
+            }
             let table = &self.table().name.name;
             SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" of relation \"{table}\" does not exist"))
         })
@@ -208,6 +217,9 @@ impl Target {
                 }
                 let numbers: ArrayRef = Arc::new(Int64Array::from(numbers));
                 assign(&numbers, PgType::INT8, column.ty, self.zone)
+            }
+            Some(DefaultValue::DocumentName) => {
+                Ok(Arc::new(StringArray::from(object_ids(run.ctx.database.now().micros(), &SystemEntropy, rows))))
             }
             Some(DefaultValue::Expression(program, from)) => {
                 let batch = batch_of(SchemaRef::new(datafusion::arrow::datatypes::Schema::empty()), Vec::new(), rows)?;
@@ -330,6 +342,9 @@ fn default_of(
     column: &ColumnDef,
     zone: Zone,
 ) -> Result<DefaultValue> {
+    if table.is_of_documents() && column.name == DOCUMENT_ID {
+        return Ok(DefaultValue::DocumentName);
+    }
     if column.identity.is_some() {
         return owned_sequence(ctx, table, column).map(DefaultValue::Sequence);
     }

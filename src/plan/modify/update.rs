@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::sql::sqlparser::ast;
 
 use super::conflict::old_of;
+use super::documents::Given;
 use super::existing::{Old, see_items};
 use super::fire::{self, Firing};
 use super::parameters::Parameters;
@@ -392,11 +393,13 @@ impl Change {
             return Box::pin(self.execute_firing(run, target, &triggers, found)).await;
         }
         let (new, edits): (_, Vec<Edit>) = match &self.assignments {
-            None => (old, olds.into_iter().map(|old| Edit { old: Some(old), new: None }).collect()),
+            None => (old, olds.into_iter().map(|old| Edit { old: Some(old), ..Edit::default() }).collect()),
             Some((assignments, incoming)) => {
                 let new = set::apply(run, target, assignments, incoming, &old, &results, count).await?;
                 target.check(run, &new, count)?;
-                let edits = olds.into_iter().enumerate().map(|(n, old)| Edit { old: Some(old), new: Some(n) });
+                let given: Given = Some(assignments.iter().map(|assignment| assignment.position).collect());
+                let edits = olds.into_iter().enumerate();
+                let edits = edits.map(|(n, old)| Edit { old: Some(old), new: Some(n), given: given.clone() });
                 (new, edits.collect())
             }
         };
@@ -446,7 +449,7 @@ impl Change {
                 None => None,
                 Some(returning) => {
                     let state = after.as_ref().unwrap_or(&before);
-                    let edits = [Edit { old: Some(item.clone()), new: after.as_ref().map(|_| 0) }];
+                    let edits = [Edit { old: Some(item.clone()), new: after.as_ref().map(|_| 0), given: None }];
                     let mut shown = state.clone();
                     shown.extend(fire::slice(&beside, at));
                     shown.extend(returning.system(run, target, &edits, state).await?);

@@ -11,6 +11,7 @@ use datafusion::arrow::array::ArrayRef;
 use futures::TryStreamExt;
 
 use super::Run;
+use super::documents::{self, Given};
 use super::existing::{Old, read_items};
 use super::foreign::{self, Touched, settle};
 use super::target::Target;
@@ -33,6 +34,8 @@ pub struct Edit {
     pub old: Option<Old>,
     /// The new state: a row of the values given to [`write`].
     pub new: Option<usize>,
+    /// Which values of the new state the statement gives, for rows that become documents.
+    pub given: Given,
 }
 
 struct Row {
@@ -167,6 +170,8 @@ async fn prepare(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, valu
             first..first + created
         }
     };
+    let of_documents = target.table().is_of_documents();
+    let overlay = if of_documents { ctx.transaction.lock().overlay(target.table().id) } else { None };
     let mut rows = Vec::with_capacity(edits.len());
     for edit in edits {
         let new = match edit.new {
@@ -178,7 +183,15 @@ async fn prepare(ctx: &StatementContext, target: &Target, edits: Vec<Edit>, valu
                     (false, None) => hidden_key(numbers.next().ok_or_else(|| SqlError::internal("row numbers ran out"))?),
                 };
                 let entries = layout.keys.entries(values, row)?;
-                Some(NewState { key, payload: layout.encode(values, row)?, entries })
+                let payload = match of_documents {
+                    false => layout.encode(values, row)?,
+                    true if edit.old.as_ref().is_some_and(|old| old.key != key) => return Err(documents::renamed()),
+                    true => {
+                        let pending = edit.old.as_ref().and_then(|old| overlay.as_ref()?.rows.get(&old.key)?.state.as_ref());
+                        documents::encode(target, values, row, &edit.given, pending.map(|(payload, _)| payload))?
+                    }
+                };
+                Some(NewState { key, payload, entries })
             }
         };
         rows.push(Row { old: edit.old, new });

@@ -39,10 +39,22 @@ impl PayloadEncoder {
 
     /// Appends row `row` of `arrays`, one per column with the Arrow type of its column's type.
     pub fn encode(&self, arrays: &[ArrayRef], row: usize, out: &mut Vec<u8>) -> Result<(), PayloadError> {
+        self.encode_where(arrays, row, out, |_| true)
+    }
+
+    /// The same without the members of columns, by position, that are not to be kept.
+    pub fn encode_where(
+        &self,
+        arrays: &[ArrayRef],
+        row: usize,
+        out: &mut Vec<u8>,
+        keeps: impl Fn(usize) -> bool,
+    ) -> Result<(), PayloadError> {
         out.push(b'{');
         self.write_json_nulls(arrays, row, out);
-        for (index, (column, array)) in self.columns.iter().zip(arrays).enumerate() {
-            if index > 0 {
+        let mut first = true;
+        for (_, (column, array)) in self.columns.iter().zip(arrays).enumerate().filter(|(index, _)| keeps(*index)) {
+            if !std::mem::take(&mut first) {
                 out.push(b',');
             }
             out.extend_from_slice(&column.prefix);

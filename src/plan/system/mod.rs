@@ -1,7 +1,8 @@
-//! Relations of our own beside the tables: `t__changes`, and `commits` and `changes` in schema `chronogate`.
+//! Relations of our own beside the tables: `t__changes`, and `commits`, `changes` and `anomalies` in schema `chronogate`.
 //!
 //! Each is a stream of batches made from history under the statement's snapshot and default scope.
 
+mod anomalies;
 mod changes;
 mod commits;
 
@@ -41,6 +42,8 @@ pub enum SystemTable {
     Commits,
     /// `chronogate.changes`
     Changes,
+    /// `chronogate.anomalies`
+    Anomalies,
 }
 
 impl SystemTable {
@@ -48,16 +51,18 @@ impl SystemTable {
         match (schema, name) {
             ("chronogate", "commits") => Some(Self::Commits),
             ("chronogate", "changes") => Some(Self::Changes),
+            ("chronogate", "anomalies") => Some(Self::Anomalies),
             _ => None,
         }
     }
 
-    pub const ALL: [SystemTable; 2] = [Self::Commits, Self::Changes];
+    pub const ALL: [SystemTable; 3] = [Self::Commits, Self::Changes, Self::Anomalies];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Commits => "commits",
             Self::Changes => "changes",
+            Self::Anomalies => "anomalies",
         }
     }
 
@@ -66,6 +71,7 @@ impl SystemTable {
         match self {
             Self::Commits => 9901,
             Self::Changes => 9902,
+            Self::Anomalies => 9903,
         }
     }
 
@@ -73,6 +79,7 @@ impl SystemTable {
         match self {
             Self::Commits => commits::columns(),
             Self::Changes => changes::bemi_columns(),
+            Self::Anomalies => anomalies::columns(),
         }
     }
 
@@ -82,6 +89,10 @@ impl SystemTable {
             Self::Changes => {
                 let tables = changes::readable_tables(planning)?;
                 SystemRelation::provider("changes", changes::bemi_columns(), Contents::AllChanges(tables.into()))
+            }
+            Self::Anomalies => {
+                let suspects = anomalies::suspects(planning);
+                SystemRelation::provider("anomalies", anomalies::columns(), Contents::Anomalies(suspects.into()))
             }
         })
     }
@@ -100,6 +111,7 @@ enum Contents {
     Commits,
     Changes(Arc<ChangedTable>),
     AllChanges(Arc<[ChangedTable]>),
+    Anomalies(Arc<[anomalies::Suspect]>),
 }
 
 /// How far a statement sees.
@@ -204,6 +216,7 @@ impl ExecutionPlan for SystemScanExec {
             Contents::Commits => commits::batches(ctx, Arc::clone(&self.schema)),
             Contents::Changes(table) => changes::batches(ctx, Arc::clone(table), Arc::clone(&self.schema)),
             Contents::AllChanges(tables) => changes::bemi_batches(ctx, Arc::clone(tables), Arc::clone(&self.schema)),
+            Contents::Anomalies(suspects) => anomalies::batches(ctx, Arc::clone(suspects), Arc::clone(&self.schema)),
         };
         let projection = self.projection.clone();
         let batches = batches.map_err(external).map(move |batch| Ok(batch?.project(&projection)?));

@@ -16,6 +16,7 @@ use crate::sql::rename::rename_column;
 use crate::sql::{AlterTable, ColumnSpec, ConstraintKind, ConstraintSpec, Name};
 use crate::types::text::text_of_scalar;
 use crate::types::{PgType, Qualified, Zone};
+use crate::versions::TableId;
 
 impl Change {
     pub(super) async fn alter_table(&mut self, name: &Name, if_exists: bool, actions: &[AlterTable]) -> Result<()> {
@@ -26,7 +27,16 @@ impl Change {
         if self.alter_other_relation(name, actions)? {
             return Ok(());
         }
+        let collection = self.find_table(name).filter(|table| table.is_of_documents());
+        if let Some(table) = collection.filter(|_| !actions.is_empty() && actions.iter().all(fits_documents)) {
+            self.require_owner("table", &table.name.name, &table.owner)?;
+            return Box::pin(self.alter_each(table.id, actions)).await;
+        }
         let id = self.own_table(name)?.id;
+        self.alter_each(id, actions).await
+    }
+
+    async fn alter_each(&mut self, id: TableId, actions: &[AlterTable]) -> Result<()> {
         for action in actions {
             let table = TableDef::clone(&*self.table_now(id)?);
             self.alter(table, action).await?;
@@ -521,6 +531,14 @@ fn computed_over(table: &TableDef, column: &ColumnDef) -> Result<Option<String>>
         }
     }
     Ok(None)
+}
+
+/// Whether a table over a collection can be changed so: by a column that is as one of those that follow from documents.
+fn fits_documents(action: &AlterTable) -> bool {
+    let AlterTable::AddColumn { column, constraints, .. } = action else { return false };
+    let bare = !column.not_null && column.default.is_none() && column.identity.is_none() && column.generated.is_none();
+    let known = [PgType::BOOL, PgType::INT8, PgType::FLOAT8, PgType::TEXT, PgType::JSONB].contains(&column.ty);
+    bare && known && column.name != "_system" && !column.serial && column.own.is_none() && constraints.is_empty()
 }
 
 fn is_plain(using: &str, column: &str) -> bool {

@@ -77,7 +77,7 @@ impl Change {
     fn drop_table(&mut self, name: &Name, if_exists: bool, cascade: bool, together: &[Qualified]) -> Result<()> {
         let Some(table) = self.find_table(name) else { return self.missing("table", name, if_exists) };
         self.require_owner("table", &table.name.name, &table.owner)?;
-        table.check_writable()?;
+        table.check_definable()?;
         // A table named later in the list may refer to one before it.
         let needing = self.referring(&table, |child, _| !together.contains(&child.name));
         self.drop_dependents("table", &table.name, needing, cascade, together)?;

@@ -226,7 +226,7 @@ impl Change {
     fn own_table(&self, name: &Name) -> Result<TableDef> {
         let Some(table) = self.find_table(name) else { return Err(self.not_a_table(name)) };
         self.require_owner("table", &table.name.name, &table.owner)?;
-        table.check_writable()?;
+        table.check_definable()?;
         Ok(TableDef::clone(&table))
     }
 

@@ -1,8 +1,13 @@
 //! TRUNCATE: every row of the tables ends in one commit.
 
+use futures::TryStreamExt;
+
 use super::{Change, undefined};
 use crate::error::{Result, SqlError, SqlState};
+use crate::history::{Base, TableDef};
 use crate::sql::Name;
+use crate::store::ScanRequest;
+use crate::versions::{KeyFilter, Scope};
 
 impl Change {
     /// RESTART IDENTITY takes effect at once and stays when the transaction is rolled back, as `setval` does.
@@ -18,7 +23,6 @@ impl Change {
                 });
             };
             self.require("TRUNCATE", "table", &table.name.name, &table.owner, &table.grants)?;
-            table.check_writable()?;
             tables.push(table);
         }
         let referring = self.referring_tables(&tables);
@@ -38,8 +42,44 @@ impl Change {
                 self.ctx.database.set_value(&sequence, sequence.start, false).await?;
             }
         }
+        for table in tables {
+            match table.is_of_documents() {
+                true => self.delete_all(&table).await?,
+                false => self.ctx.transaction.lock().truncate(table.id),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends documents one by one: what they belong to knows of no other way.
+    async fn delete_all(&self, table: &TableDef) -> Result<()> {
+        /// About what an end takes in the transaction.
+        const BYTES: usize = 256;
+        let (snapshot, own) = {
+            let transaction = self.ctx.transaction.lock();
+            (transaction.snapshot, transaction.overlay(table.id))
+        };
+        let mut stored = self.ctx.database.scan(ScanRequest {
+            table: table.id,
+            snapshot,
+            scope: Scope::Current,
+            keys: KeyFilter::All,
+            candidates: None,
+            payloads: false,
+            limit: None,
+        });
+        while let Some(batch) = stored.try_next().await? {
+            self.ctx.cancel.check()?;
+            self.ctx.held.grow(batch.len() * BYTES)?;
+            let mut transaction = self.ctx.transaction.lock();
+            for row in batch {
+                transaction.delete(table.id, row.key, Some(Base { version: row.version.number, entries: Vec::new() }));
+            }
+        }
         let mut transaction = self.ctx.transaction.lock();
-        tables.iter().for_each(|table| transaction.truncate(table.id));
+        for key in own.iter().flat_map(|own| own.rows.keys()) {
+            transaction.delete(table.id, key.clone(), None);
+        }
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ mod write;
 use std::collections::HashMap;
 use std::fmt;
 
-pub use number::Number;
+pub use number::{Number, is_double};
 pub use parse::{BadJson, parse};
 pub use write::Form;
 

@@ -1,9 +1,11 @@
 //! The library's collections in the places of a database, as tables can be defined over them.
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 
 use super::{Identity, MongoIndex};
-use crate::store::{Collection, Collections, PayloadRef, StoreError};
+use crate::store::{AnomalyBatch, Collection, Collections, PayloadRef, StoreError};
+use crate::versions::TableId;
 
 /// What the names of collections of heads end in.
 pub(super) const HEADS: &str = "_head";
@@ -22,5 +24,9 @@ impl Collections for MongoIndex {
         let mut sample = MongoIndex::sample(self, &collection.place, &collection.name, most).await?;
         sample.payloads.truncate(most);
         Ok(sample.payloads)
+    }
+
+    async fn anomalies(&self, table: TableId) -> Result<BoxStream<'static, Result<AnomalyBatch, StoreError>>, StoreError> {
+        MongoIndex::anomalies(self, table).await
     }
 }

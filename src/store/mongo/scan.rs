@@ -317,7 +317,9 @@ impl Pieces for Scan {
         }
         let mut piece = self.piece().await?;
         if !self.request.payloads {
-            piece.states.iter_mut().for_each(|state| state.payload = PayloadRef::Inline(bytes::Bytes::new()));
+            // Where an object is costs nothing to tell.
+            let inline = piece.states.iter_mut().filter(|state| matches!(state.payload, PayloadRef::Inline(_)));
+            inline.for_each(|state| state.payload = PayloadRef::Inline(bytes::Bytes::new()));
         }
         piece.states.truncate(self.left);
         self.left -= piece.states.len();

@@ -3,8 +3,11 @@
 
 mod answers;
 mod checking;
+mod format;
 mod sample;
 mod servers;
+mod shared;
+mod writes;
 
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -17,7 +20,7 @@ use crate::harness::{TestServer, connect, run};
 struct Served {
     server: TestServer,
     sample: Sample,
-    _mongo: Mongo,
+    mongo: Mongo,
     _s3: Option<S3>,
 }
 
@@ -32,7 +35,7 @@ impl Served {
         };
         let config = sample.configure(&mongo.uri, s3.as_ref().map(S3::endpoint).as_deref());
         let server = TestServer::of_deployment(&config).await;
-        Self { server, sample, _mongo: mongo, _s3: s3 }
+        Self { server, sample, mongo, _s3: s3 }
     }
 
     async fn connect(&self, database: &str) -> Client {
@@ -82,4 +85,22 @@ fn a_deployment_with_payloads_in_s3_reads_as_the_library_reads_it() {
 #[test]
 fn a_deployment_of_the_first_version_reads_as_the_library_reads_it() {
     run(async { answers::check(&Served::start("v1-sample", false).await).await });
+}
+
+#[test]
+fn rows_written_in_sql_are_documents_in_folders() {
+    run(async {
+        let served = Served::start("main", false).await;
+        writes::check(&served).await;
+        shared::check(&served, "acme_rt", true).await;
+    });
+}
+
+#[test]
+fn rows_written_in_sql_are_documents_in_s3() {
+    run(async {
+        let served = Served::start("s3-sample", true).await;
+        writes::check(&served).await;
+        shared::check(&served, "acme_s3_rt", false).await;
+    });
 }

@@ -25,10 +25,15 @@ impl Number {
     /// As JavaScript would write it wherever that is the same number, else digit by digit: so the library's own numbers come
     /// out as they were, and those that only we can hold are not rounded.
     pub(super) fn written(&self) -> String {
-        let value = self.as_f64();
-        let text = javascript(value);
-        if value.is_finite() && Decimal::of(&text) == Decimal::of(&self.0) { text } else { self.0.to_string() }
+        if is_double(&self.0) { javascript(self.as_f64()) } else { self.0.to_string() }
     }
+}
+
+/// Whether JavaScript gives this number back when it has read it: its value is that of the shortest digits of the nearest
+/// double. `digits` are a JSON number, which the caller has seen to.
+pub fn is_double(digits: &str) -> bool {
+    let value: f64 = digits.parse().unwrap_or(f64::NAN);
+    value.is_finite() && Decimal::of(&javascript(value)) == Decimal::of(digits)
 }
 
 impl fmt::Debug for Number {
