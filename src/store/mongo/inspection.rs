@@ -63,7 +63,7 @@ impl Inspection {
         let hello = self.0.command("admin", doc! { "hello": 1 }).await?;
         Ok(MongoServer {
             version: build.get_str("version").unwrap_or("unknown").to_owned(),
-            transactions: self.0.has_transactions(),
+            transactions: self.0.transactions(),
             clock_ms: hello.get_datetime("localTime").ok().map(|time| time.timestamp_millis()),
         })
     }
