@@ -40,7 +40,7 @@ fn names(section: &Value) -> BTreeSet<&str> {
     section.as_object().expect("a mapping").keys().map(String::as_str).collect()
 }
 
-fn texts<'a>(list: &'a Value) -> impl Iterator<Item = &'a str> {
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().into_iter().flatten().map(|text| text.as_str().expect("a text"))
 }
 

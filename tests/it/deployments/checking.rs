@@ -69,6 +69,7 @@ fn a_check_tells_what_is_there_and_what_is_broken() {
         let broken = with(&sample, "broken.json", |config| {
             let mut second = config["databases"]["runtime"]["tenantDatabases"][0].clone();
             second["tenantId"] = "globex".into();
+            second["dbName"] = format!("globex_s3_rt{SUFFIX}").into();
             second["bucket"] = "not-there".into();
             config["databases"]["runtime"]["tenantDatabases"].as_array_mut().expect("a list").push(second);
         });

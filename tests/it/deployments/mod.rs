@@ -3,6 +3,8 @@
 
 mod answers;
 mod checking;
+// The tests of the store use the rest of it.
+#[allow(dead_code)]
 mod format;
 mod sample;
 mod servers;

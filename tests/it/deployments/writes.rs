@@ -88,7 +88,7 @@ impl World<'_> {
         assert_eq!(rest, "0|a@example.org|-");
         assert!(Regex::new("^[0-9a-f]{24}$").expect("valid").is_match(&id), "{id}");
         // In the order of the table's columns; a NULL that was given is there, one that was not is not.
-        let mut members = vec![
+        let mut members = [
             ("email", "\"a@example.org\""),
             ("name", "{\"last\":\"É\",\"first\":\"A\"}"),
             ("status", "null"),
