@@ -70,7 +70,11 @@ fn a_check_tells_what_is_there_and_what_is_broken() {
             let mut second = config["databases"]["runtime"]["tenantDatabases"][0].clone();
             second["tenantId"] = "globex".into();
             second["dbName"] = format!("globex_s3_rt{SUFFIX}").into();
-            second["bucket"] = "not-there".into();
+            second["bucket"] = "locked".into();
+            second["spaceConnRef"] = "wrong".into();
+            let mut wrong = config["spacesConnections"]["s3"].clone();
+            wrong["secretKey"] = "another".into();
+            config["spacesConnections"]["wrong"] = wrong;
             config["databases"]["runtime"]["tenantDatabases"].as_array_mut().expect("a list").push(second);
         });
         let (sound, table, errors) = checked(broken).await;
@@ -82,7 +86,7 @@ fn a_check_tells_what_is_there_and_what_is_broken() {
         ] {
             assert!(found.iter().any(|line| line == expected), "{expected:?} is not in\n{table}");
         }
-        assert!(found.iter().any(|line| line.starts_with("PROBLEM bucket not-there ")), "{table}");
+        assert!(found.iter().any(|line| line.starts_with("PROBLEM bucket locked ")), "{table}");
 
         // A server that does not answer is a line of the table too, without the password of its connection string.
         let gone = with(&sample, "gone.json", |config| {
