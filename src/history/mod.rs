@@ -43,7 +43,7 @@ pub use privilege::{Authority, Grants, PUBLIC};
 pub use reads::{ReadMark, Reads};
 pub use routine::{ArgumentDef, BodyForm, Language, RoutineDef, RoutineType, TriggerDef};
 pub use savepoint::Savepoint;
-pub use shapes::DOCUMENT_ID;
+pub use shapes::{DOCUMENT_ID, member_name};
 pub use temporary::Temporary;
 pub use transaction::{Base, PendingRow, TableWrites, Timing, Transaction};
 pub use user_type::{CompositeDef, DomainDef, EnumValue, NamedType, TypeDef, TypeKind};

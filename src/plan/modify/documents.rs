@@ -11,7 +11,7 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
 
 use super::target::Target;
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{HistoryError, check_document, object_id};
+use crate::history::{HistoryError, check_document, member_name, object_id};
 use crate::types::members::Members;
 
 /// The columns that a statement gives a row values for, by position; `None` where it does not say.
@@ -36,13 +36,12 @@ pub fn encode(target: &Target, values: &[ArrayRef], row: usize, given: &Given, p
 
 /// The columns whose member is `null`.
 fn nulls_of(target: &Target, payload: &[u8]) -> Result<Vec<usize>> {
-    let broken = |_| SqlError::internal("a row that was written cannot be read");
-    let mut members = Members::new(payload).map_err(broken)?;
+    let broken = || SqlError::internal("a row that was written cannot be read");
+    let mut members = Members::new(payload).map_err(|_| broken())?;
     let mut found = Vec::new();
-    while let Some((name, value)) = members.next_member().map_err(broken)? {
+    while let Some((name, value)) = members.next_member().map_err(|_| broken())? {
         if value == b"null" {
-            let name: String = serde_json::from_slice(&[&b"\""[..], name, &b"\""[..]].concat())
-                .map_err(|_| SqlError::internal("a row that was written cannot be read"))?;
+            let name = member_name(name).ok_or_else(broken)?;
             found.extend(target.layout.columns.iter().position(|column| column.field == name));
         }
     }
