@@ -42,7 +42,6 @@ table pg_range "rngtypid, rngsubtype, rngmultitypid, rngcollation, rngsubopc, rn
 table pg_collation "oid, collname, collnamespace, collprovider, collisdeterministic, collencoding, collcollate, collctype,
     colliculocale, collversion" "collname IN ('default', 'C', 'POSIX', 'ucs_basic')"
 table pg_language "oid, lanname, lanispl, lanpltrusted, lanplcallfoid, laninline, lanvalidator"
-table pg_extension "oid, extname, extowner, extnamespace, extrelocatable, extversion"
 table pg_ts_config "oid, cfgname, cfgnamespace, cfgparser"
 table pg_ts_dict "oid, dictname, dictnamespace, dicttemplate, dictinitoption"
 table pg_ts_parser "oid, prsname, prsnamespace, prsstart::oid, prstoken::oid, prsend::oid, prsheadline::oid, prslextype::oid"

@@ -149,6 +149,7 @@ pub(super) fn table(
         computed_indexes: Vec::new(),
         comments: Default::default(),
         on_commit: Default::default(),
+        materialized: None,
         collection: Some(collection),
         triggers: Vec::new(),
         grants: Default::default(),

@@ -87,6 +87,9 @@ pub struct UniqueDef {
 /// What was written of an index beside its columns and changes no answer: kept to be shown.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IndexShape {
+    /// The access method; `None` for a btree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
     /// One per column; empty when all are the default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<IndexOrder>,
@@ -258,12 +261,26 @@ pub struct TableDef {
     pub comments: TableComments,
     #[serde(default, skip_serializing_if = "preserves_rows")]
     pub on_commit: OnCommit,
+    /// Of a materialized view: what its rows are made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub materialized: Option<MaterializedDef>,
     /// The collection that holds its items, where another program laid that out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub collection: Option<CollectionDef>,
     /// role → privileges granted, in upper case: SELECT, INSERT, UPDATE, DELETE, TRUNCATE …
     #[serde(default)]
     pub grants: BTreeMap<String, Vec<String>>,
+}
+
+/// What makes a table a materialized view: its rows are those that the query had when it was last refreshed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaterializedDef {
+    /// The SELECT.
+    pub query: String,
+    /// Whether the SELECT names relations and columns in full; else it is as it was written.
+    pub bound: bool,
+    /// Whether there are rows to be read; not before the first refresh of one that was created WITH NO DATA.
+    pub populated: bool,
 }
 
 /// Where a table's items are: a collection of documents that its columns were inferred from.
@@ -305,6 +322,23 @@ impl TableDef {
             format!("cannot alter \"{}\": it is a collection of a deployment", self.name.name),
             "Its columns follow from its documents; those that are to come may be added, as boolean, bigint, double precision, text or jsonb.",
         ))
+    }
+
+    /// A materialized view as the view that its query is.
+    pub fn as_view(&self) -> Option<ViewDef> {
+        let materialized = self.materialized.as_ref()?;
+        Some(ViewDef {
+            id: self.id.0,
+            name: self.name.clone(),
+            owner: self.owner.clone(),
+            query: materialized.query.clone(),
+            bound: materialized.bound,
+            check_option: None,
+            columns: self.live_columns().map(|column| (column.name.clone(), column.ty)).collect(),
+            comment: None,
+            column_comments: BTreeMap::new(),
+            grants: self.grants.clone(),
+        })
     }
 
     /// Whether it is one session's only, and has no past.
@@ -396,6 +430,9 @@ pub struct ViewDef {
     /// Whether the SELECT names relations and columns in full; else it is as it was written.
     #[serde(default)]
     pub bound: bool,
+    /// Whether rows written through it must be rows that it shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_option: Option<CheckOption>,
     /// Output columns with their types, fixed at creation.
     pub columns: Vec<(String, PgType)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -405,6 +442,26 @@ pub struct ViewDef {
     pub column_comments: BTreeMap<u16, String>,
     #[serde(default)]
     pub grants: BTreeMap<String, Vec<String>>,
+}
+
+/// WITH CHECK OPTION; of a view over a table both kinds are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckOption {
+    Local,
+    Cascaded,
+}
+
+/// An extension that was created: its functions are built in and need no definition of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtensionDef {
+    pub id: u32,
+    pub name: String,
+    pub schema: String,
+    pub owner: String,
+    pub version: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -495,6 +552,8 @@ pub struct Catalog {
     pub sequences: BTreeMap<Qualified, Arc<SequenceDef>>,
     /// By their numbers: several may have one name.
     pub routines: BTreeMap<u32, Arc<RoutineDef>>,
+    /// By their names, which belong to no schema.
+    pub extensions: BTreeMap<String, Arc<ExtensionDef>>,
     pub(super) types: BTreeMap<Qualified, Arc<TypeDef>>,
     /// Dropped ones as well.
     pub(super) types_by_id: BTreeMap<u32, Arc<TypeDef>>,
@@ -530,6 +589,12 @@ impl Catalog {
         self.tables.values().find(|t| t.name.schema == name.schema && t.has_index(&name.name))
     }
 
+    /// Views, materialized ones among them: everything that is a query.
+    pub fn queries(&self) -> impl Iterator<Item = Arc<ViewDef>> {
+        let materialized = self.tables.values().filter_map(|table| table.as_view()).map(Arc::new);
+        self.views.values().cloned().chain(materialized)
+    }
+
     pub fn view_by_id(&self, id: u32) -> Option<&Arc<ViewDef>> {
         self.views.values().find(|v| v.id == id)
     }
@@ -561,6 +626,7 @@ impl Catalog {
             Definition::View(def) => drop(self.views.insert(def.name.clone(), def)),
             Definition::Sequence(def) => drop(self.sequences.insert(def.name.clone(), def)),
             Definition::Routine(def) => drop(self.routines.insert(def.id, def)),
+            Definition::Extension(def) => drop(self.extensions.insert(def.name.clone(), def)),
         }
     }
 
@@ -580,6 +646,7 @@ impl Catalog {
             Definition::View(def) => drop(self.views.remove(&def.name)),
             Definition::Sequence(def) => drop(self.sequences.remove(&def.name)),
             Definition::Routine(def) => drop(self.routines.remove(&def.id)),
+            Definition::Extension(def) => drop(self.extensions.remove(&def.name)),
         }
     }
 
@@ -604,6 +671,7 @@ impl Catalog {
         let sequences = self.sequences.values().cloned().map(Definition::Sequence);
         let types = self.types_by_id.values().cloned().map(Definition::Type);
         let routines = self.routines.values().cloned().map(Definition::Routine);
-        schemas.chain(types).chain(tables).chain(views).chain(sequences).chain(routines)
+        let extensions = self.extensions.values().cloned().map(Definition::Extension);
+        schemas.chain(types).chain(tables).chain(views).chain(sequences).chain(routines).chain(extensions)
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::definition::Definition;
-use super::{Catalog, ForeignKeyDef, RoutineDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
+use super::{Catalog, ExtensionDef, ForeignKeyDef, RoutineDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::types::Qualified;
 use crate::versions::TableId;
@@ -245,8 +245,16 @@ impl Catalog {
         Ok(())
     }
 
-    /// Gives the view with the definition's id this definition, which may have another name.
+    /// Gives the view with the definition's id this definition, which may have another name. Of a materialized view it
+    /// takes the query.
     pub fn replace_view(&mut self, def: ViewDef) -> Result<(), CatalogError> {
+        if let Some(table) = self.table_by_id(TableId(def.id)) {
+            let mut table = TableDef::clone(table);
+            if let Some(materialized) = &mut table.materialized {
+                materialized.query = def.query;
+            }
+            return self.replace_table(table);
+        }
         let missing = || CatalogError::NoRelation { kind: "view", name: def.name.name.clone() };
         let old = self.view_by_id(def.id).cloned().ok_or_else(missing)?;
         check_columns(def.columns.iter().map(|(name, _)| name.as_str()))?;
@@ -258,11 +266,26 @@ impl Catalog {
         Ok(())
     }
 
-    pub fn drop_view(&mut self, name: &Qualified) -> Result<Arc<ViewDef>, CatalogError> {
+    /// Drops a view, materialized or not.
+    pub fn drop_view(&mut self, name: &Qualified) -> Result<(), CatalogError> {
+        if self.tables.get(name).is_some_and(|table| table.materialized.is_some()) {
+            return self.drop_table(name).map(drop);
+        }
         let missing = || CatalogError::NoRelation { kind: "view", name: name.name.clone() };
         let def = self.views.get(name).cloned().ok_or_else(missing)?;
-        self.take(&Definition::View(Arc::clone(&def)));
-        Ok(def)
+        self.take(&Definition::View(def));
+        Ok(())
+    }
+
+    /// Puts an extension in the place of the one of its name, if there is one.
+    pub fn put_extension(&mut self, def: ExtensionDef) {
+        self.put(Definition::Extension(Arc::new(def)));
+    }
+
+    pub fn drop_extension(&mut self, name: &str) -> Option<Arc<ExtensionDef>> {
+        let def = self.extensions.get(name).cloned()?;
+        self.take(&Definition::Extension(Arc::clone(&def)));
+        Some(def)
     }
 
     pub fn create_sequence(&mut self, def: SequenceDef) -> Result<(), CatalogError> {
@@ -384,6 +407,7 @@ impl Catalog {
             Definition::View(def) => def.name.schema == schema,
             Definition::Sequence(def) => def.name.schema == schema,
             Definition::Routine(def) => def.name.schema == schema,
+            Definition::Extension(def) => def.schema == schema,
         };
         self.definitions().filter(inside).collect()
     }
@@ -411,6 +435,9 @@ impl Catalog {
                 Definition::Routine(def) => {
                     let name = Qualified::new(to, def.name.name.as_str());
                     Definition::Routine(Arc::new(RoutineDef { name, ..RoutineDef::clone(&def) }))
+                }
+                Definition::Extension(def) => {
+                    Definition::Extension(Arc::new(ExtensionDef { schema: to.to_owned(), ..ExtensionDef::clone(&def) }))
                 }
                 schema @ Definition::Schema(_) => schema,
             });
@@ -478,6 +505,7 @@ fn described(definition: &Definition) -> String {
         Definition::View(def) => format!("{kind} {}", def.name),
         Definition::Sequence(def) => format!("{kind} {}", def.name),
         Definition::Routine(def) => format!("{} {}", def.kind(), def.name),
+        Definition::Extension(def) => format!("{kind} {}", def.name),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Catalog, HistoryError, RoutineDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
+use super::{Catalog, ExtensionDef, HistoryError, RoutineDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
 use crate::store::CatalogChange;
 
 /// What a definition defines. The order is the one in which a catalogue is built.
@@ -17,6 +17,7 @@ pub(super) enum Kind {
     View,
     Sequence,
     Routine,
+    Extension,
 }
 
 impl Kind {
@@ -28,11 +29,12 @@ impl Kind {
             Self::View => "view",
             Self::Sequence => "sequence",
             Self::Routine => "routine",
+            Self::Extension => "extension",
         }
     }
 
     pub(super) fn from_name(name: &str) -> Result<Self, HistoryError> {
-        [Self::Schema, Self::Type, Self::Table, Self::View, Self::Sequence, Self::Routine]
+        [Self::Schema, Self::Type, Self::Table, Self::View, Self::Sequence, Self::Routine, Self::Extension]
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| HistoryError::BadDefinition(format!("unknown kind \"{name}\"")))
@@ -48,6 +50,7 @@ pub(super) enum Definition {
     View(Arc<ViewDef>),
     Sequence(Arc<SequenceDef>),
     Routine(Arc<RoutineDef>),
+    Extension(Arc<ExtensionDef>),
 }
 
 impl Definition {
@@ -63,6 +66,7 @@ impl Definition {
             Kind::View => Self::View(parse(text)?),
             Kind::Sequence => Self::Sequence(parse(text)?),
             Kind::Routine => Self::Routine(parse(text)?),
+            Kind::Extension => Self::Extension(parse(text)?),
         })
     }
 
@@ -77,6 +81,7 @@ impl Definition {
             Self::View(def) => print(def.as_ref()),
             Self::Sequence(def) => print(def.as_ref()),
             Self::Routine(def) => print(def.as_ref()),
+            Self::Extension(def) => print(def.as_ref()),
         }
     }
 
@@ -88,6 +93,7 @@ impl Definition {
             Self::View(_) => Kind::View,
             Self::Sequence(_) => Kind::Sequence,
             Self::Routine(_) => Kind::Routine,
+            Self::Extension(_) => Kind::Extension,
         }
     }
 
@@ -99,6 +105,7 @@ impl Definition {
             Self::View(def) => def.id,
             Self::Sequence(def) => def.id,
             Self::Routine(def) => def.id,
+            Self::Extension(def) => def.id,
         }
     }
 
@@ -127,6 +134,7 @@ impl Definition {
             Self::View(def) => &def.name.schema,
             Self::Sequence(def) => &def.name.schema,
             Self::Routine(def) => &def.name.schema,
+            Self::Extension(def) => &def.schema,
         })
     }
 
@@ -138,6 +146,7 @@ impl Definition {
             (Self::View(a), Self::View(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::Sequence(a), Self::Sequence(b)) => Arc::ptr_eq(a, b) || a == b,
             (Self::Routine(a), Self::Routine(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Self::Extension(a), Self::Extension(b)) => Arc::ptr_eq(a, b) || a == b,
             _ => false,
         }
     }

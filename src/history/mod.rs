@@ -29,9 +29,9 @@ mod user_type;
 mod written;
 
 pub use catalog::{
-    Catalog, CheckDef, CollectionDef, ColumnDef, ColumnId, ComputedIndexDef, ForeignKeyDef, Identification, Ids, IndexDef,
-    IndexOrder, IndexPart, IndexShape, ReferentialAction, RoleDef, SchemaDef, SequenceDef, TableComments, TableDef, UniqueDef,
-    ViewDef,
+    Catalog, CheckDef, CheckOption, CollectionDef, ColumnDef, ColumnId, ComputedIndexDef, ExtensionDef, ForeignKeyDef,
+    Identification, Ids, IndexDef, IndexOrder, IndexPart, IndexShape, MaterializedDef, ReferentialAction, RoleDef, SchemaDef,
+    SequenceDef, TableComments, TableDef, UniqueDef, ViewDef,
 };
 pub use database::{Database, Document, OnMissing, RowBatch, RowScan, StateRow};
 pub use ddl::{CatalogError, SYSTEM_COLUMNS, TEMPORARY, is_system_schema, is_temporary_schema};

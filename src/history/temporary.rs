@@ -166,6 +166,7 @@ mod tests {
             computed_indexes: Vec::new(),
             comments: Default::default(),
             on_commit,
+            materialized: None,
             collection: None,
             grants: Default::default(),
         }

@@ -10,11 +10,13 @@ mod constraint;
 mod definition;
 pub mod deparse;
 mod depend;
+pub mod extension;
 pub mod functions;
 mod information;
 mod listing;
 pub mod names;
 mod objects;
+pub mod operator_class;
 mod provider;
 mod relation;
 mod roles;
@@ -25,6 +27,7 @@ mod spec;
 mod state;
 pub mod tableoid;
 mod types;
+pub mod updatable;
 pub mod view;
 
 use std::sync::Arc;
@@ -96,8 +99,12 @@ fn source(spec: &Spec) -> Source {
         "pg_depend" => Defined(depend::dependencies),
         "pg_rewrite" => Defined(depend::rules),
         "pg_sequence" => Defined(depend::sequences),
+        "pg_extension" => Defined(extension::extensions),
+        "pg_available_extensions" => Defined(extension::available_extensions),
+        "pg_available_extension_versions" => Defined(extension::available_versions),
         "pg_tables" => Defined(listing::tables),
         "pg_views" => Defined(listing::views),
+        "pg_matviews" => Defined(listing::materialized_views),
         "pg_indexes" => Defined(listing::indexes),
         "pg_sequences" => Defined(listing::sequences),
         "pg_authid" | "pg_roles" => Defined(roles::roles),

@@ -131,6 +131,11 @@ impl Expander<'_> {
         match relation {
             Relation::Table(def) | Relation::History(def) | Relation::Changes(def) => {
                 self.may_read_table(&def)?;
+                if def.materialized.as_ref().is_some_and(|materialized| !materialized.populated) {
+                    let message = format!("materialized view \"{}\" has not been populated", def.name.name);
+                    return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                        .hint("Use the REFRESH MATERIALIZED VIEW command."));
+                }
                 if self.view.is_some() {
                     let base = alias.get_or_insert_with(|| plain_alias(&table)).clone();
                     *name = full_name(&def.name.schema, &table);

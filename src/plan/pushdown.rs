@@ -238,6 +238,7 @@ mod tests {
             computed_indexes: vec![],
             comments: Default::default(),
             on_commit: Default::default(),
+            materialized: None,
             collection: None,
             grants: BTreeMap::new(),
         }

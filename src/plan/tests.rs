@@ -86,6 +86,7 @@ fn orders(id: u32) -> TableDef {
         computed_indexes: vec![],
         comments: Default::default(),
         on_commit: Default::default(),
+        materialized: None,
         collection: None,
         grants: BTreeMap::new(),
     }
@@ -165,6 +166,7 @@ impl World {
 
     async fn create_view(&mut self, name: &str, owner: &str, query: &str, columns: &[(&str, PgType)]) {
         let view = ViewDef {
+            check_option: None,
             id: 30_000,
             name: Qualified::new("public", name),
             owner: owner.into(),

@@ -30,7 +30,8 @@ pub fn rewrite(planning: &Planning, query: &mut Query) -> Result<()> {
 
 struct Using<'a> {
     planning: &'a Planning,
-    ctes: Vec<String>,
+    /// With the columns that the statement tells.
+    ctes: Vec<(String, Option<Vec<String>>)>,
 }
 
 impl VisitorMut for Using<'_> {
@@ -38,7 +39,8 @@ impl VisitorMut for Using<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         if let Some(with) = &query.with {
-            self.ctes.extend(with.cte_tables.iter().map(|cte| fold(&cte.alias.name)));
+            let told = |cte: &ast::Cte| renamed(output_names(&cte.query), Some(&cte.alias));
+            self.ctes.extend(with.cte_tables.iter().map(|cte| (fold(&cte.alias.name), told(cte))));
         }
         let Query { body, order_by, .. } = query;
         let order_by = order_by.as_mut().map(|o| &mut o.kind);
@@ -97,8 +99,9 @@ impl Using<'_> {
             return Ok(());
         }
         let mut layout = Layout::default();
+        let all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
         for from in &mut select.from {
-            let Some(one) = self.layout(from, layout.parts.len())? else { return Ok(()) };
+            let Some(one) = self.layout(from, layout.parts.len(), all)? else { return Ok(()) };
             layout.parts.extend(one.parts);
             layout.items.extend(one.items);
             layout.special |= one.special;
@@ -120,7 +123,8 @@ impl Using<'_> {
     }
 
     /// `None` where a relation has no name that could be written, and nothing depends on it.
-    fn layout(&self, from: &mut ast::TableWithJoins, first: usize) -> Result<Option<Layout>> {
+    /// 0A000 where `*` depends on it (`all`).
+    fn layout(&self, from: &mut ast::TableWithJoins, first: usize, all: bool) -> Result<Option<Layout>> {
         let mut layout = Layout::default();
         let merging = |j: &ast::Join| constraint(&j.join_operator).filter(|(c, _)| is_merging(c)).map(|(_, side)| side);
         let special = from.joins.iter().any(|j| merging(j).is_some_and(|side| side != Side::Left));
@@ -141,7 +145,9 @@ impl Using<'_> {
             let names = match constraint {
                 JoinConstraint::Using(names) => names.iter().filter_map(|n| n.0.last()?.as_ident().map(fold)).collect(),
                 JoinConstraint::Natural => {
-                    let (Some(left), Some(right)) = (layout.names(first), &part.columns) else { return unknown() };
+                    let (Some(left), Some(right)) = (layout.names(first), &part.columns) else {
+                        return if all { Err(unclear()) } else { unknown() };
+                    };
                     let names: Vec<String> = left.into_iter().filter(|name| right.contains(name)).collect();
                     if !names.is_empty() {
                         *constraint = JoinConstraint::Using(names.iter().map(|n| ObjectName::from(vec![quoted(n)])).collect());
@@ -168,29 +174,35 @@ impl Using<'_> {
             TableFactor::Table { name, alias, args, version, .. } => {
                 let (schema, table) = split(name)?;
                 let qualifier = alias.as_ref().map_or_else(|| quoted(&table), |alias| alias.name.clone());
-                let mut columns = None;
-                let is_cte = schema.is_none() && self.ctes.contains(&table);
-                if args.is_none()
-                    && version.is_none()
-                    && !is_cte
-                    && let Ok(Relation::Table(def)) = self.planning.relation(schema.as_deref(), &table)
-                {
-                    columns = Some(def.live_columns().map(|c| c.name.clone()).collect::<Vec<_>>());
-                }
+                let cte = self.ctes.iter().rev().find(|(name, _)| schema.is_none() && *name == table);
+                let columns = match cte {
+                    Some((_, columns)) => columns.clone(),
+                    None if args.is_some() || version.is_some() => None,
+                    None => match self.planning.relation(schema.as_deref(), &table) {
+                        Ok(Relation::Table(def)) => Some(def.live_columns().map(|c| c.name.clone()).collect()),
+                        Ok(Relation::View(def)) => Some(def.columns.iter().map(|(name, _)| name.clone()).collect()),
+                        _ => None,
+                    },
+                };
                 Some(Part { qualifier, columns: renamed(columns, alias.as_ref()) })
             }
             TableFactor::Derived { subquery, alias: Some(alias), .. } => {
-                let columns = match subquery.body.as_ref() {
-                    SetExpr::Select(select) => select.projection.iter().map(item_name).collect(),
-                    _ => None,
-                };
-                Some(Part { qualifier: alias.name.clone(), columns: renamed(columns, Some(alias)) })
+                Some(Part { qualifier: alias.name.clone(), columns: renamed(output_names(subquery), Some(alias)) })
             }
             TableFactor::Function { alias: Some(alias), .. } | TableFactor::UNNEST { alias: Some(alias), .. } => {
                 Some(Part { qualifier: alias.name.clone(), columns: None })
             }
             _ => None,
         }
+    }
+}
+
+/// What a query calls its columns; `None` where `*` stands among them.
+fn output_names(query: &Query) -> Option<Vec<String>> {
+    match query.body.as_ref() {
+        SetExpr::Select(select) => select.projection.iter().map(item_name).collect(),
+        SetExpr::Values(values) => values.rows.first().map(|row| (1..=row.content.len()).map(|n| format!("column{n}")).collect()),
+        _ => None,
     }
 }
 
@@ -373,7 +385,7 @@ impl VisitorMut for Replace<'_> {
 
 fn unclear() -> SqlError {
     SqlError::unsupported(
-        "a column merged by USING or NATURAL in a RIGHT or FULL JOIN cannot be told here",
+        "a column merged by USING or NATURAL cannot be told here",
         "Join with ON, and write COALESCE of both sides' columns.",
     )
 }

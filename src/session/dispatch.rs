@@ -396,10 +396,13 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
     match ddl {
         Ddl::CreateTable(_) => "CREATE TABLE",
         Ddl::CreateTableAs(_) => "CREATE TABLE AS",
+        Ddl::CreateMaterializedView { .. } => "CREATE MATERIALIZED VIEW",
+        Ddl::Refresh { .. } => "REFRESH MATERIALIZED VIEW",
         Ddl::AlterTable { .. } => "ALTER TABLE",
         Ddl::Drop { kind, .. } => match kind {
             ObjectKind::Table => "DROP TABLE",
             ObjectKind::View => "DROP VIEW",
+            ObjectKind::MaterializedView => "DROP MATERIALIZED VIEW",
             ObjectKind::Index => "DROP INDEX",
             ObjectKind::Type => "DROP TYPE",
             ObjectKind::Domain => "DROP DOMAIN",
@@ -426,6 +429,7 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
         Ddl::Grant(_) => "GRANT",
         Ddl::Revoke(_) => "REVOKE",
         Ddl::AlterRelation { kind: ObjectKind::View, .. } => "ALTER VIEW",
+        Ddl::AlterRelation { kind: ObjectKind::MaterializedView, .. } => "ALTER MATERIALIZED VIEW",
         Ddl::AlterRelation { .. } => "ALTER INDEX",
         Ddl::RenameSchema { .. } | Ddl::SchemaOwner { .. } => "ALTER SCHEMA",
         Ddl::CreateRoutine(create) if create.procedure => "CREATE PROCEDURE",
@@ -443,6 +447,9 @@ pub(super) fn tag_of(ddl: &Ddl) -> &'static str {
         Ddl::CreateTrigger(_) => "CREATE TRIGGER",
         Ddl::DropTrigger { .. } => "DROP TRIGGER",
         Ddl::RenameTrigger { .. } => "ALTER TRIGGER",
+        Ddl::CreateExtension(_) => "CREATE EXTENSION",
+        Ddl::UpdateExtension { .. } => "ALTER EXTENSION",
+        Ddl::DropExtension { .. } => "DROP EXTENSION",
         Ddl::Comment { .. } => "COMMENT",
     }
 }

@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::cursor::Cursor;
 use super::settings;
-use super::statement::{Ddl, Grant, GrantObjects, RoleOptions};
+use super::statement::{AlterRoutine, AlterTable, AlterType, Ddl, Grant, GrantObjects, RelationAction, RoleOptions};
 use crate::error::{Result, SqlError, SqlState};
 
 /// Reads what follows CREATE ROLE or CREATE USER; a user may log in unless told otherwise.
@@ -50,14 +50,58 @@ fn from_current_follows(cursor: &Cursor<'_>) -> bool {
     settings::setting_name(&mut next).is_ok() && next.sees_all(&["FROM", "CURRENT"])
 }
 
-/// A role's name; `CURRENT_USER` and the like stand for the session's own.
-fn role(cursor: &mut Cursor<'_>) -> Result<String> {
-    for keyword in ["CURRENT_USER", "CURRENT_ROLE", "SESSION_USER"] {
-        if cursor.accept(keyword) {
-            return Ok(keyword.to_ascii_lowercase());
-        }
+/// A role's name; `CURRENT_USER` and the like stand for the session's own ([`Ddl::with_roles`]).
+pub fn role(cursor: &mut Cursor<'_>) -> Result<String> {
+    if let Some(keyword) = cursor.accept_any(&["CURRENT_USER", "CURRENT_ROLE", "SESSION_USER"]) {
+        return Ok(role_mark(keyword));
     }
     cursor.ident()
+}
+
+/// What stands for a role that only the session knows; no name begins so.
+fn role_mark(keyword: &str) -> String {
+    format!("\u{1}{keyword}")
+}
+
+impl Ddl {
+    /// The statement with these roles in place of CURRENT_USER, CURRENT_ROLE and SESSION_USER; `None` where it names none.
+    pub fn with_roles(&self, current: &str, session: &str) -> Option<Self> {
+        let mut named = self.clone();
+        let mut found = false;
+        for role in named.roles_mut() {
+            if *role == role_mark("SESSION_USER") {
+                session.clone_into(role);
+            } else if *role == role_mark("CURRENT_USER") || *role == role_mark("CURRENT_ROLE") {
+                current.clone_into(role);
+            } else {
+                continue;
+            }
+            found = true;
+        }
+        found.then_some(named)
+    }
+
+    fn roles_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Grant(grant) | Self::Revoke(grant) => grant.roles.iter_mut().collect(),
+            Self::CreateRole { options, .. } => options.in_roles.iter_mut().collect(),
+            Self::AlterRole { name, options } => std::iter::once(name).chain(&mut options.in_roles).collect(),
+            Self::AlterRoleSet { name, .. } => vec![name],
+            Self::CreateSchema { name, owner, .. } => std::iter::once(name).chain(owner).collect(),
+            Self::SchemaOwner { role, .. }
+            | Self::AlterType { action: AlterType::OwnerTo(role), .. }
+            | Self::AlterRelation { action: RelationAction::OwnerTo(role), .. }
+            | Self::AlterRoutine { action: AlterRoutine::OwnerTo(role), .. } => vec![role],
+            Self::AlterTable { actions, .. } => actions
+                .iter_mut()
+                .filter_map(|action| match action {
+                    AlterTable::OwnerTo { role } => Some(role),
+                    _ => None,
+                })
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
 }
 
 fn role_options(cursor: &mut Cursor<'_>) -> Result<RoleOptions> {

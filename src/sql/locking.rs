@@ -1,7 +1,7 @@
 //! FOR UPDATE and its kin: which tables of a SELECT they lock, and which SELECTs have none to lock.
 
 use datafusion::sql::sqlparser::ast::{self, LockClause, LockType, NonBlock, SetExpr, TableFactor};
-use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::cursor::is_keyword;
 use crate::error::{Result, SqlError, SqlState};
@@ -31,6 +31,57 @@ pub fn without_keys(tokens: &mut Vec<TokenWithSpan>) {
         }
         at += 1;
     }
+}
+
+/// Locking clauses that stand before LIMIT, OFFSET or FETCH go behind them, where the parser looks for them.
+pub fn behind_limits(tokens: &mut [TokenWithSpan]) {
+    let mut at = 0;
+    while at < tokens.len() {
+        let clause = clause_end(tokens, at);
+        let limited =
+            ["LIMIT", "OFFSET", "FETCH"].iter().any(|word| tokens.get(clause).is_some_and(|t| is_keyword(&t.token, word)));
+        if clause == at || !limited {
+            at += 1;
+            continue;
+        }
+        let end = end_of_query(tokens, clause);
+        if let Some(part) = tokens.get_mut(at..end) {
+            part.rotate_left(clause - at);
+        }
+        at = end;
+    }
+}
+
+/// Where the locking clauses that begin at a place end; the place itself where none does.
+fn clause_end(tokens: &[TokenWithSpan], from: usize) -> usize {
+    let is = |at: usize, word: &str| tokens.get(at).is_some_and(|t| is_keyword(&t.token, word));
+    let mut at = from;
+    while is(at, "FOR") && (is(at + 1, "UPDATE") || is(at + 1, "SHARE")) {
+        at += 2;
+        if is(at, "OF") {
+            at += 2;
+            while tokens.get(at).is_some_and(|t| matches!(t.token, Token::Comma | Token::Period)) {
+                at += 2;
+            }
+        }
+        at += usize::from(is(at, "NOWAIT"));
+        at += 2 * usize::from(is(at, "SKIP") && is(at + 1, "LOCKED"));
+    }
+    at
+}
+
+fn end_of_query(tokens: &[TokenWithSpan], from: usize) -> usize {
+    let mut depth = 0usize;
+    for (at, token) in tokens.iter().enumerate().skip(from) {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen if depth == 0 => return at,
+            Token::RParen => depth -= 1,
+            Token::EOF | Token::SemiColon if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    tokens.len()
 }
 
 /// The tables that a query's locking clauses are about. 0A000 for a query whose rows are not those of tables,

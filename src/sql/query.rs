@@ -20,6 +20,7 @@ pub fn parse(slice: Slice<'_>) -> Result<Statement> {
     merge::spell(&mut canonical.tokens);
     let overriding = take_overriding(&mut canonical.tokens, slice)?;
     locking::without_keys(&mut canonical.tokens);
+    locking::behind_limits(&mut canonical.tokens);
     let tokens = plain_quantified_operators(std::mem::take(&mut canonical.tokens));
     let mut parser =
         lex::parser(token_forms::rewritten(element_assignments::rewritten(inference::named(trimmed_spaces(tokens)))));

@@ -314,6 +314,16 @@ pub struct CopyOptions {
 pub enum Ddl {
     CreateTable(CreateTable),
     CreateTableAs(CreateTableAs),
+    CreateMaterializedView {
+        create: CreateTableAs,
+        query_text: String,
+    },
+    /// REFRESH MATERIALIZED VIEW.
+    Refresh {
+        name: Name,
+        concurrently: bool,
+        with_data: bool,
+    },
     AlterTable {
         name: Name,
         if_exists: bool,
@@ -342,6 +352,8 @@ pub enum Ddl {
         columns: Vec<String>,
         query_text: String,
         query: Box<ast::Query>,
+        /// WITH CHECK OPTION, and whether it is LOCAL.
+        check_option: Option<bool>,
     },
     CreateSequence {
         name: Name,
@@ -428,11 +440,29 @@ pub enum Ddl {
         table: Name,
         to: String,
     },
+    CreateExtension(CreateExtension),
+    /// ALTER EXTENSION … UPDATE [TO version].
+    UpdateExtension {
+        name: String,
+        version: Option<String>,
+    },
+    DropExtension {
+        names: Vec<String>,
+        if_exists: bool,
+    },
     /// COMMENT ON; `None` takes the comment away.
     Comment {
         object: Commented,
         text: Option<String>,
     },
+}
+
+#[derive(Clone, Debug)]
+pub struct CreateExtension {
+    pub name: String,
+    pub if_not_exists: bool,
+    pub schema: Option<String>,
+    pub version: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -511,6 +541,7 @@ pub enum Commented {
         name: String,
     },
     Schema(String),
+    Extension(String),
     Routine(RoutineKind, RoutineName),
     Trigger {
         name: String,
@@ -522,6 +553,7 @@ pub enum Commented {
 pub enum ObjectKind {
     Table,
     View,
+    MaterializedView,
     Index,
     Schema,
     Sequence,
@@ -562,7 +594,7 @@ pub struct Including {
     pub indexes: bool,
 }
 
-/// CREATE TABLE … AS, and SELECT … INTO.
+/// CREATE TABLE … AS, and SELECT … INTO; and what CREATE MATERIALIZED VIEW has in common with them.
 #[derive(Clone, Debug)]
 pub struct CreateTableAs {
     pub name: Name,
@@ -754,6 +786,8 @@ pub struct CreateIndex {
     pub name: Option<String>,
     pub if_not_exists: bool,
     pub table: Name,
+    /// The access method that it names.
+    pub method: Option<String>,
     pub parts: Vec<IndexElement>,
     pub include: Vec<String>,
     /// SQL text of which rows it covers.
@@ -764,6 +798,8 @@ pub struct CreateIndex {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexElement {
     pub key: IndexKey,
+    /// Whether ASC, DESC or NULLS was written.
+    pub ordered: bool,
     pub descending: bool,
     pub nulls_first: bool,
     pub operator_class: Option<String>,

@@ -1,5 +1,5 @@
 //! Forms that the parser does not know, written in tokens that it does: SELECT of nothing, BETWEEN SYMMETRIC, ROWS FROM,
-//! literals behind the names of types.
+//! literals behind the names of types, LIKE ANY, `current_schema` without parentheses.
 //!
 //! Each keeps the place of what it replaces. What they mean is settled in the tree: `compat` and `plan` know the marks.
 
@@ -18,7 +18,9 @@ pub fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let (symmetric, rows) = (has("SYMMETRIC") || has("ASYMMETRIC"), has("ROWS"));
     let empty = tokens.iter().enumerate().any(|(at, _)| selects_nothing(&tokens, at));
     let literals = (0..tokens.len()).any(|at| typed_literal(&tokens, at).is_some());
-    if !symmetric && !rows && !empty && !literals {
+    let patterns = (0..tokens.len()).any(|at| quantified_pattern(&tokens, at).is_some());
+    let bare = (0..tokens.len()).any(|at| is_bare_call(&tokens, at));
+    if !symmetric && !rows && !empty && !literals && !patterns && !bare {
         return tokens;
     }
     let mut out = Vec::with_capacity(tokens.len() + 8);
@@ -52,6 +54,18 @@ pub fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             at += 2;
             continue;
         }
+        if let Some((operator, words)) = quantified_pattern(&tokens, at) {
+            put(&mut out, operator);
+            at += words;
+            continue;
+        }
+        if is_bare_call(&tokens, at) {
+            out.push(token.clone());
+            put(&mut out, Token::LParen);
+            put(&mut out, Token::RParen);
+            at += 1;
+            continue;
+        }
         if let Some(literal) = typed_literal(&tokens, at) {
             let name = token.token.clone();
             for token in
@@ -69,6 +83,32 @@ pub fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         at += 1;
     }
     out
+}
+
+/// `[NOT] LIKE` or `ILIKE` before ANY, SOME or ALL, as the operator that it is, and how many words that were.
+fn quantified_pattern(tokens: &[TokenWithSpan], at: usize) -> Option<(Token, usize)> {
+    let is = |at: usize, word: &str| tokens.get(at).is_some_and(|t| is_keyword(&t.token, word));
+    let negated = is(at, "NOT");
+    let like = at + usize::from(negated);
+    let operator = match (is(like, "LIKE"), is(like, "ILIKE"), negated) {
+        (true, _, false) => Token::DoubleTilde,
+        (true, _, true) => Token::ExclamationMarkDoubleTilde,
+        (_, true, false) => Token::DoubleTildeAsterisk,
+        (_, true, true) => Token::ExclamationMarkDoubleTildeAsterisk,
+        _ => return None,
+    };
+    let quantifier = ["ANY", "SOME", "ALL"].iter().any(|word| is(like + 1, word));
+    let open = tokens.get(like + 2).is_some_and(|t| t.token == Token::LParen);
+    (quantifier && open).then_some((operator, like + 1 - at))
+}
+
+/// Whether `current_schema` or `current_role` stands for its call.
+fn is_bare_call(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let called = ["CURRENT_SCHEMA", "CURRENT_ROLE"].iter().any(|word| tokens.get(at).is_some_and(|t| is_keyword(&t.token, word)));
+    let before = at.checked_sub(1).and_then(|before| tokens.get(before));
+    let named = before.is_some_and(|t| t.token == Token::Period || is_keyword(&t.token, "AS"));
+    let open = tokens.get(at + 1).is_some_and(|t| matches!(t.token, Token::LParen | Token::Period));
+    called && !named && !open
 }
 
 /// The literal of `inet '10.0.0.1'` and its like, where the name of the type stands.

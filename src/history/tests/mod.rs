@@ -110,6 +110,7 @@ fn table(catalog: &Catalog, name: &str) -> TableDef {
         computed_indexes: vec![],
         comments: Default::default(),
         on_commit: Default::default(),
+        materialized: None,
         collection: None,
         grants: Grants::new(),
     }

@@ -16,6 +16,7 @@ use crate::types::Oid;
 
 const PG_PROC: Oid = 1255;
 const PG_TRIGGER: Oid = 2620;
+const PG_EXTENSION: Oid = 3079;
 
 /// By catalogue, object and column, 0 for the whole.
 pub type Comments = BTreeMap<(Oid, Oid, i64), String>;
@@ -39,6 +40,9 @@ pub fn comments(catalog: &Catalog) -> Comments {
     }
     for trigger in catalog.tables.values().flat_map(|table| &table.triggers) {
         add(PG_TRIGGER, trigger.id, 0, &trigger.comment);
+    }
+    for def in catalog.extensions.values() {
+        add(PG_EXTENSION, def.id, 0, &def.comment);
     }
     for def in catalog.sequences.values() {
         add(PG_CLASS, def.id, 0, &def.comment);

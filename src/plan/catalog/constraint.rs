@@ -1,15 +1,11 @@
 //! pg_constraint and pg_index: keys, checks and what enforces them.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
-use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::datatypes::Int64Type;
+use datafusion::arrow::array::RecordBatch;
 
 use super::objects::{self, Index};
-use super::relation::{BTREE, namespace};
+use super::relation::namespace;
 use super::rows::{Cell, Rows};
-use super::spec::{self, Spec};
+use super::spec::Spec;
 use super::state::Catalogue;
 use super::types;
 use crate::error::Result;
@@ -72,7 +68,7 @@ fn index_row(rows: &mut Rows, state: &Catalogue, table: &TableDef, index: &Index
         index.primary.into(),
         keys.into(),
         types.iter().map(|oid| i64::from(types::facts(state, *oid).collation)).collect::<Vec<_>>().into(),
-        types.iter().map(|oid| i64::from(operator_class(state, *oid))).collect::<Vec<_>>().into(),
+        types.iter().enumerate().map(|(at, oid)| operator_class(state, index, at, *oid)).collect::<Vec<_>>().into(),
         (0..types.len()).map(option).collect::<Vec<_>>().into(),
         (!index.deferrable).into(),
         (!expressions.is_empty()).then(|| expressions.join(", ")).into(),
@@ -84,29 +80,12 @@ fn numbers(columns: &[ColumnId]) -> Vec<i64> {
     columns.iter().map(|id| i64::from(id.0)).collect()
 }
 
-/// The operator class that a btree over a type takes by default.
-fn operator_class(state: &Catalogue, type_oid: Oid) -> Oid {
-    static DEFAULTS: LazyLock<HashMap<i64, Oid>> = LazyLock::new(|| {
-        let Some(batch) = spec::find("pg_catalog", "pg_opclass").and_then(Spec::fixed_rows) else { return HashMap::new() };
-        let column = |name: &str| batch.column_by_name(name).map(|c| c.as_primitive::<Int64Type>().values().to_vec());
-        let (Some(oids), Some(methods), Some(inputs)) = (column("oid"), column("opcmethod"), column("opcintype")) else {
-            return HashMap::new();
-        };
-        let Some(defaults) = batch.column_by_name("opcdefault").map(|c| c.as_boolean()) else { return HashMap::new() };
-        let chosen = (0..oids.len()).filter(|row| methods[*row] == i64::from(BTREE) && defaults.value(*row));
-        chosen.map(|row| (inputs[row], Oid::try_from(oids[row]).unwrap_or_default())).collect()
-    });
-    const TEXT: i64 = 25;
-    const VARCHAR: Oid = 1043;
-    const ANYARRAY: i64 = 2277;
-    let own = if type_oid == VARCHAR { TEXT } else { i64::from(type_oid) };
-    const ANYENUM: i64 = 3500;
-    let wanted = match types::facts(state, type_oid).category.as_str() {
-        "A" => ANYARRAY,
-        "E" => ANYENUM,
-        _ => own,
-    };
-    DEFAULTS.get(&wanted).copied().unwrap_or_default()
+/// The operator class of one part of an index.
+fn operator_class(state: &Catalogue, index: &Index, at: usize, type_oid: Oid) -> i64 {
+    let named = index.orders.get(at).and_then(|order| order.operator_class.as_deref());
+    let facts = types::facts(state, type_oid);
+    let class = index.method().and_then(|method| method.class(named, type_oid, &facts.category));
+    class.map_or(0, |class| i64::from(class.oid))
 }
 
 const CONSTRAINT: &[&str] = &[

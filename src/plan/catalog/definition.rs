@@ -19,7 +19,8 @@ pub fn index(table: &TableDef, index: &Index, schema: Option<&str>, style: Style
     let (name, of, parts) = (quote_ident(&index.name), quote_ident(&table.name.name), parts.join(", "));
     let include = included(table, index);
     let predicate = index.predicate.as_ref().map(|text| format!(" WHERE {}", condition(table, text, style)));
-    format!("CREATE {unique}INDEX {name} ON {schema}{of} USING btree ({parts}){include}{}", predicate.unwrap_or_default())
+    let (method, predicate) = (index.method_name(), predicate.unwrap_or_default());
+    format!("CREATE {unique}INDEX {name} ON {schema}{of} USING {method} ({parts}){include}{predicate}")
 }
 
 /// One part by itself.

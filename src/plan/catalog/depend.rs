@@ -61,12 +61,14 @@ pub fn dependencies(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatc
     for table in state.catalog.tables.values() {
         of_table(&mut all, state, table);
     }
-    for view in state.catalog.views.values() {
+    for view in state.catalog.queries() {
         let rule = (PG_REWRITE, objects::view_rule(view.id), 0);
-        all.add((PG_CLASS, view.id, 0), (PG_NAMESPACE, namespace(state, &view.name.schema), 0), "n");
+        if state.catalog.views.contains_key(&view.name) {
+            all.add((PG_CLASS, view.id, 0), (PG_NAMESPACE, namespace(state, &view.name.schema), 0), "n");
+        }
         all.add(rule, (PG_CLASS, view.id, 0), "i");
         all.add(rule, (PG_CLASS, view.id, 0), "n");
-        for relation in super::view::relations(state, view) {
+        for relation in super::view::relations(state, &view) {
             all.add(rule, (PG_CLASS, relation.oid(), 0), "n");
         }
     }
@@ -127,8 +129,8 @@ pub fn rules(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let columns = ["oid", "rulename", "ev_class", "ev_action"];
     let rows = Rows::new(spec, &columns).always("ev_type", "1").always("ev_enabled", "O").always("is_instead", true);
     let mut rows = rows.always("ev_qual", "<>");
-    for view in state.catalog.views.values() {
-        rows.push(&[objects::view_rule(view.id).into(), "_RETURN".into(), view.id.into(), (&view.query).into()]);
+    for view in state.catalog.queries() {
+        rows.push(&[objects::view_rule(view.id).into(), "_RETURN".into(), view.id.into(), view.query.clone().into()]);
     }
     rows.finish()
 }

@@ -16,7 +16,7 @@ pub fn tables(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     for system in spec::all().iter().filter(|s| s.kind == "r") {
         rows.push(&[system.schema_name.into(), system.name.into(), state.bootstrap_role().into(), false.into()]);
     }
-    for table in state.catalog.tables.values() {
+    for table in state.catalog.tables.values().filter(|table| table.materialized.is_none()) {
         let indexed = !objects::indexes(table).is_empty();
         rows.push(&[(&table.name.schema).into(), (&table.name.name).into(), (&table.owner).into(), indexed.into()]);
     }
@@ -32,6 +32,24 @@ pub fn views(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     for def in state.catalog.views.values() {
         let text = view::definition(state, &usual, def, Style::Full);
         rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), (&def.owner).into(), text.into()]);
+    }
+    rows.finish()
+}
+
+pub fn materialized_views(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
+    let columns = ["schemaname", "matviewname", "matviewowner", "hasindexes", "ispopulated", "definition"];
+    let mut rows = Rows::new(spec, &columns);
+    let usual = ["pg_catalog".to_owned(), "public".to_owned()];
+    for table in state.catalog.tables.values() {
+        let (Some(def), Some(materialized)) = (table.as_view(), &table.materialized) else { continue };
+        rows.push(&[
+            (&table.name.schema).into(),
+            (&table.name.name).into(),
+            (&table.owner).into(),
+            (!objects::indexes(table).is_empty()).into(),
+            materialized.populated.into(),
+            view::definition(state, &usual, &def, Style::Full).into(),
+        ]);
     }
     rows.finish()
 }

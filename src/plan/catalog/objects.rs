@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::operator_class::{self, Method};
 use super::spec::{self, Spec};
 use crate::history::{
     Catalog, ColumnDef, ColumnId, ForeignKeyDef, IndexOrder, IndexPart, IndexShape, SequenceDef, TableDef, ViewDef,
@@ -56,6 +57,8 @@ pub fn column_default(table: Oid, column: ColumnId) -> Oid {
 pub struct Index {
     pub oid: Oid,
     pub name: String,
+    /// How it is kept; `None` for a btree.
+    pub method: Option<String>,
     pub parts: Vec<IndexPart>,
     /// How each part is ordered; empty when all are as usual.
     pub orders: Vec<IndexOrder>,
@@ -72,6 +75,14 @@ pub struct Index {
 }
 
 impl Index {
+    pub fn method_name(&self) -> &str {
+        self.method.as_deref().unwrap_or(operator_class::BTREE)
+    }
+
+    pub fn method(&self) -> Option<&'static Method> {
+        operator_class::method(self.method_name())
+    }
+
     /// The columns among its parts.
     pub fn columns(&self) -> Vec<ColumnId> {
         let column = |part: &IndexPart| match part {
@@ -89,7 +100,8 @@ impl Index {
     fn over(oid: Oid, name: &str, columns: &[ColumnId], shape: Option<&IndexShape>) -> Self {
         let shape = shape.cloned().unwrap_or_default();
         let parts = columns.iter().map(|id| IndexPart::Column(*id)).collect();
-        Self { oid, name: name.to_owned(), parts, orders: shape.orders, include: shape.include, ..Self::default() }
+        let IndexShape { method, orders, include } = shape;
+        Self { oid, name: name.to_owned(), method, parts, orders, include, ..Self::default() }
     }
 }
 

@@ -8,13 +8,12 @@ use super::rows::{Cell, Rows};
 use super::spec::{self, BOOTSTRAP_ROLE, Spec};
 use super::state::{Catalogue, SYSTEM_NAMESPACES};
 use crate::error::Result;
-use crate::history::{SequenceDef, TableDef, ViewDef, is_temporary_schema};
+use crate::history::{CheckOption, SequenceDef, TableDef, ViewDef, is_temporary_schema};
 use crate::plan::system::SystemTable;
 use crate::types::Oid;
 
-/// Access methods.
+/// The access method of tables.
 const HEAP: Oid = 2;
-pub const BTREE: Oid = 403;
 
 pub fn namespaces(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let mut rows = Rows::new(spec, &["oid", "nspname", "nspowner", "nspacl"]);
@@ -49,6 +48,8 @@ const CLASS: &[&str] = &[
     "reltuples",
     "relpages",
     "relpersistence",
+    "relispopulated",
+    "reloptions",
 ];
 
 /// What differs between relations in pg_class.
@@ -72,6 +73,8 @@ struct Class<'a> {
     tuples: f64,
     pages: i32,
     temporary: bool,
+    populated: bool,
+    options: Option<Vec<String>>,
 }
 
 impl Class<'_> {
@@ -96,12 +99,14 @@ impl Class<'_> {
             self.tuples.into(),
             self.pages.into(),
             if self.temporary { "t" } else { "p" }.into(),
+            self.populated.into(),
+            self.options.into(),
         ]);
     }
 }
 
 pub fn classes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
-    let mut rows = Rows::new(spec, CLASS).always("relispopulated", true);
+    let mut rows = Rows::new(spec, CLASS);
     for system in spec::all() {
         let view = system.kind == "v";
         let acl = vec![format!("{0}=arwdDxt/{0}", state.bootstrap_role()), format!("=r/{}", state.bootstrap_role())];
@@ -127,8 +132,8 @@ pub fn classes(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
             let (namespace, owner) = (namespace(state, &table.name.schema), state.role_oid(&table.owner));
             let class = class(index.oid, &index.name, namespace, owner, "i", index.width());
             let temporary = table.is_temporary();
-            Class { row_type: 0, method: BTREE, stored: true, identity: 'n', tuples: 0.0, pages: 1, temporary, ..class }
-                .push(&mut rows);
+            let method = index.method().map_or(0, |method| method.oid);
+            Class { row_type: 0, method, stored: true, identity: 'n', tuples: 0.0, pages: 1, temporary, ..class }.push(&mut rows);
         }
     }
     for def in state.catalog.live_types() {
@@ -166,6 +171,8 @@ fn class<'a>(oid: Oid, name: &'a str, namespace: Oid, owner: Oid, kind: &'static
         tuples: -1.0,
         pages: 0,
         temporary: false,
+        populated: true,
+        options: None,
     }
 }
 
@@ -176,8 +183,11 @@ pub fn namespace(state: &Catalogue, name: &str) -> Oid {
 
 fn table_class<'a>(state: &Catalogue, table: &'a TableDef) -> Class<'a> {
     let owner = state.role_oid(&table.owner);
-    let class = class(table.id.0, &table.name.name, namespace(state, &table.name.schema), owner, "r", table.columns.len());
+    let kind = if table.materialized.is_some() { "m" } else { "r" };
+    let class = class(table.id.0, &table.name.name, namespace(state, &table.name.schema), owner, kind, table.columns.len());
     Class {
+        rules: table.materialized.is_some(),
+        populated: table.materialized.as_ref().is_none_or(|materialized| materialized.populated),
         method: HEAP,
         stored: true,
         has_index: !objects::indexes(table).is_empty(),
@@ -193,7 +203,10 @@ fn view_class<'a>(state: &Catalogue, view: &'a ViewDef) -> Class<'a> {
     let owner = state.role_oid(&view.owner);
     let class = class(view.id, &view.name.name, namespace(state, &view.name.schema), owner, "v", view.columns.len());
     let temporary = is_temporary_schema(&view.name.schema);
-    Class { rules: true, identity: 'n', acl: acl::items(&view.owner, &view.grants, acl::TABLE), temporary, ..class }
+    let option = |option| if option == CheckOption::Local { "check_option=local" } else { "check_option=cascaded" };
+    let options = view.check_option.map(|chosen| vec![option(chosen).to_owned()]);
+    let acl = acl::items(&view.owner, &view.grants, acl::TABLE);
+    Class { rules: true, identity: 'n', acl, temporary, options, ..class }
 }
 
 fn sequence_class<'a>(state: &Catalogue, sequence: &'a SequenceDef) -> Class<'a> {

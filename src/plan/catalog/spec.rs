@@ -32,7 +32,6 @@ static FIXED: &[(&str, &str)] = &[
     ("pg_cast", file!("pg_cast")),
     ("pg_collation", file!("pg_collation")),
     ("pg_description", file!("pg_description")),
-    ("pg_extension", file!("pg_extension")),
     ("pg_language", file!("pg_language")),
     ("pg_opclass", file!("pg_opclass")),
     ("pg_operator", file!("pg_operator")),

@@ -1,6 +1,7 @@
-//! `tableoid`: the OID of the relation a row comes from, written into the query as the constant that it is.
+//! PostgreSQL's system columns: `tableoid`, the OID of the relation a row comes from, is written into the query as the constant
+//! that it is; `xmin` as the commit that began the state, `xmax` as 0, which it is of live rows.
 //!
-//! A name of it that leads to no table is left for the planner to refuse.
+//! A name of theirs that leads to no table is left for the planner to refuse. `ctid` is not there (rows have no place), nor are `cmin` and `cmax`.
 
 use std::ops::ControlFlow;
 
@@ -9,12 +10,43 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::plan::expand::{fold, split};
-use crate::plan::names::{Planning, Relation};
+use crate::plan::names::{Planning, Relation as Named};
+use crate::sql::call::call;
 use crate::types::Oid;
 
-const NAME: &str = "tableoid";
+/// One of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    TableOid,
+    Xmin,
+    Xmax,
+}
 
-/// Replaces every `tableoid` of the query that is a table's.
+impl Column {
+    fn of_name(name: &str) -> Option<Self> {
+        [Self::TableOid, Self::Xmin, Self::Xmax].into_iter().find(|column| column.name() == name)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::TableOid => "tableoid",
+            Self::Xmin => "xmin",
+            Self::Xmax => "xmax",
+        }
+    }
+}
+
+/// What a relation's rows have for them.
+#[derive(Clone, Copy, Debug)]
+struct Relation {
+    oid: Oid,
+    /// Whether its rows are versions.
+    versioned: bool,
+    /// The newest commit that changed a definition: of the catalogue's rows.
+    defined: u64,
+}
+
+/// Replaces every system column of PostgreSQL's that the query names and a table has.
 pub fn resolve(planning: &Planning, query: &mut Query) {
     let _ = query.visit(&mut Resolver { planning, scopes: Vec::new() });
 }
@@ -22,7 +54,7 @@ pub fn resolve(planning: &Planning, query: &mut Query) {
 struct Resolver<'a> {
     planning: &'a Planning,
     /// For every query around, innermost last: its relations by the name they go by.
-    scopes: Vec<Vec<(String, Oid)>>,
+    scopes: Vec<Vec<(String, Relation)>>,
 }
 
 impl VisitorMut for Resolver<'_> {
@@ -49,36 +81,38 @@ impl VisitorMut for Resolver<'_> {
         }
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) = item
-                && is_tableoid(expr)
+                && let Some(column) = column_of(expr)
+                && self.relation_of(expr).is_some()
             {
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(NAME) };
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::new(column.name()) };
             }
         }
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if is_tableoid(expr)
-            && let Some(oid) = self.oid_of(expr)
+        if let Some(column) = column_of(expr)
+            && let Some((name, relation)) = self.relation_of(expr)
         {
-            *expr = constant(oid);
+            *expr = value(column, &name, relation);
         }
         ControlFlow::Continue(())
     }
 }
 
 impl Resolver<'_> {
-    fn collect(&self, factor: &TableFactor, out: &mut Vec<(String, Oid)>) {
+    fn collect(&self, factor: &TableFactor, out: &mut Vec<(String, Relation)>) {
         match factor {
             TableFactor::Table { name, alias, args: None, .. } => {
                 let Some((schema, table)) = split(name) else { return };
                 let shown = alias.as_ref().map_or_else(|| table.clone(), |alias| fold(&alias.name));
-                let oid = match self.planning.relation(schema.as_deref(), &table) {
-                    Ok(Relation::Table(def)) => def.id.0,
-                    Ok(Relation::Catalogue(relation)) => relation.oid(),
+                let defined = self.planning.ctx.transaction.lock().catalog.commit.0;
+                let (oid, versioned) = match self.planning.relation(schema.as_deref(), &table) {
+                    Ok(Named::Table(def)) => (def.id.0, true),
+                    Ok(Named::Catalogue(relation)) => (relation.oid(), false),
                     _ => return,
                 };
-                out.push((shown, oid));
+                out.push((shown, Relation { oid, versioned, defined }));
             }
             TableFactor::NestedJoin { table_with_joins, .. } => {
                 self.collect(&table_with_joins.relation, out);
@@ -88,15 +122,16 @@ impl Resolver<'_> {
         }
     }
 
-    fn oid_of(&self, expr: &Expr) -> Option<Oid> {
+    /// The relation that the column is of, by the name that it goes by.
+    fn relation_of(&self, expr: &Expr) -> Option<(String, Relation)> {
         match expr {
             Expr::Identifier(_) => match self.scopes.last()?.as_slice() {
-                [(_, oid)] => Some(*oid),
+                [only] => Some(only.clone()),
                 _ => None,
             },
             Expr::CompoundIdentifier(parts) => {
                 let relation = fold(parts.get(parts.len().checked_sub(2)?)?);
-                let named = |scope: &Vec<(String, Oid)>| scope.iter().find(|(name, _)| *name == relation).map(|(_, oid)| *oid);
+                let named = |scope: &Vec<(String, Relation)>| scope.iter().find(|(name, _)| *name == relation).cloned();
                 self.scopes.iter().rev().find_map(named)
             }
             _ => None,
@@ -104,19 +139,38 @@ impl Resolver<'_> {
     }
 }
 
-fn is_tableoid(expr: &Expr) -> bool {
+fn column_of(expr: &Expr) -> Option<Column> {
     match expr {
-        Expr::Identifier(ident) => fold(ident) == NAME,
-        Expr::CompoundIdentifier(parts) => parts.len() > 1 && parts.last().is_some_and(|ident| fold(ident) == NAME),
-        _ => false,
+        Expr::Identifier(ident) => Column::of_name(&fold(ident)),
+        Expr::CompoundIdentifier(parts) if parts.len() > 1 => Column::of_name(&fold(parts.last()?)),
+        _ => None,
     }
 }
 
-fn constant(oid: Oid) -> Expr {
+fn value(column: Column, name: &str, relation: Relation) -> Expr {
+    let number = |n: u64| Expr::value(Value::Number(n.to_string(), false));
+    match column {
+        Column::TableOid => cast(number(u64::from(relation.oid)), "oid"),
+        Column::Xmin if relation.versioned => {
+            let commit = Expr::CompoundIdentifier(vec![Ident::with_quote('"', name), Ident::with_quote('"', "_commit")]);
+            // What the transaction has written itself has no commit yet.
+            let own = call("txid_current", vec![]);
+            let number_of = call("coalesce", vec![commit, own]);
+            cast(call("mod", vec![number_of, number(IDS)]), "xid")
+        }
+        Column::Xmin => cast(number(relation.defined % IDS), "xid"),
+        Column::Xmax => cast(number(0), "xid"),
+    }
+}
+
+/// Numbers of transactions that clients can tell apart.
+const IDS: u64 = 1 << 32;
+
+fn cast(expr: Expr, ty: &str) -> Expr {
     Expr::Cast {
         kind: CastKind::DoubleColon,
-        expr: Box::new(Expr::value(Value::Number(oid.to_string(), false))),
-        data_type: DataType::Custom(ObjectName::from(vec![Ident::new("oid")]), vec![]),
+        expr: Box::new(expr),
+        data_type: DataType::Custom(ObjectName::from(vec![Ident::new(ty)]), vec![]),
         array: false,
         format: None,
     }

@@ -14,6 +14,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use super::array_shapes;
 use super::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
 use super::order_key::order_keys;
+use super::pattern_lists::Pattern;
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::keys::key_part;
 use crate::sql::element_assignments::ASSIGNED;
@@ -132,7 +133,7 @@ fn filled_type(types: &[PgType], _: &[DataType], _: &[Option<&datafusion::common
     Ok(types.first().copied().unwrap_or(PgType::TEXT).array_of().field("array", true))
 }
 
-fn lists<'a>(call: &'a Call<'_>, arg: usize) -> Option<&'a ListArray> {
+pub fn lists<'a>(call: &'a Call<'_>, arg: usize) -> Option<&'a ListArray> {
     call.args.get(arg)?.as_list_opt::<i32>()
 }
 
@@ -382,7 +383,11 @@ fn operator(name: &str) -> Result<Holds> {
 
 /// `value op ANY/ALL (array)` with SQL's three values.
 fn quantified(call: &Call<'_>, any: bool, of: fn(&str) -> Result<Holds>) -> Result<ArrayRef> {
-    let holds = of(call.text(2, 0).unwrap_or("="))?;
+    let operator = call.text(2, 0).unwrap_or("=");
+    if let Some(pattern) = Pattern::of(operator) {
+        return pattern.quantified(call, any);
+    }
+    let holds = of(operator)?;
     let (items, values) = (Keys::items(call, 0)?, Keys::values(call, 1)?);
     call.map::<bool, BooleanArray>(|row| {
         let Some(places) = range(call, 0, row) else { return Ok(None) };

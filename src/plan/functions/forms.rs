@@ -273,7 +273,13 @@ fn json_array(function: &mut Function) -> Option<Expr> {
     };
     let FunctionArguments::List(list) = &mut function.args else { return None };
     if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
-        return None;
+        if all != "pg_jsonb_array" {
+            return None;
+        }
+        // What is distinct, and in which order, the values decide and not their JSON.
+        function.name = ObjectName::from(vec![Ident::new("array_agg")]);
+        ordered(function);
+        return Some(call(one, [Expr::Function(function.clone())]));
     }
     let [FunctionArg::Unnamed(FunctionArgExpr::Expr(value))] = &mut list.args[..] else { return None };
     *value = call(one, [taken(value)]);

@@ -14,6 +14,7 @@ mod collections;
 mod date_input;
 mod datetime;
 pub mod define;
+mod digests;
 mod enumerations;
 pub mod extremes;
 pub mod forms;
@@ -29,7 +30,9 @@ mod numeric_sum;
 mod operators;
 pub mod order_key;
 mod ordered_set;
+mod pattern_lists;
 mod patterns;
+mod random;
 mod ranges;
 mod regular;
 pub mod session;
@@ -133,6 +136,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
         written::FUNCTIONS,
         json_paths::FUNCTIONS,
         collections::FUNCTIONS,
+        digests::FUNCTIONS,
     ];
     let tables = tables.into_iter().flatten().chain(super::catalog::functions::all());
     let mut functions: Vec<Arc<ScalarUDF>> = tables.map(|f| f.clone().udf()).collect();
@@ -142,7 +146,7 @@ pub fn scalar_functions(entropy: Arc<dyn Entropy>) -> Vec<Arc<ScalarUDF>> {
     functions.push(order_key::function().udf());
     functions.push(correlated::array_function());
     functions.extend(set_returning::functions());
-    functions.push(strings::random_uuid(entropy));
+    functions.extend(random::functions(&entropy));
     functions
 }
 

@@ -1,19 +1,11 @@
-//! String functions that DataFusion lacks or answers otherwise, uuid and encoding.
+//! String functions that DataFusion lacks or answers otherwise.
 
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, StringArray};
-use datafusion::arrow::datatypes::{DataType, FieldRef};
-use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, Int32Array};
+use datafusion::arrow::datatypes::DataType;
 
 use super::define::{Call, Function, INT4, Returns, TEXT, Want};
 use crate::error::{Result, SqlError, SqlState};
-use crate::runtime::Entropy;
 use crate::types::encode::Column;
-use crate::types::plain::write_uuid;
 use crate::types::{PgType, TypeName};
 
 const TEXT_RESULT: Returns = Returns::Fixed(PgType::TEXT);
@@ -194,70 +186,4 @@ fn split_part(call: &Call<'_>) -> Result<ArrayRef> {
         };
         Ok(Some(at.and_then(|at| parts.get(at)).copied().unwrap_or("").to_owned()))
     })
-}
-
-/// `gen_random_uuid()`: version 4, a new one for each row.
-pub fn random_uuid(entropy: Arc<dyn Entropy>) -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::new_from_impl(RandomUuid {
-        entropy,
-        signature: Signature::nullary(Volatility::Volatile),
-        aliases: vec!["uuid_generate_v4".to_owned(), "uuid".to_owned()],
-    }))
-}
-
-#[derive(Debug)]
-struct RandomUuid {
-    entropy: Arc<dyn Entropy>,
-    signature: Signature,
-    aliases: Vec<String>,
-}
-
-impl PartialEq for RandomUuid {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for RandomUuid {}
-
-impl Hash for RandomUuid {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name().hash(state);
-    }
-}
-
-impl ScalarUDFImpl for RandomUuid {
-    fn name(&self) -> &str {
-        "gen_random_uuid"
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> datafusion::common::Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn return_field_from_args(&self, _: ReturnFieldArgs) -> datafusion::common::Result<FieldRef> {
-        Ok(FieldRef::new(PgType::new(TypeName::Uuid).field(self.name(), false)))
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> datafusion::common::Result<ColumnarValue> {
-        let one = |_| {
-            let mut bytes = [0u8; 16];
-            self.entropy.fill(&mut bytes);
-            bytes[6] = bytes[6] & 0x0f | 0x40;
-            bytes[8] = bytes[8] & 0x3f | 0x80;
-            let mut text = String::with_capacity(36);
-            write_uuid(&mut text, &bytes);
-            text
-        };
-        let uuids = StringArray::from_iter_values((0..args.number_rows).map(one));
-        Ok(ColumnarValue::Array(Arc::new(uuids)))
-    }
 }

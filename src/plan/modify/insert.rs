@@ -1,5 +1,8 @@
 //! INSERT: rows of VALUES, of a query or of defaults, brought to the table's columns.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
 use datafusion::logical_expr::LogicalPlan;
@@ -13,10 +16,13 @@ use super::parameters::Parameters;
 use super::returning::{Clause, Returning};
 use super::select::{fold, outputs, plan_typed};
 use super::set::{self, Incoming};
-use super::target::{Target, find_table, refuse_given_identity};
+use super::target::{Target, refuse_given_identity};
+use super::through::find_writable;
 use super::write::{Edit, write};
 use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
+use crate::history::ViewDef;
+use crate::plan::catalog::updatable::ViewColumn;
 use crate::plan::routines::{Event, Triggers};
 use crate::plan::{Execution, StatementContext};
 use crate::types::PgType;
@@ -30,6 +36,17 @@ pub struct Insert {
     source: Source,
     conflict: Option<Conflict>,
     pub returning: Option<Returning>,
+    /// The view that the statement names.
+    pub view: Option<Arc<ViewDef>>,
+}
+
+/// The columns that a source's values go to, in its order.
+#[derive(Clone)]
+enum Listed {
+    /// All of these, as the statement names them.
+    Named(Vec<usize>),
+    /// As many as there are values; `None` cannot be written, and why not is the error's to say.
+    First(Vec<Result<usize, SqlError>>),
 }
 
 #[derive(Debug)]
@@ -53,35 +70,63 @@ pub async fn plan_insert(
     let ast::TableObject::TableName(name) = &insert.table else {
         return Err(SqlError::syntax("a table's name is expected after INSERT INTO"));
     };
-    let table = find_table(ctx, name, "insert into")?;
-    let alias = insert.table_alias.as_ref().map_or_else(|| table.name.name.clone(), |alias| fold(&alias.alias));
+    let (table, through) = find_writable(ctx, name, "insert into")?;
+    let through = through.as_ref();
+    let relation = through.map_or(&table.name.name, |through| &through.view.name.name);
+    let alias = insert.table_alias.as_ref().map_or_else(|| relation.clone(), |alias| fold(&alias.alias));
     let mut target = Target::new(ctx, queries, table)?;
+    target.keep_in_view(queries, through)?;
     if matches!(&insert.on, Some(ast::OnInsert::OnConflict(clause)) if matches!(clause.action, ast::OnConflictAction::DoUpdate(_)))
     {
         target.reach(ctx, queries, None)?;
     }
-    let named = named_columns(&target, &insert.columns)?;
+    let columns = match through {
+        Some(through) => Cow::Owned(through.inserted(&insert.columns)?),
+        None => Cow::Borrowed(&insert.columns),
+    };
+    let listed = match (named_columns(&target, &columns)?, through) {
+        (Some(named), _) => Listed::Named(named),
+        (None, None) => Listed::First((0..target.layout.columns.len()).map(Ok).collect()),
+        (None, Some(through)) => {
+            let position = |column: &ViewColumn| match &column.base {
+                Some(base) => target.position(base),
+                None => Err(through.computed(&column.name, "insert into")),
+            };
+            Listed::First(through.columns.iter().map(position).collect())
+        }
+    };
     // The parser has no word for it: `overwrite` stands for OVERRIDING SYSTEM VALUE.
     let overriding = insert.overwrite;
     let (given, source) = match &insert.source {
         None => (Vec::new(), Source::Defaults),
-        Some(query) => plan_source(queries, &target, named, query, overriding, parameters).await?,
+        Some(query) => plan_source(queries, &target, &listed, query, overriding, parameters).await?,
     };
     let conflict = match &insert.on {
         None => None,
-        Some(ast::OnInsert::OnConflict(clause)) => Some(Conflict::plan(queries, &target, &alias, clause, parameters)?),
+        Some(ast::OnInsert::OnConflict(clause)) => {
+            let clause = match through {
+                Some(through) => Cow::Owned(through.on_conflict(clause, &alias)?),
+                None => Cow::Borrowed(clause),
+            };
+            Some(Conflict::plan(queries, &target, &alias, &clause, parameters)?)
+        }
         Some(_) => return Err(SqlError::syntax("syntax error at or near \"ON\"")),
     };
     let returning = match &insert.returning {
         None => None,
         Some(items) => {
-            let clause = Clause { items, schema: &target.schema(&alias)?, deletes: false };
+            let items = match through {
+                Some(through) => Cow::Owned(through.returning(items, &alias, &[])?),
+                None => Cow::Borrowed(items),
+            };
+            let clause = Clause { items: &items, schema: &target.schema(&alias)?, deletes: false };
             let returning = Returning::plan(queries, &target, &alias, clause, parameters)?;
             parameters.of_plan(queries, returning.program().logical_plan())?;
             Some(returning)
         }
     };
-    Ok(Insert { target, given, source, conflict, returning })
+    let view = through.map(|through| Arc::clone(&through.view));
+    Ok(Insert { target, given, source, conflict, returning, view })
 }
 
 fn refuse_foreign_forms(insert: &ast::Insert) -> Result<()> {
@@ -121,14 +166,13 @@ pub(super) fn named_columns(target: &Target, columns: &[ast::ObjectName]) -> Res
 }
 
 /// Positions for a source of this many values in each row.
-fn given_columns(target: &Target, named: Option<Vec<usize>>, width: usize) -> Result<Vec<usize>> {
-    let all = target.layout.columns.len();
-    let columns = match named {
-        Some(named) if width < named.len() => {
+fn given_columns(listed: &Listed, width: usize) -> Result<Vec<usize>> {
+    let columns = match listed {
+        Listed::Named(named) if width < named.len() => {
             return Err(SqlError::syntax("INSERT has more target columns than expressions"));
         }
-        Some(named) => named,
-        None => (0..all.min(width)).collect(),
+        Listed::Named(named) => named.clone(),
+        Listed::First(columns) => columns.iter().take(width).cloned().collect::<Result<_>>()?,
     };
     if width > columns.len() {
         return Err(SqlError::syntax("INSERT has more expressions than target columns"));
@@ -139,7 +183,7 @@ fn given_columns(target: &Target, named: Option<Vec<usize>>, width: usize) -> Re
 async fn plan_source(
     queries: &dyn Queries,
     target: &Target,
-    named: Option<Vec<usize>>,
+    listed: &Listed,
     query: &ast::Query,
     overriding: bool,
     parameters: &mut Parameters,
@@ -149,7 +193,7 @@ async fn plan_source(
         if rows.iter().any(|row| row.content.len() != width) {
             return Err(SqlError::syntax("VALUES lists must all be the same length"));
         }
-        let given = given_columns(target, named, width)?;
+        let given = given_columns(listed, width)?;
         let rows: Vec<&[ast::Expr]> = rows.iter().map(|row| row.content.as_slice()).collect();
         let cells = Cells::plan(queries, target, &given, &rows, parameters).await?;
         for (n, position) in given.iter().enumerate() {
@@ -161,7 +205,7 @@ async fn plan_source(
     }
     let mut given = Vec::new();
     let plan = plan_typed(queries, query.clone(), parameters, |plan| {
-        given = given_columns(target, named.clone(), plan.schema().fields().len())?;
+        given = given_columns(listed, plan.schema().fields().len())?;
         given.iter().enumerate().map(|(n, p)| Ok((n, target.column(*p)?.ty))).collect()
     })
     .await?;

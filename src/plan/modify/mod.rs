@@ -28,6 +28,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod text_rows;
+mod through;
 mod update;
 mod values;
 mod write;
@@ -59,7 +60,7 @@ pub use self::write::computed_parts;
 use super::routines::Within;
 use super::{Execution, ResultColumn, StatementContext};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{RoutineDef, TableDef};
+use crate::history::{RoutineDef, TableDef, ViewDef};
 use crate::types::PgType;
 
 /// What writing needs of the engine: queries planned and run under one statement's context.
@@ -212,6 +213,28 @@ impl Modify {
         }
     }
 
+    /// The view that it names, where it writes through one.
+    fn view(&self) -> Option<&ViewDef> {
+        match &self.kind {
+            Kind::Insert(insert) => insert.view.as_deref(),
+            Kind::Change(change) => change.view.as_deref(),
+            Kind::Merge(_) => None,
+        }
+    }
+
+    /// 42501 unless the role may do it: to the table; or to the view, and the view's owner to the table.
+    fn check_privileges(&self, ctx: &StatementContext) -> Result<()> {
+        let Some(view) = self.view() else {
+            return self.privileges().into_iter().try_for_each(|privilege| allow(ctx, self.table(), privilege));
+        };
+        let (own, owner, table) = (ctx.authority(), ctx.authorities.of(&view.owner), self.table());
+        for privilege in self.privileges() {
+            ctx.require(&own, privilege, "view", &view.name, &view.grants, &view.owner)?;
+            ctx.require(&owner, privilege, "table", &table.name, &table.grants, &table.owner)?;
+        }
+        Ok(())
+    }
+
     /// For EXPLAIN: the SELECT that gives the rows, where there is one.
     pub fn source(&self) -> Option<&LogicalPlan> {
         match &self.kind {
@@ -238,7 +261,7 @@ impl Modify {
     pub async fn execute(&self, run: Run<'_>) -> Result<Execution> {
         refuse_read_only(run.ctx, self.verb())?;
         if !run.ctx.superuser {
-            self.privileges().into_iter().try_for_each(|privilege| allow(run.ctx, self.table(), privilege))?;
+            self.check_privileges(run.ctx)?;
         }
         match &self.kind {
             Kind::Insert(insert) => insert.execute(run).await,

@@ -57,12 +57,13 @@ impl Returning {
         parameters: &Parameters,
     ) -> Result<Self> {
         let Clause { items, schema, deletes } = clause;
+        let items = &system::with_xmax(target, items);
         let visible: Vec<usize> = (0..schema.fields().len()).collect();
         let system = system::named(target, items, deletes)?;
         let schema = &system::extended(schema, alias, &system)?;
         let mut expressions = Vec::new();
         let mut names = Vec::new();
-        for item in items {
+        for item in items.iter() {
             match item {
                 ast::SelectItem::UnnamedExpr(expr) => {
                     names.push(item_name(item).unwrap_or_else(|| UNNAMED.to_owned()));

@@ -3,6 +3,7 @@
 //! A version's number and what made it are known; its commit and its time are not, and are refused rather than
 //! guessed. DELETE returns the state that it ends, so it tells that state's number only.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use datafusion::sql::sqlparser::ast;
 use futures::TryStreamExt;
 
 use super::select::fold;
-use super::target::Target;
+use super::target::{Target, parse_expression};
 use super::write::Edit;
 use crate::error::{Result, SqlError};
 use crate::plan::StatementContext;
@@ -46,6 +47,52 @@ pub fn named(target: &Target, items: &[ast::SelectItem], deletes: bool) -> Resul
         )),
     }
 }
+
+/// The list with PostgreSQL's `xmax` as what it tells those who ask for it here: 0 of a row that is new, and the transaction's
+/// number of one that ON CONFLICT changed.
+pub fn with_xmax<'a>(target: &Target, items: &'a [ast::SelectItem]) -> Cow<'a, [ast::SelectItem]> {
+    const XMAX: &str = "xmax";
+    if target.layout.position(XMAX).is_some() {
+        return Cow::Borrowed(items);
+    }
+    let mut items = Cow::Borrowed(items);
+    for at in 0..items.len() {
+        let Some(ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. }) = items.get(at) else {
+            continue;
+        };
+        let names_it = |expr: &ast::Expr| match expr {
+            ast::Expr::Identifier(ident) => fold(ident) == XMAX,
+            ast::Expr::CompoundIdentifier(parts) => parts.last().is_some_and(|ident| fold(ident) == XMAX),
+            _ => false,
+        };
+        let found = ast::visit_expressions(expr, |expr| match names_it(expr) {
+            true => std::ops::ControlFlow::Break(()),
+            false => std::ops::ControlFlow::Continue(()),
+        });
+        if found.is_continue() {
+            continue;
+        }
+        let plain = names_it(expr);
+        let mut replaced = expr.clone();
+        let _: std::ops::ControlFlow<()> = ast::visit_expressions_mut(&mut replaced, |expr| {
+            if names_it(expr) {
+                *expr = parse_expression(XMAX_VALUE).unwrap_or_else(|_| expr.clone());
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        let items = items.to_mut();
+        items[at] = match items.get(at) {
+            Some(ast::SelectItem::ExprWithAlias { alias, .. }) => {
+                ast::SelectItem::ExprWithAlias { expr: replaced, alias: alias.clone() }
+            }
+            _ if plain => ast::SelectItem::ExprWithAlias { expr: replaced, alias: ast::Ident::new(XMAX) },
+            _ => ast::SelectItem::UnnamedExpr(replaced),
+        };
+    }
+    items
+}
+
+const XMAX_VALUE: &str = "CAST(CASE WHEN _op = 'CREATE' THEN 0 ELSE mod(txid_current(), 4294967296) END AS xid)";
 
 fn is_known(column: SystemColumn, deletes: bool) -> bool {
     use SystemColumn::{Actor, Commit, Context, EndCommit, EndOp, From, Key, Op, Reason, To, Version};

@@ -20,6 +20,7 @@ use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{ColumnDef, ComputedIndexDef, DOCUMENT_ID, IndexPart, SequenceDef, TableDef, object_ids};
 use crate::plan::StatementContext;
+use crate::plan::catalog::updatable::UpdatableView;
 use crate::plan::columns::SystemColumn;
 use crate::plan::computed_keys::ComputedKeys;
 use crate::plan::domains::{self, Rule};
@@ -35,6 +36,8 @@ pub struct Target {
     /// What a column gets when nothing is given, by position.
     pub defaults: Vec<DefaultValue>,
     checks: Option<RowProgram>,
+    /// WITH CHECK OPTION: the view's name, and which rows it shows.
+    view_check: Option<(String, RowProgram)>,
     /// Conditions of the columns' domains, one expression of the program each.
     domains: Option<(Vec<Rule>, RowProgram)>,
     /// Columns computed from the others: position, expression, its type.
@@ -82,6 +85,10 @@ pub fn find_relation(ctx: &StatementContext, schema: Option<&str>, relation: &st
     for schema in &schemas {
         let name = Qualified::new(*schema, relation);
         if let Some(table) = catalog.tables.get(&name) {
+            if table.materialized.is_some() {
+                let message = format!("cannot change materialized view \"{relation}\"");
+                return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message).hint("REFRESH MATERIALIZED VIEW fills it anew."));
+            }
             return Ok(table.clone());
         }
         if catalog.views.contains_key(&name) {
@@ -116,7 +123,28 @@ impl Target {
         let generated = compile_generated(queries, &layout)?;
         let catalog = Arc::clone(&ctx.transaction.lock().catalog);
         let triggers = Triggers::of(&catalog, &layout.table)?.map(Arc::new);
-        Ok(Self { layout, defaults, checks, domains, generated, family: None, triggers, zone, zone_name: ctx.time_zone.clone() })
+        Ok(Self {
+            layout,
+            defaults,
+            checks,
+            view_check: None,
+            domains,
+            generated,
+            family: None,
+            triggers,
+            zone,
+            zone_name: ctx.time_zone.clone(),
+        })
+    }
+
+    /// Rows written through a view that checks them must be rows that it shows.
+    pub fn keep_in_view(&mut self, queries: &dyn Queries, through: Option<&UpdatableView>) -> Result<()> {
+        let Some(through) = through.filter(|through| through.view.check_option.is_some()) else { return Ok(()) };
+        let Some(predicate) = through.predicate.clone() else { return Ok(()) };
+        let schema = qualified(&through.alias, &self.layout.schema)?;
+        let program = RowProgram::plan(queries, &[predicate], schema, &Parameters::default(), "WITH CHECK OPTION")?;
+        self.view_check = Some((through.view.name.name.clone(), program));
+        Ok(())
     }
 
     /// Gets ready for taking away keys: all of them, or those of these columns.
@@ -248,18 +276,41 @@ impl Target {
         if let Some(checks) = &mut self.checks {
             all &= checks.compile(queries, &[])?;
         }
+        if let Some((_, check)) = &mut self.view_check {
+            all &= check.compile(queries, &[])?;
+        }
         Ok(all)
     }
 
     /// Whether rows must keep to conditions beside NOT NULL.
     pub fn has_conditions(&self) -> bool {
-        self.checks.is_some() || self.domains.is_some()
+        self.checks.is_some() || self.domains.is_some() || self.view_check.is_some()
     }
 
     /// Checks NOT NULL, CHECK and the columns' domains of every row; the first row that breaks one is the error.
     pub fn check(&self, run: Run<'_>, values: &[ArrayRef], rows: usize) -> Result<()> {
         self.check_domains(run, values, rows)?;
         self.check_nulls(values)?;
+        self.check_table(run, values, rows)?;
+        self.check_view(run, values, rows)
+    }
+
+    /// What is not certainly shown by the view is refused: unlike in a CHECK, NULL does not pass.
+    fn check_view(&self, run: Run<'_>, values: &[ArrayRef], rows: usize) -> Result<()> {
+        let Some((view, program)) = &self.view_check else { return Ok(()) };
+        let results = program.run(run.without_parameters(), &self.layout.batch(values.to_vec(), rows)?)?;
+        let shown = results.first().and_then(|result| result.as_boolean_opt());
+        let shown = shown.ok_or_else(|| SqlError::internal("a view's condition has no value"))?;
+        match (0..rows).find(|row| shown.is_null(*row) || !shown.value(*row)) {
+            None => Ok(()),
+            Some(row) => {
+                let message = format!("new row violates check option for view \"{view}\"");
+                Err(SqlError::new(SqlState::WITH_CHECK_OPTION_VIOLATION, message).detail(self.failing_row(values, row)))
+            }
+        }
+    }
+
+    fn check_table(&self, run: Run<'_>, values: &[ArrayRef], rows: usize) -> Result<()> {
         let Some(program) = &self.checks else { return Ok(()) };
         let batch = self.layout.batch(values.to_vec(), rows)?;
         let results = program.run(run.without_parameters(), &batch)?;

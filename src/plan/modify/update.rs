@@ -1,5 +1,6 @@
 //! UPDATE and DELETE: the rows to change are read by a SELECT over the target and what FROM or USING adds.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -19,11 +20,12 @@ use super::program::{RowProgram, rows_where, type_placeholder};
 use super::returning::{Clause, Returning};
 use super::select::{column_of, fold, named, outputs, plan_typed, select};
 use super::set::{self, AssignedValue, Assignment, Incoming};
-use super::target::{Target, find_table};
+use super::target::Target;
+use super::through::{carried, find_writable};
 use super::write::{Edit, write};
 use super::{ITEM_KEY, Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::ColumnId;
+use crate::history::{ColumnId, ViewDef};
 use crate::plan::point::KeyMatch;
 use crate::plan::routines::{Event, Triggers};
 use crate::plan::{Execution, StatementContext};
@@ -38,6 +40,8 @@ pub struct Change {
     /// `None` for a DELETE.
     assignments: Option<(Vec<Assignment>, Vec<Incoming>)>,
     pub returning: Option<Returning>,
+    /// The view that the statement names.
+    pub view: Option<Arc<ViewDef>>,
 }
 
 /// Where the rows to change come from.
@@ -129,20 +133,28 @@ pub async fn plan_delete(
 impl Parts<'_> {
     async fn plan(&self, ctx: &StatementContext, queries: &dyn Queries, parameters: &mut Parameters) -> Result<Change> {
         let (name, alias) = self.target_name()?;
-        let mut target = Target::new(ctx, queries, find_table(ctx, name, self.verb)?)?;
-        let (assignments, expressions) = match self.assignments {
-            Some(list) => set::take_apart(&target, list).map(|(a, e)| (Some(a), e))?,
-            None => (None, Vec::new()),
+        let (table, through) = find_writable(ctx, name, self.verb)?;
+        let through = through.as_ref();
+        let mut target = Target::new(ctx, queries, table)?;
+        target.keep_in_view(queries, through)?;
+        let (assignments, expressions) = match (self.assignments, through) {
+            (Some(list), None) => set::take_apart(&target, list).map(|(a, e)| (Some(a), e))?,
+            (Some(list), Some(through)) => set::take_apart(&target, &through.assignments(list)?).map(|(a, e)| (Some(a), e))?,
+            (None, _) => (None, Vec::new()),
         };
         let assigned: Option<Vec<usize>> = assignments.as_ref().map(|list| list.iter().map(|a| a.position).collect());
         target.reach(ctx, queries, assigned.as_deref())?;
-        if let Some(change) = self.plan_item(queries, &target, &alias, assignments.as_deref(), &expressions, parameters)? {
+        if through.is_none()
+            && let Some(change) = self.plan_item(queries, &target, &alias, assignments.as_deref(), &expressions, parameters)?
+        {
             return Ok(change);
         }
         let own = target.layout.columns.len();
-        let mut items: Vec<ast::SelectItem> = target.layout.columns.iter().map(|c| column_of(&alias, &c.name)).collect();
-        items.push(column_of(&alias, "_version"));
-        items.push(column_of(&alias, ITEM_KEY));
+        let names = target.layout.columns.iter().map(|column| column.name.as_str()).chain(["_version", ITEM_KEY]);
+        let mut items: Vec<ast::SelectItem> = match through {
+            None => names.map(|name| column_of(&alias, name)).collect(),
+            Some(_) => names.map(|name| column_of(&alias, &carried(name))).collect(),
+        };
         let assigned = expressions.len();
         items.extend(expressions.into_iter().enumerate().map(|(n, e)| named(e, &format!("__set_{n}"))));
         if self.returning.is_some() {
@@ -150,7 +162,10 @@ impl Parts<'_> {
                 items.push(wildcard_of(&relation));
             }
         }
-        let mut from = vec![self.table.clone()];
+        let mut from = vec![match through {
+            None => self.table.clone(),
+            Some(through) => through.relation(&alias)?,
+        }];
         from.extend_from_slice(self.from);
         let wanted = wanted_columns(&target, assignments.as_deref().unwrap_or(&[]), assigned)?;
         let wanted: Vec<(usize, PgType)> = wanted.into_iter().enumerate().map(|(n, ty)| (own + 2 + n, ty)).collect();
@@ -171,13 +186,21 @@ impl Parts<'_> {
             None => None,
             Some(items) => {
                 let schema = &returning_schema(&target, &alias, &plan, own + 2 + assigned)?;
-                let clause = Clause { items, schema, deletes: assignments.is_none() };
+                let items = match through {
+                    Some(through) => {
+                        let beside: Vec<_> = self.from.iter().flat_map(relations).collect();
+                        Cow::Owned(through.returning(items, &alias, &beside)?)
+                    }
+                    None => Cow::Borrowed(items),
+                };
+                let clause = Clause { items: &items, schema, deletes: assignments.is_none() };
                 let returning = Returning::plan(queries, &target, &alias, clause, parameters)?;
                 parameters.of_plan(queries, returning.program().logical_plan())?;
                 Some(returning)
             }
         };
-        Ok(Change { target, source: Source::Query(Box::new(plan)), assignments, returning })
+        let view = through.map(|through| Arc::clone(&through.view));
+        Ok(Change { target, source: Source::Query(Box::new(plan)), assignments, returning, view })
     }
 
     /// The statement as one about a single item, when all of it can be compiled.
@@ -242,7 +265,7 @@ impl Parts<'_> {
         };
         *parameters = tried;
         let source = Source::Item(Box::new(Item { key, filter, program }));
-        Ok(Some(Change { target: target.clone(), source, assignments, returning }))
+        Ok(Some(Change { target: target.clone(), source, assignments, returning, view: None }))
     }
 
     fn target_name(&self) -> Result<(&ast::ObjectName, String)> {

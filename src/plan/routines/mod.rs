@@ -89,7 +89,7 @@ pub fn may_write(catalog: &Catalog, statement: &Statement) -> bool {
     if routines.is_empty() {
         return false;
     }
-    let in_views = catalog.views.values().any(|view| routines.iter().any(|name| view.query.contains(name)));
+    let in_views = catalog.queries().any(|view| routines.iter().any(|name| view.query.contains(name)));
     query.visit(&mut Calls { routines, catalog, in_views }).is_break()
 }
 

@@ -32,11 +32,18 @@ impl Change {
             self.require_owner("table", &table.name.name, &table.owner)?;
             return Box::pin(self.alter_each(table.id, actions)).await;
         }
-        let id = self.own_table(name)?.id;
-        self.alter_each(id, actions).await
+        let of_any_relation = |action: &AlterTable| {
+            matches!(action, AlterTable::RenameTable { .. } | AlterTable::SetSchema { .. } | AlterTable::OwnerTo { .. })
+        };
+        let materialized = self.find_table(name).is_some_and(|table| table.materialized.is_some());
+        let table = match materialized && actions.iter().all(of_any_relation) {
+            true => self.own_materialized(name)?,
+            false => self.own_table(name)?,
+        };
+        self.alter_each(table.id, actions).await
     }
 
-    async fn alter_each(&mut self, id: TableId, actions: &[AlterTable]) -> Result<()> {
+    pub(super) async fn alter_each(&mut self, id: TableId, actions: &[AlterTable]) -> Result<()> {
         for action in actions {
             let table = TableDef::clone(&*self.table_now(id)?);
             self.alter(table, action).await?;

@@ -19,6 +19,7 @@ impl Change {
                 self.require_owner("sequence", &sequence.name.name, &sequence.owner)?;
                 Ok(self.catalog.replace_sequence(SequenceDef { comment, ..sequence })?)
             }
+            Commented::Relation(ObjectKind::MaterializedView, name) => self.comment_on_materialized(name, comment),
             Commented::Relation(ObjectKind::Index, name) => self.comment_index(name, comment),
             Commented::Relation(_, name) => {
                 let mut table = self.own_table(name)?;
@@ -38,6 +39,7 @@ impl Change {
             Commented::Type { name, domain } => self.comment_type(name, *domain, comment),
             Commented::Routine(kind, routine) => self.comment_routine(*kind, routine, comment),
             Commented::Trigger { name, table } => self.comment_trigger(name, table, comment),
+            Commented::Extension(name) => self.comment_on_extension(name, comment.as_deref()),
             Commented::Schema(name) => {
                 let Some(old) = self.catalog.schemas.get(name).cloned() else {
                     return Err(CatalogError::NoSchema(name.clone()).into());

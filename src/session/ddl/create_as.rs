@@ -6,7 +6,6 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{self, VisitMut, VisitorMut};
 
 use super::super::dispatch::cancellable;
-use super::super::roles::authority;
 use super::super::{Reply, Session};
 use super::Change;
 use super::relations::relations_of;
@@ -17,19 +16,33 @@ use crate::plan::{Execution, ResultColumn};
 use crate::sql::{ColumnSpec, CreateTable, CreateTableAs, Name, Statement, insert_from};
 use crate::types::Qualified;
 
+/// A table that a query has given its columns.
+pub(super) struct Made {
+    pub name: Qualified,
+    /// The query, with which no name leads to the new table.
+    pub source: Box<ast::Query>,
+}
+
 impl Session {
     pub(super) async fn create_table_as(&mut self, create: &CreateTableAs) -> Result<Reply> {
-        let ctx = self.context().await?;
-        let catalog = Catalog::clone(&ctx.transaction.lock().catalog);
-        let authority = authority(&self.shared.tenancy, ctx.database.name(), &ctx.current_user);
-        let engine = Arc::clone(&self.shared.engine);
-        let mut change = Change { ctx: ctx.clone(), engine: Arc::clone(&engine), authority, catalog };
+        let change = self.change().await?;
         let name = change.new_name(&create.name)?;
-        let is_there = change.catalog.has_relation(&name);
-        if is_there && create.if_not_exists {
+        if create.if_not_exists && change.catalog.has_relation(&name) {
             change.notice(format!("relation \"{}\" already exists, skipping", name.name));
             return Ok(Reply::Command("CREATE TABLE AS".to_owned()));
         }
+        let made = self.table_of_query(create).await?;
+        match create.with_data {
+            true => self.fill(&made.name, made.source).await,
+            false => Ok(Reply::Command("CREATE TABLE AS".to_owned())),
+        }
+    }
+
+    /// A table with the columns of the query, and no rows.
+    pub(super) async fn table_of_query(&mut self, create: &CreateTableAs) -> Result<Made> {
+        let mut change = self.change().await?;
+        let (ctx, engine) = (change.ctx.clone(), Arc::clone(&change.engine));
+        let name = change.new_name(&create.name)?;
         let source = change.apart_from_new(&create.query, &name)?;
         let query = Statement::Query(source.clone());
         let prepared = cancellable(&ctx, engine.prepare(&ctx, &query, &[])).await?;
@@ -42,11 +55,13 @@ impl Session {
         let table = CreateTable { name: name_given, if_not_exists: false, columns, constraints, on_commit, likes };
         change.create_table(&table).await?;
         change.apply()?;
-        if !create.with_data {
-            return Ok(Reply::Command("CREATE TABLE AS".to_owned()));
-        }
-        let ctx = self.context().await?;
-        let insert = Statement::Insert(insert_from(&name, source)?);
+        Ok(Made { name, source })
+    }
+
+    /// Puts the rows of a query into a table; the tag is `SELECT` with their number.
+    pub(super) async fn fill(&mut self, name: &Qualified, source: Box<ast::Query>) -> Result<Reply> {
+        let (ctx, engine) = (self.context().await?, Arc::clone(&self.shared.engine));
+        let insert = Statement::Insert(insert_from(name, source)?);
         let prepared = cancellable(&ctx, engine.prepare(&ctx, &insert, &[])).await?;
         match cancellable(&ctx, engine.execute(&ctx, &prepared, Vec::new())).await? {
             Execution::Modified { count, .. } => Ok(Reply::Command(format!("SELECT {count}"))),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::materialized::refuse_materialized;
 use super::{Change, undefined};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Catalog, CatalogError, TableDef, ViewDef};
@@ -16,6 +17,7 @@ impl Change {
             match kind {
                 ObjectKind::Table => self.drop_table(name, if_exists, cascade, &together)?,
                 ObjectKind::View => self.drop_view(name, if_exists, cascade, &together)?,
+                ObjectKind::MaterializedView => self.drop_materialized_view(name, if_exists, cascade)?,
                 ObjectKind::Index => self.drop_index(name, if_exists, cascade)?,
                 ObjectKind::Sequence => self.drop_sequence(name, if_exists, cascade)?,
                 ObjectKind::Schema => Box::pin(self.drop_schema(&name.name, if_exists, cascade)).await?,
@@ -31,7 +33,7 @@ impl Change {
     }
 
     /// IF EXISTS says so in a NOTICE; otherwise it is the error, 42809 when the name is another kind of relation's.
-    fn missing(&self, kind: &'static str, name: &Name, if_exists: bool) -> Result<()> {
+    pub(super) fn missing(&self, kind: &'static str, name: &Name, if_exists: bool) -> Result<()> {
         if let Some(schema) = name.schema.as_ref().filter(|s| !self.catalog.schemas.contains_key(*s)) {
             if if_exists {
                 self.notice(format!("schema \"{schema}\" does not exist, skipping"));
@@ -78,6 +80,7 @@ impl Change {
         let Some(table) = self.find_table(name) else { return self.missing("table", name, if_exists) };
         self.require_owner("table", &table.name.name, &table.owner)?;
         table.check_definable()?;
+        refuse_materialized(&table)?;
         // A table named later in the list may refer to one before it.
         let needing = self.referring(&table, |child, _| !together.contains(&child.name));
         self.drop_dependents("table", &table.name, needing, cascade, together)?;
@@ -98,7 +101,7 @@ impl Change {
     }
 
     /// Views over the relation and what else needs it (`needing`): 2BP01, or with CASCADE the views go.
-    fn drop_dependents(
+    pub(super) fn drop_dependents(
         &mut self,
         kind: &str,
         name: &Qualified,
@@ -109,13 +112,17 @@ impl Change {
         let dependents: Vec<Arc<ViewDef>> =
             self.dependents_of(name).into_iter().filter(|view| !together.contains(&view.name)).collect();
         let of = format!("{kind} {}", name.name);
-        needing.extend(dependents.iter().map(|view| format!("view {}", view.name.name)));
+        needing.extend(dependents.iter().map(|view| format!("{} {}", self.kind_of(view), view.name.name)));
         let lines = needing.iter().map(|what| format!("{what} depends on {of}")).collect();
         self.cascade(&of, lines, needing, cascade)?;
         for view in dependents {
             self.catalog.drop_view(&view.name)?;
         }
         Ok(())
+    }
+
+    fn kind_of(&self, view: &ViewDef) -> &'static str {
+        if self.catalog.views.contains_key(&view.name) { "view" } else { "materialized view" }
     }
 
     /// 2BP01 with one line per dependent, or with CASCADE a NOTICE of what goes along.

@@ -8,8 +8,9 @@ use futures::TryStreamExt;
 
 use super::Change;
 use super::column::key_columns;
+use super::index_method::{method_of, shape_of};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{ComputedIndexDef, IndexDef, IndexOrder, IndexPart, IndexShape, StateRow, TableDef, UniqueDef};
+use crate::history::{ComputedIndexDef, IndexDef, IndexPart, IndexShape, StateRow, TableDef, UniqueDef};
 use crate::plan::modify::computed_parts;
 use crate::plan::rows::RowLayout;
 use crate::sql::{CreateIndex, IndexElement, IndexKey, Name};
@@ -19,7 +20,8 @@ use crate::versions::{IndexId, ItemKey, KeyFilter, Scope};
 
 impl Change {
     pub(super) async fn create_index(&mut self, create: &CreateIndex) -> Result<()> {
-        let mut table = self.own_table(&create.table)?;
+        let materialized = self.find_table(&create.table).is_some_and(|table| table.materialized.is_some());
+        let mut table = if materialized { self.own_materialized(&create.table)? } else { self.own_table(&create.table)? };
         let schema = table.name.schema.clone();
         if let Some(name) = &create.name
             && self.catalog.has_relation(&Qualified::new(schema.as_str(), name.as_str()))
@@ -36,8 +38,11 @@ impl Change {
             return Err(SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{missing}\" does not exist")));
         }
         let id = IndexId(self.catalog.ids.next());
-        let shape = shape_of(&table, create);
-        if create.predicate.is_some() || named.len() < create.parts.len() {
+        let method = method_of(create)?;
+        let shape = shape_of(&table, create, method)?;
+        // What orders no keys serves no lookup here: it is kept as it was defined, to be shown.
+        let defined_only = !method.is_btree();
+        if defined_only || create.predicate.is_some() || named.len() < create.parts.len() {
             return self.create_computed_index(table, create, id, shape).await;
         }
         let columns = key_columns(&table, &unrepeated(&named), "index")?;
@@ -65,6 +70,9 @@ impl Change {
         let from = super::quoted_name(&table.name);
         for part in &create.parts {
             parts.push(match &part.key {
+                IndexKey::Column(name) if shape.method.is_some() => IndexPart::Column(
+                    table.column(name).map(|column| column.id).ok_or_else(|| SqlError::internal("an index lost its column"))?,
+                ),
                 IndexKey::Column(name) => IndexPart::Column(key_columns(&table, std::slice::from_ref(name), "index")?[0]),
                 IndexKey::Expression(text) => {
                     refuse_changing(text, "index expression")?;
@@ -242,19 +250,6 @@ fn part_name(key: &IndexKey) -> String {
             _ => "expr".to_owned(),
         },
     }
-}
-
-fn shape_of(table: &TableDef, create: &CreateIndex) -> IndexShape {
-    let order = |part: &IndexElement| IndexOrder {
-        descending: part.descending,
-        nulls_first: part.nulls_first,
-        operator_class: part.operator_class.clone(),
-    };
-    let mut orders: Vec<IndexOrder> = create.parts.iter().map(order).collect();
-    if orders.iter().all(|order| *order == IndexOrder::default()) {
-        orders.clear();
-    }
-    IndexShape { orders, include: create.include.iter().filter_map(|name| table.column(name)).map(|c| c.id).collect() }
 }
 
 fn unrepeated(columns: &[String]) -> Vec<String> {

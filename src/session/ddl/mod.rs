@@ -10,11 +10,14 @@ mod create_as;
 mod database;
 mod domain;
 mod drop;
+mod extension;
 mod foreign_key;
 mod grant;
 mod identity;
 mod index;
+mod index_method;
 mod like;
+mod materialized;
 mod rekey;
 mod relation;
 mod relations;
@@ -53,8 +56,12 @@ struct Change {
 
 impl Session {
     pub(super) async fn define(&mut self, ddl: &Ddl) -> Result<Reply> {
+        let named = ddl.with_roles(&self.current_user(), &self.settings.effective().session_user);
+        let ddl = named.as_ref().unwrap_or(ddl);
         let tag = match ddl {
             Ddl::CreateTableAs(create) => return self.create_table_as(create).await,
+            Ddl::CreateMaterializedView { create, query_text } => return self.create_materialized_view(create, query_text).await,
+            Ddl::Refresh { name, concurrently, with_data } => return self.refresh(name, *concurrently, *with_data).await,
             Ddl::CreateDatabase { .. }
             | Ddl::Drop { kind: ObjectKind::Database, .. }
             | Ddl::Drop { kind: ObjectKind::Role, .. }
@@ -70,10 +77,7 @@ impl Session {
     }
 
     async fn define_in_database(&mut self, ddl: &Ddl) -> Result<String> {
-        let ctx = self.context().await?;
-        let catalog = Catalog::clone(&ctx.transaction.lock().catalog);
-        let authority = authority(&self.shared.tenancy, ctx.database.name(), &ctx.current_user);
-        let mut change = Change { ctx, engine: Arc::clone(&self.shared.engine), authority, catalog };
+        let mut change = self.change().await?;
         match ddl {
             Ddl::CreateTable(create) => Box::pin(change.create_table(create)).await?,
             Ddl::AlterTable { name, if_exists, actions } => Box::pin(change.alter_table(name, *if_exists, actions)).await?,
@@ -85,8 +89,9 @@ impl Session {
                 self.require_role(&owner)?;
                 change.create_schema(name, *if_not_exists, owner)?;
             }
-            Ddl::CreateView { name, or_replace, columns, query_text, query } => {
-                change.create_view(name, *or_replace, columns, query_text, query).await?;
+            Ddl::CreateView { name, or_replace, columns, query_text, query, check_option } => {
+                let texts = view::NewView { columns, query_text, query, check_option: *check_option };
+                change.create_view(name, *or_replace, texts).await?;
             }
             Ddl::CreateEnum { name, labels } => change.create_enum(name, labels)?,
             Ddl::CreateComposite { name, fields } => change.create_composite(name, fields)?,
@@ -97,6 +102,13 @@ impl Session {
             Ddl::Grant(grant) | Ddl::Revoke(grant) => {
                 grant.roles.iter().filter(|role| *role != crate::history::PUBLIC).try_for_each(|role| self.require_role(role))?;
                 change.grant(grant, matches!(ddl, Ddl::Grant(_)))?;
+            }
+            Ddl::AlterRelation { kind: ObjectKind::MaterializedView, name, if_exists, action } => {
+                if !*if_exists || change.find(name, Catalog::has_relation).is_some() {
+                    Box::pin(change.alter_materialized_view(name, action)).await?;
+                } else {
+                    change.notice(format!("relation \"{name}\" does not exist, skipping"));
+                }
             }
             Ddl::AlterRelation { kind, name, if_exists, action } => change.alter_relation(*kind, name, *if_exists, action)?,
             Ddl::RenameSchema { name, to } => change.rename_schema(name, to)?,
@@ -109,8 +121,13 @@ impl Session {
             Ddl::CreateTrigger(create) => change.create_trigger(create)?,
             Ddl::DropTrigger { name, table, if_exists, .. } => change.drop_trigger(name, table, *if_exists)?,
             Ddl::RenameTrigger { name, table, to } => change.rename_trigger(name, table, to)?,
+            Ddl::CreateExtension(create) => change.create_extension(create)?,
+            Ddl::UpdateExtension { name, version } => change.update_extension(name, version.as_deref())?,
+            Ddl::DropExtension { names, if_exists } => change.drop_extensions(names, *if_exists)?,
             Ddl::Comment { object, text } => change.comment(object, text.as_deref())?,
             Ddl::CreateTableAs(_)
+            | Ddl::CreateMaterializedView { .. }
+            | Ddl::Refresh { .. }
             | Ddl::CreateRole { .. }
             | Ddl::AlterRole { .. }
             | Ddl::AlterRoleSet { .. }
@@ -227,6 +244,7 @@ impl Change {
         let Some(table) = self.find_table(name) else { return Err(self.not_a_table(name)) };
         self.require_owner("table", &table.name.name, &table.owner)?;
         table.check_definable()?;
+        materialized::refuse_materialized(&table)?;
         Ok(TableDef::clone(&table))
     }
 

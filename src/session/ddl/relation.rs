@@ -32,6 +32,7 @@ impl Change {
                 RelationAction::OwnerTo(_) => Ok(()),
             },
             ObjectKind::Table
+            | ObjectKind::MaterializedView
             | ObjectKind::Type
             | ObjectKind::Domain
             | ObjectKind::Schema

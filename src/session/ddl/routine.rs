@@ -341,7 +341,7 @@ impl Change {
             self.remove_trigger(&table, &trigger)?;
         }
         for view in views {
-            if self.catalog.views.contains_key(&view.name) {
+            if self.catalog.has_relation(&view.name) {
                 self.catalog.drop_view(&view.name)?;
             }
         }
@@ -373,10 +373,10 @@ impl Change {
     }
 
     fn views_calling(&self, def: &RoutineDef) -> Vec<Arc<ViewDef>> {
-        let first = self.catalog.views.values().filter(|view| calls(&view.query, def));
+        let first = self.catalog.queries().filter(|view| calls(&view.query, def));
         let mut found: Vec<Arc<ViewDef>> = Vec::new();
         for view in first {
-            for view in std::iter::once(Arc::clone(view)).chain(self.dependents_of(&view.name)) {
+            for view in std::iter::once(Arc::clone(&view)).chain(self.dependents_of(&view.name)) {
                 if !found.iter().any(|known| known.id == view.id) {
                     found.push(view);
                 }

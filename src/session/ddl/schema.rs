@@ -25,7 +25,7 @@ impl Change {
             return Err(CatalogError::NoSchema(name.to_owned()).into());
         };
         self.require_owner("schema", name, &old.owner)?;
-        let dependent = self.catalog.views.values().any(|view| view.name.schema == name && !view.bound)
+        let dependent = self.catalog.queries().any(|view| view.name.schema == name && !view.bound)
             || self.catalog.tables.values().flat_map(|t| t.columns.iter()).any(|c| {
                 !c.dropped && c.default.as_deref().is_some_and(|d| d.contains(&format!("{name}.")) && d.contains("nextval"))
             });

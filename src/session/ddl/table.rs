@@ -63,6 +63,7 @@ impl Change {
             computed_indexes: Vec::new(),
             comments: Default::default(),
             on_commit: Default::default(),
+            materialized: None,
             collection: None,
             grants: Default::default(),
         }

@@ -236,10 +236,10 @@ impl Change {
                 self.catalog.replace_table(renamed)?;
             }
         }
-        for view in before.views.values() {
+        for view in before.queries() {
             let query = rename_type(&view.query, &is_it, &to);
             if query != view.query {
-                self.catalog.replace_view(ViewDef { query, ..ViewDef::clone(view) })?;
+                self.catalog.replace_view(ViewDef { query, ..ViewDef::clone(&view) })?;
             }
         }
         for other in before.live_types() {
@@ -258,7 +258,7 @@ impl Change {
 
     /// 0A000 when a view of which `concerns` says that it may be concerned cannot be read any more.
     async fn verify_views(&self, of: &Qualified, concerns: impl Fn(&str) -> bool) -> Result<()> {
-        for view in self.catalog.views.values().filter(|view| concerns(&view.query)) {
+        for view in self.catalog.queries().filter(|view| concerns(&view.query)).collect::<Vec<_>>() {
             if self.analyse(&view.query).await.is_err() {
                 return Err(SqlError::unsupported(
                     format!("cannot rename in type \"{}\": view \"{}\" depends on it", of.name, view.name.name),

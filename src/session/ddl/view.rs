@@ -9,20 +9,24 @@ use super::super::dispatch::cancellable;
 use super::relations::relations_of;
 use super::{Change, undefined};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{Catalog, ViewDef};
+use crate::history::{Catalog, CheckOption, ViewDef};
+use crate::plan::catalog::updatable::updatable;
 use crate::plan::catalog::view;
 use crate::sql::{Name, Statement};
 use crate::types::{PgType, Qualified, TypeName};
 
+/// What a CREATE VIEW says of the view.
+pub(super) struct NewView<'a> {
+    pub columns: &'a [String],
+    pub query_text: &'a str,
+    pub query: &'a ast::Query,
+    /// WITH CHECK OPTION, and whether it is LOCAL.
+    pub check_option: Option<bool>,
+}
+
 impl Change {
-    pub(super) async fn create_view(
-        &mut self,
-        name: &Name,
-        or_replace: bool,
-        columns: &[String],
-        query_text: &str,
-        query: &ast::Query,
-    ) -> Result<()> {
+    pub(super) async fn create_view(&mut self, name: &Name, or_replace: bool, new: NewView<'_>) -> Result<()> {
+        let NewView { columns, query_text, query, check_option } = new;
         let name = self.view_name(name, query)?;
         self.prepare_schema(&name)?;
         let statement = Statement::Query(Box::new(query.clone()));
@@ -50,11 +54,18 @@ impl Change {
             owner: old.as_ref().map_or_else(|| self.ctx.current_user.clone(), |old| old.owner.clone()),
             query: query_text,
             bound,
+            check_option: check_option.map(|local| if local { CheckOption::Local } else { CheckOption::Cascaded }),
             columns: outputs,
             comment: old.as_ref().and_then(|old| old.comment.clone()),
             column_comments: old.as_ref().map(|old| old.column_comments.clone()).unwrap_or_default(),
             grants: old.as_ref().map(|old| old.grants.clone()).unwrap_or_default(),
         };
+        if def.check_option.is_some()
+            && let Err(reason) = updatable(&self.catalog, &Arc::new(def.clone()))
+        {
+            let message = "WITH CHECK OPTION is supported only on automatically updatable views";
+            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message).hint(reason));
+        }
         match old {
             Some(old) => {
                 self.require_owner("view", &old.name.name, &old.owner)?;
@@ -70,7 +81,7 @@ impl Change {
     }
 
     /// The query with every name in full, provided that it gives the same columns so.
-    async fn bound_text(&self, query: &ast::Query, outputs: &[(String, PgType)]) -> Option<String> {
+    pub(super) async fn bound_text(&self, query: &ast::Query, outputs: &[(String, PgType)]) -> Option<String> {
         let names: Vec<String> = outputs.iter().map(|(name, _)| name.clone()).collect();
         let text = view::bound(&self.ctx.catalogue(), &self.ctx.effective_path(), query, &names)?;
         let statement = crate::sql::parse(&text).ok()?.pop()?.statement;
@@ -130,7 +141,7 @@ impl Change {
 
     /// Views go on reading what was in a schema under that one's new name.
     pub(super) fn follow_schema_rename(&mut self, from: &str, to: &str) -> Result<()> {
-        let views: Vec<Arc<ViewDef>> = self.catalog.views.values().filter(|view| view.bound).cloned().collect();
+        let views: Vec<Arc<ViewDef>> = self.catalog.queries().filter(|view| view.bound).collect();
         for old in views {
             let moved = |name: &Qualified| (name.schema == from).then(|| Qualified::new(to, name.name.as_str()));
             if let Some(query) = view::renamed_relations(&old, &moved) {
@@ -152,7 +163,7 @@ impl Change {
 
     /// Views that read this relation, or its past, in their own text.
     pub(super) fn views_on(&self, name: &Qualified) -> Vec<Arc<ViewDef>> {
-        self.catalog.views.values().filter(|view| self.reads(view, name)).cloned().collect()
+        self.catalog.queries().filter(|view| self.reads(view, name)).collect()
     }
 
     /// Views that read this relation, directly or through others, those closest to it first.

@@ -6,6 +6,7 @@ use super::column::{self, default_text, definition, table_constraint};
 use super::sequence;
 use super::{cascade, if_exists, if_not_exists};
 use crate::error::{Result, SqlError};
+use crate::sql::access;
 use crate::sql::cursor::{Cursor, expression};
 use crate::sql::statement::{AlterTable, Ddl, Name, ObjectKind, RelationAction, SequenceOptions};
 use crate::sql::type_name::{ColumnType, type_name};
@@ -70,7 +71,7 @@ fn action(cursor: &mut Cursor<'_>, table: &Name) -> Result<AlterTable> {
         cursor.accept("COLUMN");
         alter_column(cursor)
     } else if cursor.accept_all(&["OWNER", "TO"]) {
-        Ok(AlterTable::OwnerTo { role: cursor.ident()? })
+        Ok(AlterTable::OwnerTo { role: access::role(cursor)? })
     } else if cursor.accept_all(&["ENABLE", "TRIGGER"]) {
         Ok(AlterTable::SetTrigger { name: trigger(cursor)?, enabled: true })
     } else if cursor.accept_all(&["DISABLE", "TRIGGER"]) {
@@ -239,7 +240,7 @@ pub fn relation_action(cursor: &mut Cursor<'_>) -> Result<Option<RelationAction>
     } else if cursor.accept_all(&["SET", "SCHEMA"]) {
         Some(RelationAction::SetSchema(cursor.ident()?))
     } else if cursor.accept_all(&["OWNER", "TO"]) {
-        Some(RelationAction::OwnerTo(cursor.ident()?))
+        Some(RelationAction::OwnerTo(access::role(cursor)?))
     } else {
         None
     })
@@ -262,6 +263,10 @@ pub fn view(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     relation(cursor, ObjectKind::View, "VIEW")
 }
 
+pub fn materialized_view(cursor: &mut Cursor<'_>) -> Result<Ddl> {
+    relation(cursor, ObjectKind::MaterializedView, "MATERIALIZED VIEW")
+}
+
 pub fn index(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     relation(cursor, ObjectKind::Index, "INDEX")
 }
@@ -269,7 +274,7 @@ pub fn index(cursor: &mut Cursor<'_>) -> Result<Ddl> {
 pub fn schema(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let name = cursor.ident()?;
     if cursor.accept_all(&["OWNER", "TO"]) {
-        return Ok(Ddl::SchemaOwner { name, role: cursor.ident()? });
+        return Ok(Ddl::SchemaOwner { name, role: access::role(cursor)? });
     }
     cursor.expect_all(&["RENAME", "TO"])?;
     Ok(Ddl::RenameSchema { name, to: cursor.ident()? })

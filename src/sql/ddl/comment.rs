@@ -25,6 +25,9 @@ fn object(cursor: &mut Cursor<'_>) -> Result<Commented> {
     if let Some((_, kind)) = kinds.into_iter().find(|(word, _)| cursor.accept(word)) {
         return Ok(Commented::Relation(kind, cursor.name()?));
     }
+    if cursor.accept_all(&["MATERIALIZED", "VIEW"]) {
+        return Ok(Commented::Relation(ObjectKind::MaterializedView, cursor.name()?));
+    }
     if cursor.accept("COLUMN") {
         return column(cursor);
     }
@@ -49,6 +52,9 @@ fn object(cursor: &mut Cursor<'_>) -> Result<Commented> {
     }
     if cursor.accept("SCHEMA") {
         return Ok(Commented::Schema(cursor.ident()?));
+    }
+    if cursor.accept("EXTENSION") {
+        return Ok(Commented::Extension(cursor.ident()?));
     }
     let what = cursor.peek_keyword().unwrap_or_default();
     Err(cursor.unsupported(format!("COMMENT ON {what} is not supported"), "Keep the description in a table of your own."))

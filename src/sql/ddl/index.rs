@@ -4,7 +4,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::column::{collation, index_parameters};
 use super::if_not_exists;
-use crate::error::{Result, SqlError};
+use crate::error::Result;
 use crate::sql::cursor::{Cursor, expression};
 use crate::sql::statement::{CreateIndex, Ddl, IndexElement, IndexKey};
 
@@ -17,14 +17,7 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     cursor.expect("ON")?;
     cursor.accept("ONLY");
     let table = cursor.name()?;
-    if cursor.accept("USING") {
-        let position = cursor.position();
-        let method = cursor.ident()?;
-        if method != "btree" {
-            let message = format!("access method \"{method}\" is not supported");
-            return Err(SqlError::unsupported(message, "Use btree, the default.").at(position));
-        }
-    }
+    let method = if cursor.accept("USING") { Some(cursor.ident()?) } else { None };
     let parts = cursor.parenthesised(element)?;
     if cursor.sees_all(&["NULLS", "NOT", "DISTINCT"]) {
         return Err(cursor.unsupported("NULLS NOT DISTINCT is not supported", "Declare the columns NOT NULL."));
@@ -43,7 +36,7 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     } else {
         None
     };
-    Ok(Ddl::CreateIndex(CreateIndex { name, if_not_exists, table, parts, include, predicate, unique }))
+    Ok(Ddl::CreateIndex(CreateIndex { name, if_not_exists, table, method, parts, include, predicate, unique }))
 }
 
 fn element(cursor: &mut Cursor<'_>) -> Result<IndexElement> {
@@ -72,8 +65,13 @@ fn element(cursor: &mut Cursor<'_>) -> Result<IndexElement> {
     if let Some(word) = cursor.peek_keyword()
         && !["ASC", "DESC", "NULLS"].contains(&word.as_str())
     {
-        class = Some(operator_class(cursor)?);
+        class = Some(cursor.name()?.name);
+        if cursor.sees_token(&Token::LParen) {
+            let hint = "Leave the parameters of the operator class out.";
+            return Err(cursor.unsupported("parameters of an operator class are not supported", hint));
+        }
     }
+    let ordered = ["ASC", "DESC", "NULLS"].iter().any(|word| cursor.sees(word));
     let descending = cursor.accept_any(&["ASC", "DESC"]) == Some("DESC");
     let nulls_first = match cursor.accept("NULLS") {
         false => descending,
@@ -82,15 +80,5 @@ fn element(cursor: &mut Cursor<'_>) -> Result<IndexElement> {
             None => return Err(cursor.syntax()),
         },
     };
-    Ok(IndexElement { key, descending, nulls_first, operator_class: class })
-}
-
-fn operator_class(cursor: &mut Cursor<'_>) -> Result<String> {
-    let position = cursor.position();
-    let class = cursor.name()?.name;
-    if class.ends_with("_ops") && !class.contains("gin") && !class.contains("gist") && !class.contains("trgm") {
-        return Ok(class);
-    }
-    let message = format!("operator class \"{class}\" is not supported");
-    Err(SqlError::unsupported(message, "Leave the operator class out.").at(position))
+    Ok(IndexElement { key, ordered, descending, nulls_first, operator_class: class })
 }

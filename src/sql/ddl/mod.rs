@@ -4,6 +4,7 @@
 mod alter;
 mod column;
 mod comment;
+mod extension;
 mod index;
 mod objects;
 pub(super) mod routine;
@@ -19,6 +20,7 @@ use crate::error::{Result, SqlError};
 
 pub use comment::comment;
 pub use objects::{drop, truncate};
+pub use table::refresh;
 
 /// What CREATE, ALTER and DROP can name and nothing here has, with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
@@ -28,10 +30,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("COLLATION", "Text is ordered by its bytes."),
     ("CONVERSION", "Text is UTF-8."),
     ("EVENT TRIGGER", "Follow chronogate.changes from the client."),
-    ("EXTENSION", "What is built in needs no extension: leave the statement out."),
     ("FOREIGN", "Copy the data in with COPY."),
     ("LANGUAGE", "Compute in the query or in the client."),
-    ("MATERIALIZED", "Use a plain view."),
     ("OPERATOR", "Compute in the query."),
     ("POLICY", "Use views and GRANT."),
     ("PUBLICATION", "Follow chronogate.changes from the client."),
@@ -85,6 +85,8 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         table::create(cursor, false)
     } else if cursor.accept("VIEW") {
         objects::create_view(cursor, or_replace)
+    } else if cursor.accept_all(&["MATERIALIZED", "VIEW"]) {
+        table::create_materialized_view(cursor)
     } else if cursor.sees("INDEX") || cursor.sees_all(&["UNIQUE", "INDEX"]) {
         index::create(cursor)
     } else if cursor.accept("SEQUENCE") {
@@ -95,6 +97,8 @@ pub fn create(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         user_type::create(cursor)
     } else if cursor.accept("DOMAIN") {
         user_type::create_domain(cursor)
+    } else if cursor.accept("EXTENSION") {
+        extension::create(cursor)
     } else if cursor.accept("DATABASE") {
         objects::create_database(cursor)
     } else if cursor.accept_any(&["ROLE", "GROUP"]).is_some() {
@@ -124,6 +128,8 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         alter::table(cursor)
     } else if cursor.accept("VIEW") {
         alter::view(cursor)
+    } else if cursor.accept_all(&["MATERIALIZED", "VIEW"]) {
+        alter::materialized_view(cursor)
     } else if cursor.accept("INDEX") {
         alter::index(cursor)
     } else if cursor.accept("SEQUENCE") {
@@ -134,6 +140,8 @@ pub fn alter(cursor: &mut Cursor<'_>) -> Result<Ddl> {
         user_type::alter_domain(cursor)
     } else if let Some(kind) = routine::kind(cursor) {
         routine::alter(cursor, kind)
+    } else if cursor.accept("EXTENSION") {
+        extension::alter(cursor)
     } else if cursor.accept("TRIGGER") {
         trigger::alter(cursor)
     } else if cursor.accept("SCHEMA") {

@@ -4,7 +4,9 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::{cascade, if_exists, if_not_exists, refused};
 use crate::error::{Result, SqlError};
-use crate::sql::cursor::Cursor;
+use crate::sql::access;
+use crate::sql::cursor::{Cursor, is_keyword};
+use crate::sql::lex::Slice;
 use crate::sql::query;
 use crate::sql::statement::{Ddl, Name, ObjectKind};
 
@@ -20,30 +22,32 @@ pub fn create_view(cursor: &mut Cursor<'_>, or_replace: bool) -> Result<Ddl> {
     if query.is_empty() {
         return Err(cursor.syntax());
     }
-    refuse_check_option(cursor)?;
+    let (query, check_option) = without_check_option(query);
     let parsed = query::parse_query(query)?;
     cursor.seek(cursor.slice().len());
-    Ok(Ddl::CreateView { name, or_replace, columns, query_text: query.text().to_owned(), query: parsed })
+    Ok(Ddl::CreateView { name, or_replace, columns, query_text: query.text().to_owned(), query: parsed, check_option })
 }
 
-fn refuse_check_option(cursor: &Cursor<'_>) -> Result<()> {
-    let end = cursor.slice().len();
-    for words in
-        [&["WITH", "CHECK", "OPTION"][..], &["WITH", "LOCAL", "CHECK", "OPTION"], &["WITH", "CASCADED", "CHECK", "OPTION"]]
-    {
-        let mut last = *cursor;
-        last.seek(end.saturating_sub(words.len()));
-        if last.sees_all(words) {
-            return Err(last.unsupported("WITH CHECK OPTION is not supported", "Views are read only."));
+/// The query, and WITH CHECK OPTION behind it: `Some(true)` where it is LOCAL.
+fn without_check_option(query: Slice<'_>) -> (Slice<'_>, Option<bool>) {
+    let forms = [
+        (&["WITH", "LOCAL", "CHECK", "OPTION"][..], true),
+        (&["WITH", "CASCADED", "CHECK", "OPTION"], false),
+        (&["WITH", "CHECK", "OPTION"], false),
+    ];
+    for (words, local) in forms {
+        let Some(from) = query.len().checked_sub(words.len()) else { continue };
+        if words.iter().enumerate().all(|(n, word)| query.get(from + n).is_some_and(|token| is_keyword(token, word))) {
+            return (query.part(0, from), Some(local));
         }
     }
-    Ok(())
+    (query, None)
 }
 
 pub fn create_schema(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     let if_not_exists = if_not_exists(cursor);
     let named = if cursor.sees("AUTHORIZATION") { None } else { Some(cursor.ident()?) };
-    let owner = if cursor.accept("AUTHORIZATION") { Some(cursor.ident()?) } else { None };
+    let owner = if cursor.accept("AUTHORIZATION") { Some(access::role(cursor)?) } else { None };
     let Some(name) = named.or_else(|| owner.clone()) else { return Err(cursor.syntax()) };
     if !cursor.is_at_end() {
         let hint = "Create the schema first, then its objects.";
@@ -100,11 +104,28 @@ pub fn drop(cursor: &mut Cursor<'_>) -> Result<Ddl> {
     if cursor.accept("TRIGGER") {
         return super::trigger::drop(cursor);
     }
-    let kind = match cursor
-        .accept_any(&["TABLE", "VIEW", "INDEX", "SCHEMA", "SEQUENCE", "TYPE", "DOMAIN", "DATABASE", "ROLE", "GROUP"])
-    {
+    if cursor.accept("EXTENSION") {
+        return super::extension::drop(cursor);
+    }
+    let kind = match cursor.accept_any(&[
+        "TABLE",
+        "VIEW",
+        "MATERIALIZED",
+        "INDEX",
+        "SCHEMA",
+        "SEQUENCE",
+        "TYPE",
+        "DOMAIN",
+        "DATABASE",
+        "ROLE",
+        "GROUP",
+    ]) {
         Some("TABLE") => ObjectKind::Table,
         Some("VIEW") => ObjectKind::View,
+        Some("MATERIALIZED") => {
+            cursor.expect("VIEW")?;
+            ObjectKind::MaterializedView
+        }
         Some("INDEX") => ObjectKind::Index,
         Some("SCHEMA") => ObjectKind::Schema,
         Some("SEQUENCE") => ObjectKind::Sequence,
@@ -142,6 +163,7 @@ fn dropped_name(cursor: &mut Cursor<'_>, kind: ObjectKind) -> Result<Name> {
         ObjectKind::Schema | ObjectKind::Role | ObjectKind::Database => Ok(Name { schema: None, name: cursor.ident()? }),
         ObjectKind::Table
         | ObjectKind::View
+        | ObjectKind::MaterializedView
         | ObjectKind::Index
         | ObjectKind::Sequence
         | ObjectKind::Type

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::if_exists;
 use crate::error::{Result, SqlError, SqlState};
+use crate::sql::access;
 use crate::sql::cursor::{Cursor, is_keyword};
 use crate::sql::lex::Slice;
 use crate::sql::statement::{
@@ -327,7 +328,7 @@ pub fn alter(cursor: &mut Cursor<'_>, kind: RoutineKind) -> Result<Ddl> {
     let action = if cursor.accept_all(&["RENAME", "TO"]) {
         AlterRoutine::Rename(cursor.ident()?)
     } else if cursor.accept_all(&["OWNER", "TO"]) {
-        AlterRoutine::OwnerTo(cursor.ident()?)
+        AlterRoutine::OwnerTo(access::role(cursor)?)
     } else if cursor.accept_all(&["SET", "SCHEMA"]) {
         AlterRoutine::SetSchema(cursor.ident()?)
     } else {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::column;
@@ -53,6 +54,43 @@ fn columns_before_as(cursor: &mut Cursor<'_>, temporary: bool) -> Result<Option<
 }
 
 fn create_as(cursor: &mut Cursor<'_>, name: Name, if_not_exists: bool, columns: Vec<String>, on_commit: OnCommit) -> Result<Ddl> {
+    let (query, _, with_data) = query_with_data(cursor)?;
+    Ok(Ddl::CreateTableAs(CreateTableAs { name, if_not_exists, columns, query, with_data, on_commit }))
+}
+
+/// Reads what follows CREATE MATERIALIZED VIEW.
+pub fn create_materialized_view(cursor: &mut Cursor<'_>) -> Result<Ddl> {
+    let if_not_exists = if_not_exists(cursor);
+    let name = cursor.name()?;
+    let columns = if cursor.sees_token(&Token::LParen) { cursor.idents()? } else { Vec::new() };
+    access_method(cursor)?;
+    if cursor.sees("WITH") {
+        column::storage_options(cursor)?;
+    }
+    if cursor.accept("TABLESPACE") {
+        cursor.ident()?;
+    }
+    cursor.expect("AS")?;
+    let (query, query_text, with_data) = query_with_data(cursor)?;
+    let create = CreateTableAs { name, if_not_exists, columns, query, with_data, on_commit: OnCommit::default() };
+    Ok(Ddl::CreateMaterializedView { create, query_text })
+}
+
+/// Reads a whole REFRESH statement.
+pub fn refresh(cursor: &mut Cursor<'_>) -> Result<Ddl> {
+    cursor.expect_all(&["REFRESH", "MATERIALIZED", "VIEW"])?;
+    let concurrently = cursor.accept("CONCURRENTLY");
+    let name = cursor.name()?;
+    let with_data = !cursor.accept_all(&["WITH", "NO", "DATA"]);
+    cursor.accept_all(&["WITH", "DATA"]);
+    if concurrently && !with_data {
+        return Err(SqlError::syntax("REFRESH options CONCURRENTLY and WITH NO DATA cannot be used together"));
+    }
+    Ok(Ddl::Refresh { name, concurrently, with_data })
+}
+
+/// The query to the end of the statement, its text, and whether it is to be run.
+fn query_with_data(cursor: &mut Cursor<'_>) -> Result<(Box<ast::Query>, String, bool)> {
     let rest = cursor.rest();
     let ends_with = |words: &[&str]| {
         let from = rest.len().checked_sub(words.len())?;
@@ -67,9 +105,10 @@ fn create_as(cursor: &mut Cursor<'_>, name: Name, if_not_exists: bool, columns: 
     if to == 0 {
         return Err(cursor.syntax());
     }
-    let query = query::parse_query(rest.part(0, to))?;
+    let text = rest.part(0, to);
+    let query = query::parse_query(text)?;
     cursor.seek(cursor.slice().len());
-    Ok(Ddl::CreateTableAs(CreateTableAs { name, if_not_exists, columns, query, with_data, on_commit }))
+    Ok((query, text.text().to_owned(), with_data))
 }
 
 fn refuse_other_sources(cursor: &Cursor<'_>) -> Result<()> {
@@ -148,13 +187,8 @@ fn table_options(cursor: &mut Cursor<'_>, temporary: bool) -> Result<OnCommit> {
         }
         if cursor.sees("WITH") {
             column::storage_options(cursor)?;
-        } else if cursor.accept("USING") {
-            let position = cursor.position();
-            let method = cursor.ident()?;
-            if method != "heap" {
-                let message = format!("access method \"{method}\" is not supported");
-                return Err(SqlError::unsupported(message, "Leave USING out.").at(position));
-            }
+        } else if cursor.sees("USING") {
+            access_method(cursor)?;
         } else if cursor.accept("TABLESPACE") {
             // There is one place for data, whatever its name.
             cursor.ident()?;
@@ -162,6 +196,20 @@ fn table_options(cursor: &mut Cursor<'_>, temporary: bool) -> Result<OnCommit> {
             return Ok(on_commit);
         }
     }
+}
+
+/// `USING heap`, which may be left out: there is one way to store rows, whatever its name.
+fn access_method(cursor: &mut Cursor<'_>) -> Result<()> {
+    if !cursor.accept("USING") {
+        return Ok(());
+    }
+    let position = cursor.position();
+    let method = cursor.ident()?;
+    if method == "heap" {
+        return Ok(());
+    }
+    let message = format!("access method \"{method}\" is not supported");
+    Err(SqlError::unsupported(message, "Leave USING out.").at(position))
 }
 
 /// `ON COMMIT …`; 42P16 for a table that is not temporary.

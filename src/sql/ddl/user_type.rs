@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::column::{check_text, default_text};
 use super::{cascade, if_exists, if_not_exists};
 use crate::error::{Result, SqlError};
+use crate::sql::access;
 use crate::sql::cursor::Cursor;
 use crate::sql::statement::{AlterType, CreateDomain, Ddl, Name};
 use crate::sql::type_name::type_name;
@@ -81,7 +82,7 @@ fn common(cursor: &mut Cursor<'_>) -> Result<Option<AlterType>> {
     } else if cursor.accept_all(&["SET", "SCHEMA"]) {
         Some(AlterType::SetSchema(cursor.ident()?))
     } else if cursor.accept_all(&["OWNER", "TO"]) {
-        Some(AlterType::OwnerTo(cursor.ident()?))
+        Some(AlterType::OwnerTo(access::role(cursor)?))
     } else {
         None
     })

@@ -311,6 +311,7 @@ fn indexes_over_columns() {
     assert!(index.unique && index.if_not_exists);
     let part = |name: &str, descending, class: Option<&str>| IndexElement {
         key: IndexKey::Column(name.to_owned()),
+        ordered: descending,
         descending,
         nulls_first: false,
         operator_class: class.map(str::to_owned),

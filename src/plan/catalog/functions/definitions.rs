@@ -2,6 +2,7 @@
 
 use super::{View, nulls, number, texts};
 use crate::error::{Result, SqlError, SqlState};
+use crate::history::ViewDef;
 use crate::plan::catalog::deparse::{self, Style};
 use crate::plan::catalog::names::FUNCTIONS as ROUTINES;
 use crate::plan::catalog::objects::{self, Relation};
@@ -108,7 +109,13 @@ fn view_definition(call: &Call<'_>) -> Result<ArrayRef> {
     texts(call, |row| {
         let Some(oid) = view.oid(call, 0, row, TypeName::Regclass)? else { return Ok(None) };
         Ok(match view.relation(oid) {
-            Some(Relation::View(def)) => {
+            Some(relation @ (Relation::View(_) | Relation::Table(_))) => {
+                let def = match relation {
+                    Relation::View(def) => Some(ViewDef::clone(&def)),
+                    Relation::Table(table) => table.as_view(),
+                    _ => None,
+                };
+                let Some(def) = def else { return Ok(Some("Not a view".to_owned())) };
                 // A number is a width to break lines at, of the pretty form.
                 let wide = call.args.get(1).is_some_and(|arg| *arg.data_type() != DataType::Boolean);
                 let style = if wide { Style::Pretty } else { style(call, 1, row) };
@@ -125,12 +132,12 @@ fn rule(call: &Call<'_>) -> Result<ArrayRef> {
     let view = View::of(call)?;
     texts(call, |row| {
         let Some(oid) = number(call, 0, row) else { return Ok(None) };
-        let found = view.catalogue.catalog.views.values().find(|def| objects::view_rule(def.id) == oid);
+        let found = view.catalogue.catalog.queries().find(|def| objects::view_rule(def.id) == oid);
         Ok(found.map(|def| {
             let name = format!("{}.{}", quote_ident(&def.name.schema), quote_ident(&def.name.name));
             format!(
                 "CREATE RULE \"_RETURN\" AS\n    ON SELECT TO {name} DO INSTEAD {}",
-                view_text::definition(&view.catalogue, &view.path, def, style(call, 1, row))
+                view_text::definition(&view.catalogue, &view.path, &def, style(call, 1, row))
             )
         }))
     })

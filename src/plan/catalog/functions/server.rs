@@ -6,6 +6,8 @@ use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64A
 
 use super::{View, nulls, number};
 use crate::error::{Result, SqlError, SqlState};
+use crate::plan::catalog::objects::Relation;
+use crate::plan::catalog::updatable::updatable;
 use crate::plan::functions::ambient::statement;
 use crate::plan::functions::define::{Call, Function, INT4, INT8, Returns, TEXT, Want};
 use crate::types::{PgType, TypeName};
@@ -57,6 +59,7 @@ pub const FUNCTIONS: &[Function] = &[
         c.map::<i64, Int64Array>(|row| Ok(view.oid(c, 0, row, TypeName::Regclass)?.map(i64::from)))
     })
     .stable(),
+    Function::new("pg_relation_is_updatable", &[Want::Any, Want::Type(TypeName::Bool)], INT4_RESULT, writes_of).stable(),
     Function::new("pg_relation_is_publishable", &[Want::Any], BOOL, no).stable(),
     Function::new("pg_stat_get_numscans", &[INT8], INT8_RESULT, zero).stable(),
     Function::new("pg_sequence_last_value", &[Want::Any], INT8_RESULT, sequence_last_value).volatile(),
@@ -69,6 +72,20 @@ pub const FUNCTIONS: &[Function] = &[
     })
     .stable(),
 ];
+
+/// Which writes a relation takes: 4 UPDATE, 8 INSERT, 16 DELETE.
+fn writes_of(call: &Call<'_>) -> Result<ArrayRef> {
+    const ALL: i32 = 4 | 8 | 16;
+    let view = View::of(call)?;
+    call.map::<i32, Int32Array>(|row| {
+        let Some(oid) = view.oid(call, 0, row, TypeName::Regclass)? else { return Ok(None) };
+        Ok(Some(match view.relation(oid) {
+            Some(Relation::Table(table)) if table.materialized.is_none() => ALL,
+            Some(Relation::View(def)) if updatable(&view.catalogue.catalog, &def).is_ok() => ALL,
+            _ => 0,
+        }))
+    })
+}
 
 fn no(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(BooleanArray::from(vec![false; call.rows])))

@@ -10,6 +10,7 @@ use crate::plan::catalog::deparse;
 use crate::plan::catalog::rows::{Cell, Rows};
 use crate::plan::catalog::spec::{self, Spec};
 use crate::plan::catalog::state::{Catalogue, shown_name};
+use crate::plan::catalog::updatable::{UpdatableView, updatable};
 use crate::types::{Identity, PgType, Qualified, TypeName};
 
 const COLUMNS: &[&str] = &[
@@ -174,16 +175,21 @@ pub fn columns(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -
         }
     }
     let path = ctx.effective_path();
-    for table in state.catalog.tables.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
+    for table in
+        state.catalog.tables.values().filter(|def| def.materialized.is_none() && sees(&authority, &def.owner, &def.grants))
+    {
         for column in table.live_columns() {
             let default = authority.owns(&table.owner).then(|| default_text(state, &path, table, column)).flatten();
             of_table(state, table, column, default).push(&mut rows, &state.database);
         }
     }
     for view in state.catalog.views.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
+        let through = updatable(&state.catalog, view).ok();
         for (number, (name, ty)) in (1..).zip(&view.columns) {
             let (schema, table) = (view.name.schema.as_str(), view.name.name.as_str());
-            let (default, nullable, ty, identity, updatable) = (None, true, *ty, None, false);
+            let written = |through: &UpdatableView| through.column(name).is_some_and(|column| column.base.is_some());
+            let (default, nullable, ty, identity) = (None, true, *ty, None);
+            let updatable = through.as_ref().is_some_and(written);
             Column { schema, table, name, number, default, nullable, ty, domain: None, identity, updatable, generation: None }
                 .push(&mut rows, &state.database);
         }

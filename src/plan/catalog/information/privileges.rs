@@ -30,6 +30,7 @@ fn held<'a>(authority: &Authority, state: &'a Catalogue) -> Vec<(Held<'a>, Vec<&
         .catalog
         .tables
         .values()
+        .filter(|t| t.materialized.is_none())
         .map(|t| (&t.name, t.owner.as_str(), &t.grants, t.live_columns().map(|c| c.name.as_str()).collect::<Vec<_>>()));
     let views = state
         .catalog

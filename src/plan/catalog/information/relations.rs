@@ -4,11 +4,13 @@ use datafusion::arrow::array::RecordBatch;
 
 use super::{sees, yes_or_no};
 use crate::error::Result;
+use crate::history::CheckOption;
 use crate::plan::StatementContext;
 use crate::plan::catalog::deparse::Style;
 use crate::plan::catalog::rows::Rows;
 use crate::plan::catalog::spec::{self, Spec};
 use crate::plan::catalog::state::{Catalogue, SYSTEM_NAMESPACES};
+use crate::plan::catalog::updatable::updatable;
 use crate::plan::catalog::{depend, view};
 use crate::types::TypeName;
 
@@ -20,33 +22,38 @@ pub fn tables(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) ->
         let (kind, insertable) = if system.kind == "v" { ("VIEW", "NO") } else { ("BASE TABLE", "YES") };
         rows.push(&[system.schema_name.into(), system.name.into(), kind.into(), insertable.into()]);
     }
-    for def in state.catalog.tables.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
+    for def in state.catalog.tables.values().filter(|def| def.materialized.is_none() && sees(&authority, &def.owner, &def.grants))
+    {
         let kind = if def.is_temporary() { "LOCAL TEMPORARY" } else { "BASE TABLE" };
         rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), kind.into(), "YES".into()]);
     }
-    // No view here takes writes.
     for def in state.catalog.views.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
-        rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), "VIEW".into(), "NO".into()]);
+        let insertable = if updatable(&state.catalog, def).is_ok() { "YES" } else { "NO" };
+        rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), "VIEW".into(), insertable.into()]);
     }
     rows.finish()
 }
 
 pub fn views(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
-    let mut rows = Rows::new(spec, &["table_schema", "table_name", "view_definition"])
-        .always("table_catalog", state.database.clone())
-        .always("check_option", "NONE");
-    for column in
-        ["is_updatable", "is_insertable_into", "is_trigger_updatable", "is_trigger_deletable", "is_trigger_insertable_into"]
-    {
+    let columns = ["table_schema", "table_name", "view_definition", "check_option", "is_updatable", "is_insertable_into"];
+    let mut rows = Rows::new(spec, &columns).always("table_catalog", state.database.clone());
+    for column in ["is_trigger_updatable", "is_trigger_deletable", "is_trigger_insertable_into"] {
         rows = rows.always(column, "NO");
     }
     let authority = ctx.authority();
     for system in spec::all().iter().filter(|system| system.kind == "v") {
-        rows.push(&[system.schema_name.into(), system.name.into(), None::<&str>.into()]);
+        let no = || "NO".into();
+        rows.push(&[system.schema_name.into(), system.name.into(), None::<&str>.into(), "NONE".into(), no(), no()]);
     }
     for def in state.catalog.views.values().filter(|def| sees(&authority, &def.owner, &def.grants)) {
         let text = authority.owns(&def.owner).then(|| view::definition(state, &ctx.effective_path(), def, Style::Full));
-        rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), text.into()]);
+        let check = match def.check_option {
+            None => "NONE",
+            Some(CheckOption::Local) => "LOCAL",
+            Some(CheckOption::Cascaded) => "CASCADED",
+        };
+        let written = || if updatable(&state.catalog, def).is_ok() { "YES".into() } else { "NO".into() };
+        rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), text.into(), check.into(), written(), written()]);
     }
     rows.finish()
 }

@@ -80,6 +80,7 @@ fn table() -> TableDef {
         computed_indexes: vec![],
         comments: Default::default(),
         on_commit: Default::default(),
+        materialized: None,
         collection: None,
         grants: Default::default(),
     }
