@@ -30,6 +30,7 @@ use super::{StatementContext, system};
 use crate::error::SqlError;
 use crate::history::{Document, HistoryError, OnMissing, RowBatch, RowScan, StateRow, document_id};
 use crate::plan::traits::plan_without_inputs;
+use crate::runtime::Meter;
 use crate::store::{Candidates, ScanRequest, VersionName};
 use crate::versions::{
     CommitInfo, CommitNo, CommitStamp, Context, ItemKey, KeyFilter, Op, Scope, Snapshot, TableId, Timestamp, Version, VersionNo,
@@ -202,7 +203,8 @@ impl ExecutionPlan for VersionScanExec {
         };
         let reader = Reader::new(ctx, spec, self.schema(), counts)?;
         let batches = stream::try_unfold(reader, |mut reader| async move {
-            Ok(reader.next_batch().await.map_err(external)?.map(|batch| (batch, reader)))
+            let batch = reader.metered_batch().await.map_err(external)?;
+            Ok(batch.map(|batch| (batch, reader)))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
@@ -228,7 +230,9 @@ pub fn external(error: SqlError) -> DataFusionError {
 /// What EXPLAIN ANALYZE shows of a scan.
 struct Counts {
     rows: Count,
-    store_calls: Count,
+    /// Round trips to the index, and reads of payloads that no cache had.
+    index_calls: Count,
+    payload_reads: Count,
     versions_read: Count,
     payload_bytes: Count,
 }
@@ -238,7 +242,8 @@ impl Counts {
         let counter = |name| MetricBuilder::new(metrics).counter(name, partition);
         Self {
             rows: MetricBuilder::new(metrics).output_rows(partition),
-            store_calls: counter("store_calls"),
+            index_calls: counter("index_calls"),
+            payload_reads: counter("payload_reads"),
             versions_read: counter("versions_read"),
             payload_bytes: counter("payload_bytes"),
         }
@@ -258,6 +263,9 @@ struct Reader {
     spec: Arc<ScanSpec>,
     schema: SchemaRef,
     counts: Counts,
+    meter: Arc<Meter>,
+    /// What of the meter has been told.
+    told: (usize, usize),
     /// What is still to come from the store.
     stored: Option<RowScan>,
     own: Option<Arc<crate::history::transaction::TableWrites>>,
@@ -287,7 +295,6 @@ impl Reader {
         let decoder = PayloadDecoder::new(&payload).map_err(|e| external(e.into()))?;
         let own = if spec.own_writes { ctx.overlay(spec.table) } else { None };
         let stored = Self::open(&ctx, &spec, own.as_deref());
-        counts.store_calls.add(usize::from(stored.is_some()));
         Ok(Self {
             stored,
             own_from: own.as_ref().map(|_| Bound::Unbounded),
@@ -304,6 +311,8 @@ impl Reader {
             spec,
             schema,
             counts,
+            meter: Arc::default(),
+            told: (0, 0),
         })
     }
 
@@ -337,6 +346,16 @@ impl Reader {
             limit: spec.limit.map(|limit| limit.saturating_add(hidden)),
         };
         Some(ctx.database.scan_with(request, on_missing))
+    }
+
+    async fn metered_batch(&mut self) -> crate::error::Result<Option<RecordBatch>> {
+        let meter = Arc::clone(&self.meter);
+        let batch = meter.over(self.next_batch()).await;
+        // Pieces are read ahead, so that calls come between batches too.
+        let (calls, reads) = (meter.index_calls(), meter.payload_reads());
+        self.counts.index_calls.add(calls - std::mem::replace(&mut self.told.0, calls));
+        self.counts.payload_reads.add(reads - std::mem::replace(&mut self.told.1, reads));
+        batch
     }
 
     async fn next_batch(&mut self) -> crate::error::Result<Option<RecordBatch>> {
@@ -402,7 +421,7 @@ impl Reader {
     async fn flush(&mut self) -> crate::error::Result<RecordBatch> {
         let mut payload = self.decoder.finish().into_iter();
         let system = std::mem::take(&mut self.system);
-        let contexts = Contexts::of(&self.ctx, &self.spec, &system, &self.counts).await?;
+        let contexts = Contexts::of(&self.ctx, &self.spec, &system).await?;
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.spec.columns.len());
         for column in &self.spec.columns {
             let array = match column {
@@ -431,11 +450,10 @@ struct Contexts {
 }
 
 impl Contexts {
-    async fn of(ctx: &StatementContext, spec: &ScanSpec, rows: &[SystemRow], counts: &Counts) -> crate::error::Result<Self> {
+    async fn of(ctx: &StatementContext, spec: &ScanSpec, rows: &[SystemRow]) -> crate::error::Result<Self> {
         if !spec.columns.iter().any(|c| matches!(c, ReadColumn::System(c) if c.is_of_commit())) {
             return Ok(Self::default());
         }
-        counts.store_calls.add(1);
         let name = |row: &SystemRow| VersionName {
             key: row.key.clone(),
             number: row.number,

@@ -17,7 +17,7 @@ use super::{
     CatalogRow, CommitRequest, IndexStore, LoadRequest, PayloadRef, PayloadStore, ScanRequest, StoreError, StoredVersion,
     VersionBatch,
 };
-use crate::runtime::Clock;
+use crate::runtime::{Clock, meter};
 use crate::versions::model::Model;
 use crate::versions::{CommitInfo, CommitNo, CommitStamp, IndexId, ItemKey, KeyFilter, Scope, Snapshot, TableId, Timestamp};
 
@@ -79,6 +79,7 @@ impl IndexStore for MemoryIndex {
         snapshot: Snapshot,
     ) -> Result<Vec<Option<StoredVersion>>, StoreError> {
         self.check_open()?;
+        meter::index_is_called();
         Ok(self.model.read().get(table, keys, scope, snapshot))
     }
 
@@ -90,7 +91,11 @@ impl IndexStore for MemoryIndex {
         if !request.payloads {
             found.iter_mut().for_each(|v| v.payload = PayloadRef::Inline(Bytes::new()));
         }
-        batches(found)
+        let asked = async move {
+            meter::index_is_called();
+            batches(found)
+        };
+        stream::once(asked).flatten().boxed()
     }
 
     async fn unique_holder(&self, index: IndexId, key: &ItemKey) -> Result<Option<ItemKey>, StoreError> {

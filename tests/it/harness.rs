@@ -11,13 +11,23 @@ use std::time::{Duration, Instant};
 
 use chronogate::config::Config;
 use chronogate::config::deployment::ConfigFile;
-use chronogate::runtime::{Clock, ManualClock, SystemClock};
+use chronogate::runtime::{Clock, SystemClock};
 use chronogate::server::{Password, Running, Settings};
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
+/// How large a test is: what this variable of the environment says, else the default.
+pub fn sized(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |size| size.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {size}")))
+}
+
 /// Runs a test on a runtime like the server's own; fails it when it hangs.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
+    run_for(Duration::from_secs(300), test)
+}
+
+/// The same for a test that may take so long.
+pub fn run_for<T>(most: Duration, test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -25,7 +35,7 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
         .build()
         .expect("a runtime");
     runtime.block_on(async {
-        match tokio::time::timeout(Duration::from_secs(300), test).await {
+        match tokio::time::timeout(most, test).await {
             Ok(done) => done,
             Err(_) => panic!("the test hangs"),
         }
@@ -57,11 +67,6 @@ impl TestServer {
             panic!("not a deployment's configuration");
         };
         Self::start_with(|settings| settings.deployment = Some(*deployment)).await
-    }
-
-    /// A server whose time stands still until it is moved.
-    pub async fn with_clock(clock: Arc<ManualClock>) -> Self {
-        Self::start_with(|settings| settings.clock = clock).await
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -150,6 +155,10 @@ impl Process {
 
     pub fn address(&self) -> SocketAddr {
         self.address.expect("listening")
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn await_address(&mut self) {

@@ -104,7 +104,13 @@ async fn explain_tells_what_was_pushed_down() {
     let plan = world.run("EXPLAIN SELECT id FROM orders WHERE state = 'new'").await.join("\n");
     assert!(plan.contains("scope=current, index=20001, rechecked=[state = "), "{plan}");
     let plan = world.run("EXPLAIN ANALYZE SELECT id FROM orders").await.join("\n");
-    assert!(plan.contains("store_calls=1") && plan.contains("versions_read=1") && plan.contains("payload_bytes="), "{plan}");
+    assert!(
+        plan.contains("index_calls=1")
+            && plan.contains("payload_reads=0")
+            && plan.contains("versions_read=1")
+            && plan.contains("payload_bytes="),
+        "{plan}"
+    );
     let plan = world.run("EXPLAIN SELECT id FROM orders LIMIT 1").await.join("\n");
     assert!(plan.contains("limit=1"), "{plan}");
 }

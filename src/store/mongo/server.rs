@@ -17,6 +17,7 @@ use mongodb::{Client, ClientSession, Collection, Database, IndexModel};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::runtime::meter;
 use crate::store::StoreError;
 
 /// MongoDB 8.0 takes writes to several collections in one command.
@@ -193,6 +194,7 @@ impl Server {
 
     fn count_call(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        meter::index_is_called();
     }
 
     /// Makes a call that may be made twice, again and again while the server cannot be reached, for a time.

@@ -23,6 +23,11 @@ use crate::versions::CommitStamp;
 const GROUP: usize = 512;
 const ROWS: usize = 20_000;
 
+/// Those who were answered together come again at about the same time: that many of them are waited for, for this share of
+/// the time that their turn took.
+const LULL: u32 = 8;
+const LONGEST_LULL: Duration = Duration::from_millis(100);
+
 /// How many times the usual patience is worth knowing what became of a commit.
 const DECIDING: u32 = 3;
 
@@ -84,6 +89,7 @@ pub enum Request {
 /// Serves requests until `Close`, or until nobody can send any more.
 pub async fn run(core: Arc<Core>, mut requests: mpsc::UnboundedReceiver<Request>, back: Back) {
     let mut next = None;
+    let mut crowd = Crowd::default();
     loop {
         let first = match next.take() {
             Some(request) => request,
@@ -96,7 +102,12 @@ pub async fn run(core: Arc<Core>, mut requests: mpsc::UnboundedReceiver<Request>
             Request::Commit(pending) => {
                 let mut group = vec![*pending];
                 next = gather(&mut group, &mut requests);
+                if next.is_none() {
+                    next = crowd.await_rest(&mut group, &mut requests).await;
+                }
+                let (size, begun) = (group.len(), Instant::now());
                 commit(&core, group, &back).await;
+                crowd = Crowd { size, lull: (begun.elapsed() / LULL).min(LONGEST_LULL) };
             }
             Request::Load(queued) => load::serve(&core, *queued).await,
             Request::Close(reply) => {
@@ -105,6 +116,27 @@ pub async fn run(core: Arc<Core>, mut requests: mpsc::UnboundedReceiver<Request>
                 return;
             }
         }
+    }
+}
+
+/// How many requests the last turn had, and how long as many are waited for.
+#[derive(Debug, Default)]
+struct Crowd {
+    size: usize,
+    lull: Duration,
+}
+
+impl Crowd {
+    /// Waits for more requests where the last turn had more; the first that does not go with the group.
+    async fn await_rest(&self, group: &mut Vec<Pending>, requests: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
+        let until = Instant::now() + self.lull;
+        while group.len() < self.size && !group.iter().any(|pending| apply::stands_alone(&pending.request)) {
+            match tokio::time::timeout_at(until.into(), requests.recv()).await.ok()?? {
+                Request::Commit(pending) if !apply::stands_alone(&pending.request) => group.push(*pending),
+                other => return Some(other),
+            }
+        }
+        None
     }
 }
 

@@ -33,7 +33,7 @@ use super::chronos::Presence;
 use super::chronos::keys::OWN_PAYLOADS;
 use super::{PayloadRef, PayloadStore, StoreError};
 use crate::config::deployment::Objects;
-use crate::runtime::Entropy;
+use crate::runtime::{Entropy, meter};
 
 pub use settings::{DiskCacheSettings, ObjectSettings};
 
@@ -308,6 +308,7 @@ impl Inner {
     async fn fetch(&self, wanted: &Wanted) -> Result<Bytes, Fault> {
         let (bucket, key) = wanted.name.split_once('/').ok_or(Fault::Missing)?;
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
+        meter::payload_is_read();
         let bytes = self.holder(bucket).get(bucket, key, wanted.size).await?;
         wanted.verify(bytes).await
     }

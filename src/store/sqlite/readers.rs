@@ -14,6 +14,7 @@ use rusqlite::Connection;
 
 use super::apply::execute;
 use super::schema::open_reader;
+use crate::runtime::meter;
 use crate::store::StoreError;
 use crate::versions::{CommitNo, CommitStamp};
 
@@ -87,6 +88,7 @@ impl Readers {
     }
 
     fn take(&self) -> Result<Reader, StoreError> {
+        meter::index_is_called();
         if self.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }

@@ -50,7 +50,7 @@ fn living(items: &serde_json::Map<String, Value>) -> Ids {
     items.iter().filter(|(_, item)| lives(item)).map(|(id, _)| id.clone()).collect()
 }
 
-async fn latest(client: &Client, context: &Context, items: &serde_json::Map<String, Value>, lives: &Ids) {
+pub async fn latest(client: &Client, context: &Context, items: &serde_json::Map<String, Value>, lives: &Ids) {
     let sql = format!("SELECT _id, _version, _cv, _payload_key, _doc::text FROM {}", context.table);
     let rows = client.query(&sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
     let found: Ids = rows.iter().map(|row| row.get::<_, String>(0)).collect();
@@ -66,10 +66,10 @@ async fn latest(client: &Client, context: &Context, items: &serde_json::Map<Stri
 }
 
 /// Texts of a version: the column's position and the member that it is.
-const TEXTS: [(usize, &str); 6] = [(3, "actor"), (4, "reason"), (2, "op"), (6, "jsonKey"), (8, "checksum"), (10, "at")];
+pub const TEXTS: [(usize, &str); 6] = [(3, "actor"), (4, "reason"), (2, "op"), (6, "jsonKey"), (8, "checksum"), (10, "at")];
 
 /// Every state in history.
-async fn versions(client: &Client, context: &Context, items: &serde_json::Map<String, Value>, texts: &[(usize, &str)]) {
+pub async fn versions(client: &Client, context: &Context, items: &serde_json::Map<String, Value>, texts: &[(usize, &str)]) {
     let history = context.suffixed("__history");
     let sql = format!(
         "SELECT _id, _version, _op, _actor, _reason, _cv, _payload_key, _size, _checksum, _doc::text,
@@ -104,7 +104,7 @@ async fn versions(client: &Client, context: &Context, items: &serde_json::Map<St
     }
 }
 
-async fn as_of(client: &Client, context: &Context, instant: &Value, items: &serde_json::Map<String, Value>) {
+pub async fn as_of(client: &Client, context: &Context, instant: &Value, items: &serde_json::Map<String, Value>) {
     let at = instant["at"].as_str().expect("an instant");
     let sql = format!("SELECT _id, _version FROM {} FOR SYSTEM_TIME AS OF '{at}'", context.table);
     let rows = client.query(&sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e:?}"));
@@ -128,7 +128,7 @@ async fn as_of(client: &Client, context: &Context, instant: &Value, items: &serd
     assert_eq!(found, expected, "{} as of {at}", context.key);
 }
 
-async fn list_by_meta(client: &Client, context: &Context, filter: &Value, expected: &Value) {
+pub async fn list_by_meta(client: &Client, context: &Context, filter: &Value, expected: &Value) {
     let conditions = filter["filter"].as_object().expect("a filter");
     let conditions: Vec<String> = conditions.iter().map(|(path, condition)| condition_sql(path, condition)).collect();
     let sql = format!("SELECT _id FROM {} WHERE {}", context.table, conditions.join(" AND "));

@@ -80,8 +80,8 @@ async fn update(library: &Library, item: ObjectId, member: &str, value: serde_js
     }
 }
 
-/// The library's creation of an item.
-async fn create(place: &Place, id: ObjectId) {
+/// The library's creation of a collection's first item.
+pub async fn create(place: &Place, id: ObjectId) {
     let at = DateTime::now();
     let iso = chrono::DateTime::from_timestamp_millis(at.timestamp_millis()).expect("a time");
     let iso = iso.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
@@ -89,7 +89,7 @@ async fn create(place: &Place, id: ObjectId) {
     let payload = serde_json::json!({ "title": "one", "n": 1, "_system": header });
     let bytes = if place.indented { serde_json::to_vec_pretty(&payload) } else { serde_json::to_vec(&payload) };
     let bytes = bytes.expect("JSON");
-    let key = format!("notes/{id}/v0/item.json");
+    let key = format!("{}/{id}/v0/item.json", place.collection.to_lowercase());
     let path = place.folder.join(&place.bucket).join(&key);
     std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
     std::fs::write(path, &bytes).expect("written");
@@ -104,7 +104,8 @@ async fn create(place: &Place, id: ObjectId) {
     head.extend(pointer);
     head.extend(doc! { "createdAt": at, "updatedAt": at });
     for (part, document) in [("counter", doc! { "_id": "cv", "value": 1 }), ("ver", version), ("head", head)] {
-        place.database.collection::<Document>(&format!("Notes_{part}")).insert_one(document).await.expect("inserted");
+        let part = format!("{}_{part}", place.collection);
+        place.database.collection::<Document>(&part).insert_one(document).await.expect("inserted");
     }
-    place.database.create_collection("Notes_locks").await.expect("made");
+    place.database.create_collection(format!("{}_locks", place.collection)).await.expect("made");
 }
