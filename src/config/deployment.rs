@@ -38,6 +38,9 @@ pub enum ConfigFile {
 #[derive(Clone, Debug)]
 pub struct Deployment {
     pub databases: Databases,
+    /// Where databases of our own are kept, if not in the data directory: the MongoDB database of each is this one's name, `_`
+    /// and what the cluster calls its store.
+    pub home: Option<Place>,
     /// By the collection's name as written. Of the whole deployment: a collection of this name in any database.
     pub collections: BTreeMap<String, CollectionMap>,
     /// Whether the library keeps versions. Where it does not, heads may be newer than any version.
@@ -154,7 +157,7 @@ impl Deployment {
         let root = Member::root(file);
         let (own, tenants) = own_section(path, &root)?;
         let mut warnings = Vec::new();
-        let databases = databases(&root, folder, &tenants, &mut warnings).map_err(refuse)?;
+        let (databases, home) = databases(&root, folder, &tenants, &mut warnings).map_err(refuse)?;
         let switch = |name: &str| -> Result<bool, Unfit> {
             let section = root.get(name);
             section.only(&["enabled"], &mut warnings)?;
@@ -163,7 +166,7 @@ impl Deployment {
         let [versioning, logical_delete] = ["versioning", "logicalDelete"].map(switch);
         let collections = collections::read(&root.get("collectionMaps"), &mut warnings).map_err(refuse)?;
         let (versioning, logical_delete) = (versioning.map_err(refuse)?, logical_delete.map_err(refuse)?);
-        Ok(Self { databases, collections, versioning, logical_delete, own, warnings })
+        Ok(Self { databases, home, collections, versioning, logical_delete, own, warnings })
     }
 }
 
@@ -176,7 +179,7 @@ fn databases(
     folder: &Path,
     tenants: &names::TenantDomains,
     warnings: &mut Vec<String>,
-) -> Result<Databases, Unfit> {
+) -> Result<(Databases, Option<Place>), Unfit> {
     let old = root.get("mongoUris").is_there();
     let of_version: &[&str] = if old {
         &["mongoUris", "spacesConns", "counters"]
@@ -188,10 +191,14 @@ fn databases(
     root.only(&known, warnings)?;
     if old {
         tenants.none_configured()?;
-        return Ok(Databases::Found(backends::read(root, folder, warnings)?));
+        let own = root.get("chronogate").get("databases");
+        if own.is_there() {
+            return Err(own.unfit("nothing: a 1.x configuration has no connections by name"));
+        }
+        return Ok((Databases::Found(backends::read(root, folder, warnings)?), None));
     }
-    let tiers = tiers::read(root, folder, warnings)?;
-    Ok(Databases::Named(names::databases(tiers, tenants, warnings)?))
+    let (tiers, home) = tiers::read(root, folder, warnings)?;
+    Ok((Databases::Named(names::databases(tiers, tenants, warnings)?), home))
 }
 
 /// The folder of payloads when they are on local disk.
@@ -206,12 +213,13 @@ fn local_folder(root: &Member<'_>, folder: &Path, warnings: &mut Vec<String>) ->
     Ok(enabled.then(|| folder.join(base)))
 }
 
-/// Our own section: all of [`Config`], and `tenants`.
+/// Our own section: all of [`Config`], and `tenants`; `databases` is read with the connections that it names.
 fn own_section(path: &Path, root: &Member<'_>) -> Result<(Config, names::TenantDomains), ConfigError> {
     let refuse = |member: String, cause| ConfigError::Member { path: path.to_owned(), member, cause };
     let Some(section) = root.get("chronogate").value().cloned() else { return Ok(Default::default()) };
     let mut section = section;
     let tenants = section.as_object_mut().and_then(|members| members.shift_remove("tenants"));
+    let _ = section.as_object_mut().and_then(|members| members.shift_remove("databases"));
     let own: Config = serde_path_to_error::deserialize(section)
         .map_err(|error| refuse(format!("chronogate.{}", error.path()), error.into_inner()))?;
     own.check()?;

@@ -21,11 +21,24 @@ pub enum DataError {
     InUse { path: PathBuf, holder: String },
     #[error("cannot use the data directory {}: {cause}", path.display())]
     Unusable { path: PathBuf, cause: std::io::Error },
+    #[error("the data directory {} is an unfinished copy of {origin}: finish it with `chronogate copy`, or remove it", path.display())]
+    Unfinished { path: PathBuf, origin: String },
+    #[error("{} is not empty and is no unfinished copy of {origin}: name a directory that is not there yet", path.display())]
+    NotEmpty { path: PathBuf, origin: String },
 }
 
 fn owner(holder: &str) -> String {
     if holder.is_empty() { String::new() } else { format!(" (process {holder})") }
 }
+
+/// What the cluster's own catalogue is opened under.
+pub(super) const CLUSTER: &str = "cluster";
+
+/// A file that names what the directory is an unfinished copy of.
+const UNFINISHED: &str = "COPYING";
+
+/// What any process that opens a directory makes in it.
+const OF_OPENING: [&str; 2] = ["LOCK", "spill"];
 
 /// A directory that this process owns until it is dropped, or ends in whatever way: the lock is the system's.
 #[derive(Debug)]
@@ -35,8 +48,57 @@ pub struct DataDirectory {
 }
 
 impl DataDirectory {
-    /// Makes the directory where there is none, readable by its owner only, and takes it.
+    /// Makes the directory where there is none, readable by its owner only, and takes it. Refused while it is an unfinished
+    /// copy.
     pub fn take(path: &Path) -> Result<Self, DataError> {
+        let taken = Self::lock(path)?;
+        match taken.origin()? {
+            None => Ok(taken),
+            Some(origin) => Err(DataError::Unfinished { path: taken.path, origin }),
+        }
+    }
+
+    /// Takes a directory that is to become a copy of `origin`: a new or empty one, or one that has been begun as that.
+    pub fn take_for_copy(path: &Path, origin: &str) -> Result<Self, DataError> {
+        let taken = Self::lock(path)?;
+        let unusable = |cause| DataError::Unusable { path: taken.path.clone(), cause };
+        match taken.origin()? {
+            Some(begun) if begun == origin => return Ok(taken),
+            Some(other) => return Err(DataError::Unfinished { path: taken.path.clone(), origin: other }),
+            None => {}
+        }
+        for entry in std::fs::read_dir(&taken.path).map_err(unusable)? {
+            let name = entry.map_err(unusable)?.file_name();
+            if !OF_OPENING.iter().any(|known| name == *known) {
+                return Err(DataError::NotEmpty { path: taken.path.clone(), origin: origin.to_owned() });
+            }
+        }
+        let mut marker = File::create(taken.path.join(UNFINISHED)).map_err(unusable)?;
+        marker.write_all(origin.as_bytes()).and_then(|()| marker.sync_all()).map_err(unusable)?;
+        Ok(taken)
+    }
+
+    /// What it is an unfinished copy of, where it is one.
+    fn origin(&self) -> Result<Option<String>, DataError> {
+        match std::fs::read_to_string(self.path.join(UNFINISHED)) {
+            Ok(origin) => Ok(Some(origin)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(DataError::Unusable { path: self.path.clone(), cause }),
+        }
+    }
+
+    /// The copy is whole.
+    pub fn finish_copy(&self) -> Result<(), DataError> {
+        let removed = std::fs::remove_file(self.path.join(UNFINISHED));
+        removed.map_err(|cause| DataError::Unusable { path: self.path.clone(), cause })
+    }
+
+    /// The file of a store that was opened under this name.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.sqlite"))
+    }
+
+    fn lock(path: &Path) -> Result<Self, DataError> {
         let unusable = |cause| DataError::Unusable { path: path.to_owned(), cause };
         make(path).map_err(unusable)?;
         let path = path.canonicalize().map_err(unusable)?;
@@ -102,6 +164,7 @@ impl StoreOpener for Opener {
     async fn open(&self, file: &str) -> Result<Stores> {
         match &self.deployment {
             Some(deployment) if file.starts_with(GIVEN) => deployment.open(file).await,
+            Some(deployment) if self.is_in_mongo(deployment, file) => deployment.open_own(file).await,
             _ => self.files.open(file).await,
         }
     }
@@ -111,7 +174,17 @@ impl StoreOpener for Opener {
     }
 
     async fn remove(&self, file: &str) -> Result<()> {
-        self.files.remove(file).await
+        match &self.deployment {
+            Some(deployment) if self.is_in_mongo(deployment, file) => deployment.remove_own(file).await,
+            _ => self.files.remove(file).await,
+        }
+    }
+}
+
+impl Opener {
+    /// The cluster's own catalogue is always a file, and a database that is in one stays there.
+    fn is_in_mongo(&self, deployment: &DeploymentStores, file: &str) -> bool {
+        deployment.keeps_own() && file != CLUSTER && !self.files.path(file).exists()
     }
 }
 
@@ -172,5 +245,25 @@ mod tests {
         assert!(refused.contains(&std::process::id().to_string()), "{refused}");
         drop(first);
         DataDirectory::take(&path).expect("free again");
+    }
+
+    #[test]
+    fn a_copy_goes_on_in_its_own_directory_and_in_no_other() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [copy, full] = ["copy", "full"].map(|name| folder.path().join(name));
+        drop(DataDirectory::take_for_copy(&copy, "/a").expect("new"));
+        drop(DataDirectory::take_for_copy(&copy, "/a").expect("its own"));
+        let served = DataDirectory::take(&copy).expect_err("unfinished").to_string();
+        assert!(served.contains("is an unfinished copy of /a"), "{served}");
+        assert!(DataDirectory::take_for_copy(&copy, "/b").is_err(), "another's");
+        std::fs::create_dir(&full).expect("made");
+        drop(DataDirectory::take(&full).expect("free").spill().expect("made"));
+        drop(DataDirectory::take_for_copy(&full, "/a").expect("nothing in it but what opening makes"));
+        let begun = DataDirectory::take_for_copy(&full, "/a").expect("its own");
+        begun.finish_copy().expect("finished");
+        drop(begun);
+        std::fs::write(full.join("x.sqlite"), "").expect("written");
+        let refused = DataDirectory::take_for_copy(&full, "/a").expect_err("not empty").to_string();
+        assert!(refused.contains("is not empty and is no unfinished copy of /a"), "{refused}");
     }
 }

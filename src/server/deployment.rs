@@ -34,6 +34,8 @@ pub enum DeploymentError {
 /// Opens the databases that a deployment's configuration names.
 pub struct DeploymentStores {
     databases: BTreeMap<String, Database>,
+    /// Where databases of our own are kept, if not in files.
+    home: Option<Place>,
     collections: BTreeMap<String, CollectionMap>,
     payloads: Payloads,
     clock: Arc<dyn Clock>,
@@ -68,12 +70,46 @@ impl DeploymentStores {
         }
         let databases = databases.into_iter().map(|database| (database.name.clone(), database)).collect();
         let collections = deployment.collections.clone();
-        Ok(Self { databases, collections, payloads: deployment.own.payloads.clone(), clock, entropy })
+        let (home, payloads) = (deployment.home.clone(), deployment.own.payloads.clone());
+        Ok(Self { databases, home, collections, payloads, clock, entropy })
     }
 
     /// Names, each with what its stores are opened under.
     pub fn given(&self) -> Vec<(String, String)> {
         self.databases.keys().map(|name| (name.clone(), format!("{GIVEN}{name}"))).collect()
+    }
+
+    /// Whether databases of our own are kept here.
+    pub fn keeps_own(&self) -> bool {
+        self.home.is_some()
+    }
+
+    /// The stores of a database of our own.
+    pub async fn open_own(&self, file: &str) -> Result<Stores> {
+        let Some(home) = &self.home else { return Err(SqlError::internal("databases are kept in files")) };
+        let refused = |error: StoreError| {
+            tracing::error!(%error, file, "cannot open a database in MongoDB");
+            error.diagnose()
+        };
+        let buckets = [(home.bucket.clone(), home.objects.clone())];
+        let settings = ObjectSettings::of(&self.payloads, file);
+        let payloads = ObjectPayloads::open(&buckets, settings, Arc::clone(&self.entropy)).map_err(refused)?;
+        let options = MongoOptions {
+            entropy: Arc::clone(&self.entropy),
+            ..MongoOptions::new(secret(home)?, &format!("{}_{file}", home.mongo_database))
+        };
+        let index = MongoIndex::open(options, Arc::clone(&self.clock)).await.map_err(refused)?;
+        Ok(Stores { index: Arc::new(index), payloads: Arc::new(payloads), collections: None })
+    }
+
+    /// Drops the documents of a database of our own. Its payloads stay, and nothing points to them.
+    pub async fn remove_own(&self, file: &str) -> Result<()> {
+        let Some(home) = &self.home else { return Ok(()) };
+        let removed = mongo::remove(&secret(home)?, &format!("{}_{file}", home.mongo_database), PATIENCE).await;
+        removed.map_err(|error| {
+            tracing::error!(%error, file, "cannot remove a dropped database");
+            error.diagnose()
+        })
     }
 
     /// The stores of what [`Self::given`] named so.

@@ -2,17 +2,21 @@
 //!
 //! Each file has a server of its own whose clock stands at 2025-01-01T00:00:00Z until `SET test.now = '…'` moves it;
 //! that statement never reaches the server. `connection NAME` records open further connections. A record that fails does
-//! not end its file; CHRONOGATE_SLT runs only the files whose path contains it.
+//! not end its file; CHRONOGATE_SLT runs only the files whose path contains it. The same files hold where tables are kept in
+//! MongoDB with payloads in a folder; some of them are run there, all with CHRONOGATE_SLT_MONGODB=all.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chronogate::config::deployment::{ConfigFile, Deployment};
 use chronogate::runtime::ManualClock;
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, Runner};
 
-use crate::harness::{TestServer, run};
+use crate::deployments::servers::Mongo;
+use crate::harness::{TestServer, run, run_for};
 use crate::raw::{Message, Raw, ServerError};
 
 const START: &str = "2025-01-01T00:00:00Z";
@@ -23,26 +27,64 @@ enum Protocol {
     Extended,
 }
 
+/// What is run over MongoDB unless all is asked for: of everything that a store has to do, one file or two.
+const OVER_MONGODB: [&str; 16] = [
+    "as_of/bounds",
+    "as_of/commits",
+    "as_of/indexes",
+    "as_of/recreate",
+    "as_of/truncate",
+    "as_of/update",
+    "ddl/alter",
+    "ddl/indexes",
+    "ddl/sequences",
+    "ddl/unique_expressions",
+    "history/changes",
+    "history/commits",
+    "history/views",
+    "session_time/transactions",
+    "writes/constraints",
+    "writes/foreign_keys",
+];
+
 #[test]
 fn files_hold_in_the_simple_protocol() {
-    run(all_files(Protocol::Simple));
+    run(all_files(Protocol::Simple, None));
 }
 
 #[test]
 fn files_hold_in_the_extended_protocol() {
-    run(all_files(Protocol::Extended));
+    run(all_files(Protocol::Extended, None));
 }
 
-async fn all_files(protocol: Protocol) {
+#[test]
+fn files_hold_over_mongodb() {
+    run_for(Duration::from_secs(3_600), async {
+        let mongo = Mongo::start().await;
+        all_files(Protocol::Extended, Some(&mongo)).await;
+        let databases = mongo.client().await.list_database_names().await.expect("listed");
+        let own = databases.iter().filter(|name| name.starts_with(&format!("slt{}x", std::process::id()))).count();
+        assert!(own > 0, "tables were kept elsewhere: {databases:?}");
+    });
+}
+
+async fn all_files(protocol: Protocol, mongo: Option<&Mongo>) {
     let mut files = Vec::new();
     find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/slt"), &mut files);
     files.sort();
     if let Ok(only) = std::env::var("CHRONOGATE_SLT") {
         files.retain(|file| file.to_string_lossy().contains(&only));
     }
+    if mongo.is_some() && std::env::var("CHRONOGATE_SLT_MONGODB").is_err() {
+        let is_one = |file: &PathBuf| OVER_MONGODB.iter().any(|one| file.with_extension("").ends_with(one));
+        files.retain(is_one);
+        assert!(files.len() == OVER_MONGODB.len() || std::env::var("CHRONOGATE_SLT").is_ok(), "{files:?}");
+    }
     let mut failures = Vec::new();
-    for file in &files {
-        if let Err(failure) = one_file(file, protocol).await {
+    for (number, file) in files.iter().enumerate() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let deployment = mongo.map(|mongo| in_mongodb(mongo, number, folder.path()));
+        if let Err(failure) = one_file(file, protocol, deployment).await {
             failures.push(failure);
         }
     }
@@ -60,9 +102,30 @@ fn find(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-async fn one_file(file: &Path, protocol: Protocol) -> Result<(), String> {
+/// A configuration with databases of a file's own in MongoDB, payloads in a folder.
+fn in_mongodb(mongo: &Mongo, number: usize, folder: &Path) -> Deployment {
+    let text = serde_json::json!({
+        "dbConnections": { "m": { "mongoUri": mongo.uri } },
+        "spacesConnections": {},
+        "databases": {},
+        "localStorage": { "basePath": folder, "enabled": true },
+        "chronogate": {
+            "databases": { "dbConnRef": "m", "bucket": "own", "dbName": format!("slt{}x{number}", std::process::id()) },
+        },
+    });
+    match ConfigFile::parse(&folder.join("own.json"), &text.to_string()).expect("valid") {
+        ConfigFile::Deployment(deployment) => *deployment,
+        ConfigFile::Own(_) => panic!("not a deployment's configuration"),
+    }
+}
+
+async fn one_file(file: &Path, protocol: Protocol, deployment: Option<Deployment>) -> Result<(), String> {
     let clock = Arc::new(ManualClock::at(micros(START).expect("valid")));
-    let server = TestServer::with_clock(clock.clone()).await;
+    let server = TestServer::start_with(|settings| {
+        settings.clock = clock.clone();
+        settings.deployment = deployment;
+    })
+    .await;
     let address = server.address();
     let mut runner = Runner::new(|| Client::connect(address, protocol, clock.clone()));
     let records = sqllogictest::parse_file(file).map_err(|error| error.to_string())?;

@@ -373,3 +373,26 @@ fn our_own_configuration_is_told_apart() {
     assert!(own("{\"databases\": {}}").expect_err("unknown").to_string().contains("unknown field `databases`"));
     assert!(own("{\"dbConnections\": {").expect_err("no JSON").to_string().contains("line 1"));
 }
+
+#[test]
+fn databases_of_our_own_may_be_kept_in_mongodb() {
+    let with = |own: Value| changed(|file| file["chronogate"] = json!({"databases": own}));
+    let own = json!({"dbConnRef": "m", "spaceConnRef": "s", "bucket": "own-b", "dbName": "own"});
+    let deployment = read(with(own.clone())).expect("valid");
+    let home = deployment.home.expect("a home");
+    assert_eq!((home.mongo_database.as_str(), home.bucket.as_str()), ("own", "own-b"));
+    assert_eq!(places(&read(with(own.clone())).expect("valid")), ["acme.public: acme_rt in acme_rt-b"], "nothing else is new");
+    let alone = changed(|file| {
+        file["databases"] = json!({});
+        file["chronogate"] = json!({"databases": own});
+    });
+    assert!(read(alone).is_ok_and(|deployment| deployment.home.is_some()));
+    let error = refused(with(json!({"dbConnRef": "m", "spaceConnRef": "s", "bucket": "b", "dbName": "acme"})));
+    assert!(error.contains("chronogate.databases.dbName: found \"acme\", expected a name that the dbName of"), "{error}");
+    let error = refused(with(json!({"dbConnRef": "x", "spaceConnRef": "s", "bucket": "b", "dbName": "own"})));
+    assert!(error.contains("chronogate.databases.dbConnRef: found \"x\""), "{error}");
+    let error = refused(with(json!({"dbConnRef": "m", "tenantId": "acme"})));
+    assert!(error.contains("chronogate.databases.tenantId"), "{error}");
+    let old = refused(json!({"mongoUris": ["mongodb://m"], "chronogate": {"databases": {}}}));
+    assert!(old.contains("chronogate.databases: found an object, expected nothing"), "{old}");
+}

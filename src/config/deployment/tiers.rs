@@ -47,7 +47,8 @@ struct Connections {
     local: Option<std::path::PathBuf>,
 }
 
-pub(super) fn read(root: &Member<'_>, folder: &Path, warnings: &mut Vec<String>) -> Result<Vec<Entry>, Unfit> {
+/// The entries, and where databases of our own are kept if not in the data directory.
+pub(super) fn read(root: &Member<'_>, folder: &Path, warnings: &mut Vec<String>) -> Result<(Vec<Entry>, Option<Place>), Unfit> {
     let connections = Connections {
         mongo: mongo_connections(&root.get("dbConnections"), warnings)?,
         services: services(&root.get("spacesConnections"), warnings)?,
@@ -70,10 +71,33 @@ pub(super) fn read(root: &Member<'_>, folder: &Path, warnings: &mut Vec<String>)
     if logs.members()?.iter().any(|_| true) {
         entries.push(entry(&logs, Tier::Logs, &[], &connections, warnings)?);
     }
-    if entries.is_empty() {
+    let own = own(&root.get("chronogate").get("databases"), &connections, &entries)?;
+    if entries.is_empty() && own.is_none() {
         return Err(databases.unfit("at least one of metadata, knowledge, runtime and logs"));
     }
-    Ok(entries)
+    Ok((entries, own))
+}
+
+/// `chronogate.databases`: an entry like the others, whose `dbName` is what the MongoDB databases' names begin with.
+fn own(member: &Member<'_>, connections: &Connections, entries: &[Entry]) -> Result<Option<Place>, Unfit> {
+    if !member.is_there() {
+        return Ok(None);
+    }
+    let known = ["dbConnRef", "spaceConnRef", "bucket", "dbName"];
+    if let Some((name, unknown)) = member.members()?.into_iter().find(|(name, _)| !known.contains(name)) {
+        let expected = format!("one of {}", known.join(", "));
+        return Err(Unfit { member: unknown.path().to_owned(), found: format!("{name:?}"), expected });
+    }
+    let own = entry(member, Tier::Logs, &[], connections, &mut Vec::new())?.place;
+    let name = &own.mongo_database;
+    let theirs = |entry: &&Entry| {
+        let of_entry = &entry.place.mongo_database;
+        of_entry.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('_')) && entry.place.mongo.is_same(&own.mongo)
+    };
+    match entries.iter().find(theirs) {
+        Some(entry) => Err(member.get("dbName").unfit(format!("a name that the dbName of {} does not begin with", entry.member))),
+        None => Ok(Some(own)),
+    }
 }
 
 fn warn_of_unserved(databases: &Member<'_>, warnings: &mut Vec<String>) -> Result<(), Unfit> {

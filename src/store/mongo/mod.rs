@@ -52,7 +52,7 @@ use super::{
     CatalogRow, CommitRequest, IndexStore, LoadRequest, PayloadRef, PayloadStore, ScanRequest, StoreError, StoredVersion,
     VersionBatch, VersionName,
 };
-use crate::runtime::{Clock, Entropy, SystemEntropy};
+use crate::runtime::{Clock, Entropy, SystemEntropy, meter};
 use crate::store::chronos::Anomaly;
 use crate::versions::{CommitInfo, CommitNo, CommitStamp, Context, IndexId, ItemKey, Scope, Snapshot, TableId, Timestamp};
 
@@ -404,6 +404,14 @@ impl IndexStore for MongoIndex {
     }
 }
 
+/// Drops a MongoDB database and everything in it.
+pub async fn remove(uri: &str, database: &str, patience: Duration) -> Result<(), StoreError> {
+    let server = Server::connect(uri, patience).await?;
+    let dropped = server.command(database, mongodb::bson::doc! { "dropDatabase": 1 }).await.map(drop);
+    server.shutdown().await;
+    dropped
+}
+
 /// Something that is read piece by piece.
 #[async_trait]
 trait Pieces: Send + 'static {
@@ -444,10 +452,10 @@ enum Reading<P: Pieces> {
 }
 
 fn read_ahead<P: Pieces>(mut source: P) -> Running<P> {
-    AbortOnDropHandle::new(tokio::spawn(async move {
+    AbortOnDropHandle::new(tokio::spawn(meter::carried(async move {
         let piece = source.next().await;
         (piece, source)
-    }))
+    })))
 }
 
 #[cfg(test)]
