@@ -8,6 +8,7 @@ use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
+use super::columns::SystemColumn;
 use super::correlated::Nested;
 use super::diagnose::diagnose;
 use super::functions::{Ambient, forms};
@@ -117,7 +118,7 @@ pub fn constant_expr(ctx: &Arc<StatementContext>, state: &SessionState, mut expr
     Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(ty.field("", true)))))
 }
 
-fn planning(ctx: &Arc<StatementContext>, state: &SessionState, exposed: Vec<super::columns::SystemColumn>) -> Planning {
+fn planning(ctx: &Arc<StatementContext>, state: &SessionState, exposed: Vec<SystemColumn>) -> Planning {
     Planning { ctx: Arc::clone(ctx), state: state.clone(), types: Arc::new(PostgresTypes::of(ctx)), exposed }
 }
 
@@ -139,12 +140,15 @@ impl<'a> Planner<'a> {
         let mut planning = planning(ctx, state, vec![]);
         routines::rewrite_calls(&planning, query, true)?;
         set_returning::records::rewrite(&planning, query)?;
-        let expanded = expand::expand(&planning, query)?;
+        let mut expanded = expand::expand(&planning, query)?;
         // Those of views.
         if whole_rows::any(query) {
             whole_rows::rewrite(&planning, query);
         }
-        super::catalog::tableoid::resolve(&planning, query);
+        let commits = super::catalog::tableoid::resolve(&planning, query);
+        if commits && !expanded.named.contains(&SystemColumn::Commit) {
+            expanded.named.push(SystemColumn::Commit);
+        }
         wildcards::qualify(query);
         check_locks(ctx, query, expanded.clauses)?;
         wildcards::rename_inner_repeats(query);

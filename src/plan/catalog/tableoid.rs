@@ -47,14 +47,19 @@ struct Relation {
 }
 
 /// Replaces every system column of PostgreSQL's that the query names and a table has.
-pub fn resolve(planning: &Planning, query: &mut Query) {
-    let _ = query.visit(&mut Resolver { planning, scopes: Vec::new() });
+/// Says whether any of them needs the number of the commit that began a state.
+pub fn resolve(planning: &Planning, query: &mut Query) -> bool {
+    let mut resolver = Resolver { planning, scopes: Vec::new(), commits: false };
+    let _ = query.visit(&mut resolver);
+    resolver.commits
 }
 
 struct Resolver<'a> {
     planning: &'a Planning,
     /// For every query around, innermost last: its relations by the name they go by.
     scopes: Vec<Vec<(String, Relation)>>,
+    /// Whether a commit's number was written into the query.
+    commits: bool,
 }
 
 impl VisitorMut for Resolver<'_> {
@@ -94,6 +99,7 @@ impl VisitorMut for Resolver<'_> {
         if let Some(column) = column_of(expr)
             && let Some((name, relation)) = self.relation_of(expr)
         {
+            self.commits |= column == Column::Xmin && relation.versioned;
             *expr = value(column, &name, relation);
         }
         ControlFlow::Continue(())

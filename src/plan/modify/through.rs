@@ -187,7 +187,7 @@ impl UpdatableView {
 
 /// The name under which a view's relation carries a column of the table.
 pub fn carried(name: &str) -> String {
-    format!("\u{1}{name}")
+    format!("\u{2}{name}")
 }
 
 fn quoted(name: &str) -> Ident {

@@ -95,7 +95,7 @@ fn available(name: &str) -> Result<&'static Available> {
         let names: Vec<&str> = extension::AVAILABLE.iter().map(|extension| extension.name).collect();
         SqlError::unsupported(
             format!("extension \"{name}\" is not available"),
-            &format!("Extensions that are built in: {}.", names.join(", ")),
+            format!("Extensions that are built in: {}.", names.join(", ")),
         )
     })
 }
