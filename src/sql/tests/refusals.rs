@@ -5,20 +5,16 @@ use super::*;
 #[test]
 fn known_statements_are_refused_with_a_hint() {
     for text in [
-        "COMMENT ON EXTENSION x IS 'x'",
         "CREATE TRIGGER x INSTEAD OF INSERT ON t EXECUTE FUNCTION f()",
         "CREATE FUNCTION f(VARIADIC a int[]) RETURNS int AS 'select 1' LANGUAGE sql",
         "CREATE TYPE e AS RANGE (subtype = int4)",
         "CREATE TYPE e",
         "ALTER TYPE e ADD ATTRIBUTE a int",
-        "CREATE EXTENSION IF NOT EXISTS pgcrypto",
         "CREATE INDEX i ON t USING gin (a gin_ops(length = 3))",
-        "CREATE VIEW v AS SELECT 1 WITH CHECK OPTION",
         "CREATE DATABASE d ENCODING 'LATIN1'",
         "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
         "ALTER DATABASE d SET x = 1",
         "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO bob",
-        "DROP EXTENSION x",
         "DROP OWNED BY bob",
         "GRANT SELECT (a) ON t TO bob",
         "GRANT SELECT ON t TO bob WITH GRANT OPTION",
