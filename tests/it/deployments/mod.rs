@@ -112,6 +112,7 @@ fn items_that_writers_raced_for_read_as_their_documents_say() {
 }
 
 #[test]
+#[ignore = "takes a MongoDB server of its own: run it alone, without CHRONOGATE_TEST_MONGODB_URI"]
 fn gateways_and_the_library_write_to_one_collection_at_once() {
     let writes = sized("CHRONOGATE_TEST_WRITES", 0);
     run_for(Duration::from_secs(300 + writes as u64 / 4), async {
@@ -126,6 +127,7 @@ fn a_read_costs_one_call_of_the_index_and_one_of_the_payloads() {
 }
 
 #[test]
+#[ignore = "takes a MongoDB server of its own: run it alone, without CHRONOGATE_TEST_MONGODB_URI"]
 fn commits_of_many_sessions_travel_together() {
     run(round_trips::commits());
 }
