@@ -9,9 +9,9 @@ use std::time::Duration;
 use chronogate::config::deployment::ConfigFile;
 use chronogate::config::{Config, Secret};
 use chronogate::observe;
-use chronogate::server::{Password, Running, Settings, check, demo};
+use chronogate::server::{Password, Running, Settings, check, copy, demo};
 use clap::{Args, Parser, Subcommand};
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -33,6 +33,8 @@ enum Command {
     Serve(Serve),
     /// Verify a configuration against the live servers it names: what is there, what is missing, what is wrong.
     Check(Check),
+    /// Copy all databases with all of their past into a new data directory. Interrupted, it goes on when it is run again.
+    Copy(Copy),
     /// Serve a demo database: the European Central Bank's exchange rates since 1999.
     Demo(Demo),
 }
@@ -61,6 +63,16 @@ struct Check {
     /// JSON configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Args)]
+struct Copy {
+    /// Data directory that no server has open, or the JSON configuration of a deployment
+    #[arg(long, value_name = "DIR|FILE")]
+    from: PathBuf,
+    /// Data directory to make
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
 }
 
 #[derive(Args)]
@@ -94,11 +106,12 @@ fn run(command: Command) -> Result<(), String> {
             within(serve_until_told(settings, true))
         }
         Command::Check(check) => check.run(),
+        Command::Copy(copy) => copy.run(),
     }
 }
 
 /// Runs something to its end.
-fn within(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+fn within<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
@@ -150,6 +163,46 @@ impl Check {
             print!("{report}");
             if report.is_sound() { Ok(()) } else { Err("the deployment has problems".to_owned()) }
         })
+    }
+}
+
+impl Copy {
+    /// Prints a line for each table; an error when there is no whole copy.
+    fn run(self) -> Result<(), String> {
+        let source = copy::Source::at(&self.from).map_err(|e| e.to_string())?;
+        let bar = ProgressBar::no_length();
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}").map_err(|e| e.to_string())?;
+        let step = |step: copy::Step<'_>| match step {
+            copy::Step::Database { name, rows } => {
+                bar.reset();
+                match rows {
+                    Some(rows) => {
+                        bar.set_style(style.clone());
+                        bar.set_length(rows);
+                    }
+                    None => bar.set_style(ProgressStyle::default_spinner()),
+                }
+                bar.set_message(name.to_owned());
+            }
+            copy::Step::Absent { name } => {
+                let told =
+                    format!("{name}: nothing of it is in this directory; a database that is kept in MongoDB is not copied");
+                bar.suspend(|| eprintln!("{told}"));
+            }
+            copy::Step::Rows(rows) => bar.inc(rows),
+            copy::Step::Comparing { name } => {
+                bar.set_style(ProgressStyle::default_spinner());
+                bar.set_message(format!("comparing {name}"));
+            }
+        };
+        bar.enable_steady_tick(Duration::from_millis(100));
+        let copied = within(async { copy::run(source, &self.to, &step).await.map_err(|e| e.to_string()) });
+        bar.finish_and_clear();
+        for copy::Copied { database, table, states, present, checksum, missing } in copied? {
+            let lost = if missing == 0 { String::new() } else { format!(", {missing} of them without their payload") };
+            println!("{database}.{table}: {states} states{lost}, {present} of the present, checksum {checksum}");
+        }
+        Ok(())
     }
 }
 

@@ -50,6 +50,15 @@ impl Database {
         self.redefine(table.id, |columns| shapes.widen(columns)).await
     }
 
+    /// Widens the table until it has a column for every member of these documents that can have one; whether it had to.
+    pub async fn cover(&self, table: TableId, documents: impl Iterator<Item = &[u8]>) -> Result<bool, HistoryError> {
+        let mut shapes = Shapes::default();
+        for document in documents {
+            let _ = shapes.see(document);
+        }
+        self.redefine(table, |columns| shapes.widen(columns)).await
+    }
+
     /// Makes the column that holds this member wide enough for a value of this shape.
     pub async fn widen(&self, table: TableId, field: &str, shape: Shape) -> Result<bool, HistoryError> {
         let wider = |columns: &[ColumnDef]| {

@@ -589,6 +589,11 @@ impl Catalog {
         self.tables.values().find(|t| t.name.schema == name.schema && t.has_index(&name.name))
     }
 
+    /// Tables that are no materialized views.
+    pub fn base_tables(&self) -> impl Iterator<Item = &Arc<TableDef>> {
+        self.tables.values().filter(|table| table.materialized.is_none())
+    }
+
     /// Views, materialized ones among them: everything that is a query.
     pub fn queries(&self) -> impl Iterator<Item = Arc<ViewDef>> {
         let materialized = self.tables.values().filter_map(|table| table.as_view()).map(Arc::new);

@@ -14,7 +14,7 @@ use super::names::{Planning, Relation};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::privilege::{Authority, Grants};
 use crate::history::{TableDef, ViewDef};
-use crate::sql::{RETURNED, Statement};
+use crate::sql::{CARRIED, RETURNED, Statement};
 use crate::types::Qualified;
 use crate::versions::Scope;
 
@@ -119,6 +119,11 @@ impl Expander<'_> {
             };
         }
         if schema.as_deref() == Some(RETURNED) {
+            return Ok(false);
+        }
+        // The table under a view that is written through: its rights are asked for with those to write.
+        if let Some(schema) = schema.as_deref().and_then(|schema| schema.strip_prefix(CARRIED)) {
+            *name = full_name(schema, &table);
             return Ok(false);
         }
         let relation = self.lookup(schema.as_deref(), &table, version.is_some())?;

@@ -87,19 +87,9 @@ impl DeploymentStores {
     /// The stores of a database of our own.
     pub async fn open_own(&self, file: &str) -> Result<Stores> {
         let Some(home) = &self.home else { return Err(SqlError::internal("databases are kept in files")) };
-        let refused = |error: StoreError| {
-            tracing::error!(%error, file, "cannot open a database in MongoDB");
-            error.diagnose()
-        };
-        let buckets = [(home.bucket.clone(), home.objects.clone())];
-        let settings = ObjectSettings::of(&self.payloads, file);
-        let payloads = ObjectPayloads::open(&buckets, settings, Arc::clone(&self.entropy)).map_err(refused)?;
-        let options = MongoOptions {
-            entropy: Arc::clone(&self.entropy),
-            ..MongoOptions::new(secret(home)?, &format!("{}_{file}", home.mongo_database))
-        };
-        let index = MongoIndex::open(options, Arc::clone(&self.clock)).await.map_err(refused)?;
-        Ok(Stores { index: Arc::new(index), payloads: Arc::new(payloads), collections: None })
+        let payloads = self.payloads(&[(home.bucket.clone(), home.objects.clone())], file)?;
+        let index = self.index(home, &format!("{}_{file}", home.mongo_database), |options| options).await?;
+        Ok(Stores { index, payloads: Arc::new(payloads), collections: None })
     }
 
     /// Drops the documents of a database of our own. Its payloads stay, and nothing points to them.
@@ -119,24 +109,41 @@ impl DeploymentStores {
             return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, "the configuration does not name this database"));
         };
         let Some(first) = database.places.first() else { return Err(SqlError::internal("a database without places")) };
-        let refused = |error: StoreError| {
-            tracing::error!(%error, database = database.name, "cannot open a database of the deployment");
-            error.diagnose()
-        };
-        let settings = ObjectSettings::of(&self.payloads, &database.name);
-        let payloads = ObjectPayloads::open(&database.buckets(), settings, Arc::clone(&self.entropy)).map_err(refused)?;
+        let payloads = self.payloads(&database.buckets(), &database.name)?;
         let layout = self.layout(database, payloads.clone());
         let payloads: Arc<dyn PayloadStore> = Arc::new(payloads);
-        let options = MongoOptions {
+        let in_place = |options| MongoOptions {
             places: database.places.iter().map(mongo_place).collect(),
             payloads: Some(Arc::clone(&payloads)),
             layout: Some(layout),
-            entropy: Arc::clone(&self.entropy),
-            ..MongoOptions::new(secret(first)?, &first.mongo_database)
+            ..options
         };
-        let index = Arc::new(MongoIndex::open(options, Arc::clone(&self.clock)).await.map_err(refused)?);
+        let index = self.index(first, &first.mongo_database, in_place).await?;
         Ok(Stores { index: Arc::clone(&index) as _, payloads, collections: Some(index) })
     }
+
+    fn payloads(&self, buckets: &[(String, Objects)], database: &str) -> Result<ObjectPayloads> {
+        let settings = ObjectSettings::of(&self.payloads, database);
+        let opened = ObjectPayloads::open(buckets, settings, Arc::clone(&self.entropy));
+        opened.map_err(|error| refused(&error, database))
+    }
+
+    async fn index(
+        &self,
+        place: &Place,
+        database: &str,
+        further: impl FnOnce(MongoOptions) -> MongoOptions,
+    ) -> Result<Arc<MongoIndex>> {
+        let entropy = Arc::clone(&self.entropy);
+        let options = further(MongoOptions { entropy, ..MongoOptions::new(secret(place)?, database) });
+        let opened = MongoIndex::open(options, Arc::clone(&self.clock)).await;
+        opened.map(Arc::new).map_err(|error| refused(&error, database))
+    }
+}
+
+fn refused(error: &StoreError, database: &str) -> SqlError {
+    tracing::error!(%error, database, "cannot open a database in MongoDB or its payloads");
+    error.diagnose()
 }
 
 /// The databases of a server that have collections of the library, by name.

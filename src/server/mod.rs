@@ -4,6 +4,7 @@
 //! nothing that a module below could.
 
 pub mod check;
+pub mod copy;
 mod data;
 pub mod demo;
 mod deployment;

@@ -7,10 +7,14 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
 
+use super::cursor::is_keyword;
 use super::scan::{self, Open};
 use crate::error::{Result, SqlError, SqlState};
 
 pub static DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
+
+/// What names that no text can have begin with: of what a statement carries along unseen.
+pub const CARRIED: char = '\u{2}';
 
 /// How deep expressions and subqueries may nest; beyond it the statement is 54001.
 const NESTING: usize = 128;
@@ -56,6 +60,11 @@ pub fn lex(text: &str) -> Result<Lexed<'_>> {
                 lexed.comments.push((lexed.lexemes.len(), comment.clone()));
             }
             Token::Whitespace(_) | Token::EOF => {}
+            Token::Word(word) if word.value.starts_with(CARRIED) => {
+                return Err(
+                    SqlError::new(SqlState::INVALID_NAME, "a name must not begin with the control character 2").at(at + 1)
+                );
+            }
             _ => {
                 let joined = line_break && lexed.join_string(&token, end);
                 if !line_break && lexed.follows_string(&token) {
@@ -197,6 +206,13 @@ impl<'a> Slice<'a> {
 
     pub fn skip(self, from: usize) -> Slice<'a> {
         self.part(from, self.len())
+    }
+
+    /// What is before these words, if it ends with them.
+    pub fn without_last(self, words: &[&str]) -> Option<Slice<'a>> {
+        let from = self.len().checked_sub(words.len())?;
+        let is = |(n, word): (usize, &&str)| self.get(from + n).is_some_and(|token| is_keyword(token, word));
+        words.iter().enumerate().all(is).then(|| self.part(0, from))
     }
 
     /// The text as written, from the first lexeme to the last.

@@ -38,9 +38,8 @@ pub fn behind_limits(tokens: &mut [TokenWithSpan]) {
     let mut at = 0;
     while at < tokens.len() {
         let clause = clause_end(tokens, at);
-        let limited =
-            ["LIMIT", "OFFSET", "FETCH"].iter().any(|word| tokens.get(clause).is_some_and(|t| is_keyword(&t.token, word)));
-        if clause == at || !limited {
+        let limits = |t: &TokenWithSpan| ["LIMIT", "OFFSET", "FETCH"].iter().any(|word| is_keyword(&t.token, word));
+        if clause == at || !tokens.get(clause).is_some_and(limits) {
             at += 1;
             continue;
         }

@@ -39,6 +39,7 @@ mod writes;
 #[cfg(test)]
 mod tests;
 
+pub use lex::CARRIED;
 pub use locate::{Sought, place_of};
 pub use locking::{LockedTable, locked_tables};
 pub use query::insert_from;

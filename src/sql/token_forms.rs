@@ -14,13 +14,7 @@ pub const SYMMETRIC: &str = "\u{1}symmetric";
 pub const ROWS_FROM: &str = "\u{1}rows from";
 
 pub fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let has = |word: &str| tokens.iter().any(|t| is_keyword(&t.token, word));
-    let (symmetric, rows) = (has("SYMMETRIC") || has("ASYMMETRIC"), has("ROWS"));
-    let empty = tokens.iter().enumerate().any(|(at, _)| selects_nothing(&tokens, at));
-    let literals = (0..tokens.len()).any(|at| typed_literal(&tokens, at).is_some());
-    let patterns = (0..tokens.len()).any(|at| quantified_pattern(&tokens, at).is_some());
-    let bare = (0..tokens.len()).any(|at| is_bare_call(&tokens, at));
-    if !symmetric && !rows && !empty && !literals && !patterns && !bare {
+    if !(0..tokens.len()).any(|at| is_form(&tokens, at)) {
         return tokens;
     }
     let mut out = Vec::with_capacity(tokens.len() + 8);
@@ -83,6 +77,16 @@ pub fn rewritten(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         at += 1;
     }
     out
+}
+
+/// Whether one of these forms may begin here.
+fn is_form(tokens: &[TokenWithSpan], at: usize) -> bool {
+    let is_word = |word: &&str| tokens.get(at).is_some_and(|t| is_keyword(&t.token, word));
+    ["SYMMETRIC", "ASYMMETRIC", "ROWS"].iter().any(is_word)
+        || selects_nothing(tokens, at)
+        || typed_literal(tokens, at).is_some()
+        || quantified_pattern(tokens, at).is_some()
+        || is_bare_call(tokens, at)
 }
 
 /// `[NOT] LIKE` or `ILIKE` before ANY, SOME or ALL, as the operator that it is, and how many words that were.

@@ -3,6 +3,7 @@
 //!
 //! Knows versions, commits and opaque bytes. Knows nothing of schemas, SQL or what a payload means.
 
+pub mod checksum;
 pub mod chronos;
 pub mod collections;
 pub mod conformance;
@@ -15,6 +16,7 @@ pub mod object;
 pub mod payload;
 pub mod sqlite;
 
+pub use checksum::Checksum;
 pub use collections::{AnomalyBatch, Collection, Collections};
 pub use error::StoreError;
 pub use index::{

@@ -5,6 +5,7 @@
 mod admission;
 mod client_queries;
 mod clients;
+mod copy;
 mod crash;
 mod demo;
 mod deployments;

@@ -16,7 +16,7 @@ pub fn tables(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     for system in spec::all().iter().filter(|s| s.kind == "r") {
         rows.push(&[system.schema_name.into(), system.name.into(), state.bootstrap_role().into(), false.into()]);
     }
-    for table in state.catalog.tables.values().filter(|table| table.materialized.is_none()) {
+    for table in state.catalog.base_tables() {
         let indexed = !objects::indexes(table).is_empty();
         rows.push(&[(&table.name.schema).into(), (&table.name.name).into(), (&table.owner).into(), indexed.into()]);
     }

@@ -245,12 +245,14 @@ impl Modify {
     }
 
     /// The privileges that its actions take. And UPDATE for ON CONFLICT DO UPDATE, and SELECT where values of rows decide
-    /// something or are shown. A query that finds rows asks for its own.
+    /// something or are shown. A query that finds rows asks for its own, but for one of a view's rows.
     fn privileges(&self) -> Vec<&'static str> {
         match &self.kind {
             Kind::Insert(insert) if insert.updates_on_conflict() => vec!["INSERT", "SELECT", "UPDATE"],
             Kind::Insert(insert) if insert.returning.is_some() || insert.has_conflict() => vec!["INSERT", "SELECT"],
-            Kind::Change(change) if change.returning.is_some() || change.is_lookup() => vec![self.verb(), "SELECT"],
+            Kind::Change(change) if change.returning.is_some() || change.is_lookup() || change.view.is_some() => {
+                vec![self.verb(), "SELECT"]
+            }
             Kind::Insert(_) | Kind::Change(_) => vec![self.verb()],
             Kind::Merge(merge) => merge.privileges(),
         }

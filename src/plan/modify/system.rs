@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray, new_null_array};
@@ -26,7 +27,7 @@ pub fn named(target: &Target, items: &[ast::SelectItem], deletes: bool) -> Resul
     let mut found = Vec::new();
     for item in items {
         let (ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
-        let _: std::ops::ControlFlow<()> = ast::visit_expressions(expr, |expr| {
+        let _: ControlFlow<()> = ast::visit_expressions(expr, |expr| {
             let ident = match expr {
                 ast::Expr::Identifier(ident) => Some(ident),
                 ast::Expr::CompoundIdentifier(parts) => parts.last(),
@@ -36,7 +37,7 @@ pub fn named(target: &Target, items: &[ast::SelectItem], deletes: bool) -> Resul
             let column = SystemColumn::of_name(&name)
                 .filter(|column| column.is_of(target.table()) && target.layout.position(&name).is_none());
             found.extend(column.filter(|column| !found.contains(column)));
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         });
     }
     match found.iter().find(|column| !is_known(**column, deletes)) {
@@ -55,41 +56,31 @@ pub fn with_xmax<'a>(target: &Target, items: &'a [ast::SelectItem]) -> Cow<'a, [
     if target.layout.position(XMAX).is_some() {
         return Cow::Borrowed(items);
     }
-    let mut items = Cow::Borrowed(items);
-    for at in 0..items.len() {
-        let Some(ast::SelectItem::UnnamedExpr(expr) | ast::SelectItem::ExprWithAlias { expr, .. }) = items.get(at) else {
-            continue;
-        };
-        let names_it = |expr: &ast::Expr| match expr {
-            ast::Expr::Identifier(ident) => fold(ident) == XMAX,
-            ast::Expr::CompoundIdentifier(parts) => parts.last().is_some_and(|ident| fold(ident) == XMAX),
-            _ => false,
-        };
-        let found = ast::visit_expressions(expr, |expr| match names_it(expr) {
-            true => std::ops::ControlFlow::Break(()),
-            false => std::ops::ControlFlow::Continue(()),
-        });
-        if found.is_continue() {
-            continue;
+    let is_xmax = |expr: &ast::Expr| match expr {
+        ast::Expr::Identifier(ident) => fold(ident) == XMAX,
+        ast::Expr::CompoundIdentifier(parts) => parts.last().is_some_and(|ident| fold(ident) == XMAX),
+        _ => false,
+    };
+    let mut shown = items.to_vec();
+    let mut found = false;
+    for item in &mut shown {
+        // What is replaced keeps its name.
+        if let ast::SelectItem::UnnamedExpr(expr) = item
+            && is_xmax(expr)
+        {
+            *item = ast::SelectItem::ExprWithAlias { expr: expr.clone(), alias: ast::Ident::new(XMAX) };
         }
-        let plain = names_it(expr);
-        let mut replaced = expr.clone();
-        let _: std::ops::ControlFlow<()> = ast::visit_expressions_mut(&mut replaced, |expr| {
-            if names_it(expr) {
-                *expr = parse_expression(XMAX_VALUE).unwrap_or_else(|_| expr.clone());
+        let _: ControlFlow<()> = ast::visit_expressions_mut(item, |expr| {
+            if is_xmax(expr)
+                && let Ok(value) = parse_expression(XMAX_VALUE)
+            {
+                *expr = value;
+                found = true;
             }
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         });
-        let items = items.to_mut();
-        items[at] = match items.get(at) {
-            Some(ast::SelectItem::ExprWithAlias { alias, .. }) => {
-                ast::SelectItem::ExprWithAlias { expr: replaced, alias: alias.clone() }
-            }
-            _ if plain => ast::SelectItem::ExprWithAlias { expr: replaced, alias: ast::Ident::new(XMAX) },
-            _ => ast::SelectItem::UnnamedExpr(replaced),
-        };
     }
-    items
+    if found { Cow::Owned(shown) } else { Cow::Borrowed(items) }
 }
 
 const XMAX_VALUE: &str = "CAST(CASE WHEN _op = 'CREATE' THEN 0 ELSE mod(txid_current(), 4294967296) END AS xid)";

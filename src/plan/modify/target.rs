@@ -18,7 +18,7 @@ use super::select::fold;
 use super::values::{read_literal, row_text};
 use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{ColumnDef, ComputedIndexDef, DOCUMENT_ID, IndexPart, SequenceDef, TableDef, object_ids};
+use crate::history::{ColumnDef, ComputedIndexDef, DOCUMENT_ID, IndexPart, SequenceDef, TableDef, ViewDef, object_ids};
 use crate::plan::StatementContext;
 use crate::plan::catalog::updatable::UpdatableView;
 use crate::plan::columns::SystemColumn;
@@ -64,19 +64,51 @@ pub enum DefaultValue {
     Expression(RowProgram, PgType),
 }
 
+/// What a write names: a table, or a view.
+pub enum Named {
+    Table(Arc<TableDef>),
+    View(Arc<ViewDef>),
+}
+
 /// Finds the table that a write names. Views and histories are not written to.
 pub fn find_table(ctx: &StatementContext, name: &ast::ObjectName, verb: &str) -> Result<Arc<TableDef>> {
-    let parts: Vec<String> = name.0.iter().map(|part| part.as_ident().map(fold).unwrap_or_default()).collect();
-    let (schema, relation) = match parts.as_slice() {
-        [relation] => (None, relation),
-        [schema, relation] | [_, schema, relation] => (Some(schema.as_str()), relation),
-        _ => return Err(SqlError::syntax(format!("improper relation name (too many dotted names): {name}"))),
-    };
-    find_relation(ctx, schema, relation, verb)
+    find_named(ctx, name)?.table(verb)
 }
 
 /// As [`find_table`], of a name already taken apart.
 pub fn find_relation(ctx: &StatementContext, schema: Option<&str>, relation: &str, verb: &str) -> Result<Arc<TableDef>> {
+    look_up(ctx, schema, relation)?.table(verb)
+}
+
+/// The table or view that a write names. 42P01, 42809 for what cannot be written to.
+pub fn find_named(ctx: &StatementContext, name: &ast::ObjectName) -> Result<Named> {
+    let parts: Vec<String> = name.0.iter().map(|part| part.as_ident().map(fold).unwrap_or_default()).collect();
+    match parts.as_slice() {
+        [relation] => look_up(ctx, None, relation),
+        [schema, relation] | [_, schema, relation] => look_up(ctx, Some(schema), relation),
+        _ => Err(SqlError::syntax(format!("improper relation name (too many dotted names): {name}"))),
+    }
+}
+
+impl Named {
+    /// 55000 for a view.
+    fn table(self, verb: &str) -> Result<Arc<TableDef>> {
+        match self {
+            Self::Table(table) => Ok(table),
+            Self::View(view) => Err(not_writable(&view, verb, "Views are not automatically updatable.")),
+        }
+    }
+}
+
+/// 55000: why a view cannot be written through.
+pub fn not_writable(view: &ViewDef, verb: &str, reason: &str) -> SqlError {
+    let message = format!("cannot {verb} view \"{}\"", view.name.name);
+    SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+        .detail(reason)
+        .hint("Write to the table that the view reads.")
+}
+
+fn look_up(ctx: &StatementContext, schema: Option<&str>, relation: &str) -> Result<Named> {
     let catalog = ctx.transaction.lock().catalog.clone();
     let schemas: Vec<&str> = match schema {
         Some(schema) => vec![ctx.schema_named(schema)],
@@ -89,13 +121,10 @@ pub fn find_relation(ctx: &StatementContext, schema: Option<&str>, relation: &st
                 let message = format!("cannot change materialized view \"{relation}\"");
                 return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message).hint("REFRESH MATERIALIZED VIEW fills it anew."));
             }
-            return Ok(table.clone());
+            return Ok(Named::Table(table.clone()));
         }
-        if catalog.views.contains_key(&name) {
-            let message = format!("cannot {verb} view \"{relation}\"");
-            return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-                .detail("Views are not automatically updatable.")
-                .hint("Write to the table that the view reads."));
+        if let Some(view) = catalog.views.get(&name) {
+            return Ok(Named::View(view.clone()));
         }
         let history = relation.strip_suffix("__history").or_else(|| relation.strip_suffix("__changes"));
         if history.is_some_and(|table| catalog.tables.contains_key(&Qualified::new(*schema, table))) {

@@ -10,13 +10,14 @@ use datafusion::sql::sqlparser::ast::{self, Expr, Ident, VisitMut, VisitorMut};
 
 use super::ITEM_KEY;
 use super::select::{fold, named, select};
-use super::target::find_table;
+use super::target::{Named, find_named, not_writable};
 use crate::error::{Result, SqlError, SqlState};
-use crate::history::{Catalog, TableDef};
+use crate::history::TableDef;
 use crate::plan::StatementContext;
 use crate::plan::catalog::updatable::{UpdatableView, ViewColumn, updatable};
+use crate::plan::expand::quoted;
+use crate::sql::CARRIED;
 use crate::sql::columns::{UNNAMED, item_name};
-use crate::types::Qualified;
 
 /// The table that a write names, or the view over one that it may go through; 55000 for a view that cannot be written.
 pub fn find_writable(
@@ -24,31 +25,15 @@ pub fn find_writable(
     name: &ast::ObjectName,
     verb: &str,
 ) -> Result<(Arc<TableDef>, Option<UpdatableView>)> {
-    let catalog = Arc::clone(&ctx.transaction.lock().catalog);
-    match view_of(ctx, &catalog, name).map(|view| updatable(&catalog, view)) {
-        None => find_table(ctx, name, verb).map(|table| (table, None)),
-        Some(Ok(through)) => Ok((Arc::clone(&through.table), Some(through))),
-        Some(Err(reason)) => {
-            let relation = name.0.last().and_then(|part| part.as_ident()).map(fold).unwrap_or_default();
-            let message = format!("cannot {verb} view \"{relation}\"");
-            Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
-                .detail(reason)
-                .hint("Write to the table that the view reads."))
-        }
-    }
-}
-
-/// The view that a name leads to, unless a table comes before it on the path.
-fn view_of<'a>(ctx: &StatementContext, catalog: &'a Catalog, name: &ast::ObjectName) -> Option<&'a Arc<crate::history::ViewDef>> {
-    let parts: Vec<String> = name.0.iter().map(|part| part.as_ident().map(fold).unwrap_or_default()).collect();
-    let (schemas, relation) = match parts.as_slice() {
-        [relation] => (ctx.search_path.iter().map(String::as_str).collect(), relation),
-        [schema, relation] | [_, schema, relation] => (vec![ctx.schema_named(schema)], relation),
-        _ => return None,
+    let view = match find_named(ctx, name)? {
+        Named::Table(table) => return Ok((table, None)),
+        Named::View(view) => view,
     };
-    let names = schemas.into_iter().map(|schema| Qualified::new(schema, relation.as_str()));
-    let found = names.into_iter().find(|name| catalog.tables.contains_key(name) || catalog.views.contains_key(name))?;
-    catalog.views.get(&found)
+    let catalog = Arc::clone(&ctx.transaction.lock().catalog);
+    match updatable(&catalog, &view) {
+        Ok(through) => Ok((Arc::clone(&through.table), Some(through))),
+        Err(reason) => Err(not_writable(&view, verb, reason)),
+    }
 }
 
 impl UpdatableView {
@@ -60,7 +45,8 @@ impl UpdatableView {
         items.extend(self.table.live_columns().map(|column| named(of_table(&column.name), &carried(&column.name))));
         items.extend(["_version", ITEM_KEY].map(|name| named(of_table(name), &carried(name))));
         let table = &self.table.name;
-        let name = ast::ObjectName::from(vec![quoted(&table.schema), quoted(&table.name)]);
+        // Who may read it is settled with who may write it: see `expand`.
+        let name = ast::ObjectName::from(vec![quoted(&carried(&table.schema)), quoted(&table.name)]);
         let query = select(items, vec![aliased(name, &self.alias)], self.predicate.clone())?;
         let alias = ast::TableAlias { explicit: true, name: quoted(alias), columns: Vec::new(), at: None };
         let relation = ast::TableFactor::Derived { lateral: false, subquery: Box::new(query), alias: Some(alias), sample: None };
@@ -185,13 +171,9 @@ impl UpdatableView {
     }
 }
 
-/// The name under which a view's relation carries a column of the table.
+/// The name under which a view's relation carries a column of the table: one that no text can have.
 pub fn carried(name: &str) -> String {
-    format!("\u{2}{name}")
-}
-
-fn quoted(name: &str) -> Ident {
-    Ident::with_quote('"', name)
+    format!("{CARRIED}{name}")
 }
 
 fn aliased(name: ast::ObjectName, alias: &str) -> ast::TableWithJoins {

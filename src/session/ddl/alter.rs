@@ -35,9 +35,8 @@ impl Change {
         let of_any_relation = |action: &AlterTable| {
             matches!(action, AlterTable::RenameTable { .. } | AlterTable::SetSchema { .. } | AlterTable::OwnerTo { .. })
         };
-        let materialized = self.find_table(name).is_some_and(|table| table.materialized.is_some());
-        let table = match materialized && actions.iter().all(of_any_relation) {
-            true => self.own_materialized(name)?,
+        let table = match actions.iter().all(of_any_relation) {
+            true => self.own_stored(name)?,
             false => self.own_table(name)?,
         };
         self.alter_each(table.id, actions).await

@@ -19,10 +19,10 @@ impl Change {
                 self.require_owner("sequence", &sequence.name.name, &sequence.owner)?;
                 Ok(self.catalog.replace_sequence(SequenceDef { comment, ..sequence })?)
             }
-            Commented::Relation(ObjectKind::MaterializedView, name) => self.comment_on_materialized(name, comment),
             Commented::Relation(ObjectKind::Index, name) => self.comment_index(name, comment),
-            Commented::Relation(_, name) => {
-                let mut table = self.own_table(name)?;
+            Commented::Relation(kind, name) => {
+                let is_materialized = matches!(kind, ObjectKind::MaterializedView);
+                let mut table = if is_materialized { self.own_materialized(name)? } else { self.own_table(name)? };
                 table.comments.table = comment;
                 Ok(self.catalog.replace_table(table)?)
             }

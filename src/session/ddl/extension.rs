@@ -8,7 +8,7 @@ use crate::plan::catalog::extension::{self, Available};
 use crate::sql::CreateExtension;
 
 impl Change {
-    /// Superusers and owners of the database's schemas aside, nobody creates extensions. 0A000 for one that is not built in.
+    /// 42501 for all but superusers, 0A000 for one that is not built in.
     pub(super) fn create_extension(&mut self, create: &CreateExtension) -> Result<()> {
         let found = available(&create.name)?;
         if found.built_in || self.catalog.extensions.contains_key(found.name) {

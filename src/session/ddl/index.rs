@@ -20,8 +20,7 @@ use crate::versions::{IndexId, ItemKey, KeyFilter, Scope};
 
 impl Change {
     pub(super) async fn create_index(&mut self, create: &CreateIndex) -> Result<()> {
-        let materialized = self.find_table(&create.table).is_some_and(|table| table.materialized.is_some());
-        let mut table = if materialized { self.own_materialized(&create.table)? } else { self.own_table(&create.table)? };
+        let mut table = self.own_stored(&create.table)?;
         let schema = table.name.schema.clone();
         if let Some(name) = &create.name
             && self.catalog.has_relation(&Qualified::new(schema.as_str(), name.as_str()))

@@ -10,7 +10,6 @@ use super::{Change, undefined};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{Catalog, MaterializedDef, TableDef};
 use crate::sql::{AlterTable, CreateTableAs, Name, RelationAction, Statement};
-use crate::versions::TableId;
 
 impl Session {
     pub(super) async fn create_materialized_view(&mut self, create: &CreateTableAs, query_text: &str) -> Result<Reply> {
@@ -26,8 +25,8 @@ impl Session {
             false => Reply::Command("CREATE MATERIALIZED VIEW".to_owned()),
         };
         let mut change = self.change().await?;
-        let id = change.catalog.tables.get(&name).map(|table| table.id);
-        let mut table = TableDef::clone(&*change.table_now(id.unwrap_or(TableId(0)))?);
+        let Some(table) = change.catalog.tables.get(&name) else { return Err(SqlError::internal("a new table is not there")) };
+        let mut table = TableDef::clone(table);
         if table.is_temporary() {
             let message = "materialized views must not use temporary tables or views";
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
@@ -98,6 +97,12 @@ impl Change {
         Ok(TableDef::clone(&table))
     }
 
+    /// The table or materialized view of this name, owned by the current role.
+    pub(super) fn own_stored(&self, name: &Name) -> Result<TableDef> {
+        let materialized = self.find_table(name).is_some_and(|table| table.materialized.is_some());
+        if materialized { self.own_materialized(name) } else { self.own_table(name) }
+    }
+
     pub(super) async fn alter_materialized_view(&mut self, name: &Name, action: &RelationAction) -> Result<()> {
         let table = self.own_materialized(name)?;
         let action = match action {
@@ -115,12 +120,6 @@ impl Change {
         self.drop_dependents("materialized view", &table.name, Vec::new(), cascade, &[])?;
         self.catalog.drop_table(&table.name).map(drop)?;
         Ok(())
-    }
-
-    pub(super) fn comment_on_materialized(&mut self, name: &Name, comment: Option<String>) -> Result<()> {
-        let mut table = self.own_materialized(name)?;
-        table.comments.table = comment;
-        Ok(self.catalog.replace_table(table)?)
     }
 }
 

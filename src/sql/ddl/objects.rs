@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::{cascade, if_exists, if_not_exists, refused};
 use crate::error::{Result, SqlError};
 use crate::sql::access;
-use crate::sql::cursor::{Cursor, is_keyword};
+use crate::sql::cursor::Cursor;
 use crate::sql::lex::Slice;
 use crate::sql::query;
 use crate::sql::statement::{Ddl, Name, ObjectKind};
@@ -35,13 +35,8 @@ fn without_check_option(query: Slice<'_>) -> (Slice<'_>, Option<bool>) {
         (&["WITH", "CASCADED", "CHECK", "OPTION"], false),
         (&["WITH", "CHECK", "OPTION"], false),
     ];
-    for (words, local) in forms {
-        let Some(from) = query.len().checked_sub(words.len()) else { continue };
-        if words.iter().enumerate().all(|(n, word)| query.get(from + n).is_some_and(|token| is_keyword(token, word))) {
-            return (query.part(0, from), Some(local));
-        }
-    }
-    (query, None)
+    let found = forms.into_iter().find_map(|(words, local)| query.without_last(words).map(|rest| (rest, Some(local))));
+    found.unwrap_or((query, None))
 }
 
 pub fn create_schema(cursor: &mut Cursor<'_>) -> Result<Ddl> {

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 use super::column;
 use super::if_not_exists;
 use crate::error::{Result, SqlError, SqlState};
-use crate::sql::cursor::{Cursor, is_keyword};
+use crate::sql::cursor::Cursor;
 use crate::sql::query;
 use crate::sql::statement::{ConstraintKind, ConstraintSpec, CreateTable, CreateTableAs, Ddl, Including, LikeSpec, Name};
 use crate::types::OnCommit;
@@ -92,20 +92,14 @@ pub fn refresh(cursor: &mut Cursor<'_>) -> Result<Ddl> {
 /// The query to the end of the statement, its text, and whether it is to be run.
 fn query_with_data(cursor: &mut Cursor<'_>) -> Result<(Box<ast::Query>, String, bool)> {
     let rest = cursor.rest();
-    let ends_with = |words: &[&str]| {
-        let from = rest.len().checked_sub(words.len())?;
-        let all = words.iter().enumerate().all(|(n, word)| rest.get(from + n).is_some_and(|token| is_keyword(token, word)));
-        all.then_some(from)
+    let (text, with_data) = match (rest.without_last(&["WITH", "NO", "DATA"]), rest.without_last(&["WITH", "DATA"])) {
+        (Some(query), _) => (query, false),
+        (None, Some(query)) => (query, true),
+        (None, None) => (rest, true),
     };
-    let (to, with_data) = match (ends_with(&["WITH", "NO", "DATA"]), ends_with(&["WITH", "DATA"])) {
-        (Some(to), _) => (to, false),
-        (None, Some(to)) => (to, true),
-        (None, None) => (rest.len(), true),
-    };
-    if to == 0 {
+    if text.is_empty() {
         return Err(cursor.syntax());
     }
-    let text = rest.part(0, to);
     let query = query::parse_query(text)?;
     cursor.seek(cursor.slice().len());
     Ok((query, text.text().to_owned(), with_data))

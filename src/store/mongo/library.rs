@@ -15,7 +15,7 @@ use super::apply::TIMED;
 use super::home::{Home, Identity};
 use super::object;
 use super::row;
-use super::server::{Find, Namespace};
+use super::server::{Find, Namespace, raw};
 use crate::store::{PayloadRef, StoreError, VersionName};
 use crate::versions::{CommitInfo, CommitNo, CommitStamp, Context, Timestamp};
 
@@ -96,13 +96,25 @@ pub async fn refresh(core: &Core) -> Result<(), StoreError> {
             let known = core.found.read().iter().find(|known| known.heads == home.heads).cloned();
             match known {
                 Some(known) => found.push(known),
-                None if is_ours(&core.server.indexes(&home.heads).await?) => {}
-                None => found.push(Arc::new(home)),
+                None if is_of_the_library(core, &home).await? => found.push(Arc::new(home)),
+                None => {}
             }
         }
     }
     *core.found.write() = found;
     Ok(())
+}
+
+/// Whether there are documents, and they are not those of a table of ours. (Its indexes are made after a collection of
+/// ours is, and do not tell until then.)
+async fn is_of_the_library(core: &Core, home: &Home) -> Result<bool, StoreError> {
+    for ns in [&home.heads, &home.versions] {
+        if let Some(bytes) = core.server.find_one(ns, Find::new(Document::new()).only(doc! { "cg.k": 1 })).await? {
+            let found = raw(&bytes)?.get_document("cg").ok();
+            return Ok(found.is_none_or(|cg| cg.get("k").ok().flatten().is_none()));
+        }
+    }
+    Ok(false)
 }
 
 /// Names of collections of items.

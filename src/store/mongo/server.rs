@@ -23,8 +23,8 @@ use crate::store::StoreError;
 /// MongoDB 8.0 takes writes to several collections in one command.
 const BULK_WRITE_SINCE: i32 = 25;
 
-/// The server's codes for "not now, not here": it steps down, shuts down, or lost touch.
-const PASSING: [i32; 14] = [6, 7, 50, 89, 91, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
+/// The server's codes for "not now, not here": it steps down, shuts down, lost touch, or ended a query before its time.
+const PASSING: [i32; 17] = [6, 7, 43, 50, 89, 91, 134, 175, 189, 237, 262, 9001, 10107, 11600, 11602, 13435, 13436];
 
 const DUPLICATE_KEY: i32 = 11000;
 const DISK_FULL: [i32; 2] = [14031, 12501];

@@ -101,10 +101,7 @@ pub async fn run(core: Arc<Core>, mut requests: mpsc::UnboundedReceiver<Request>
         match first {
             Request::Commit(pending) => {
                 let mut group = vec![*pending];
-                next = gather(&mut group, &mut requests);
-                if next.is_none() {
-                    next = crowd.await_rest(&mut group, &mut requests).await;
-                }
+                next = crowd.gather(&mut group, &mut requests).await;
                 let (size, begun) = (group.len(), Instant::now());
                 commit(&core, group, &back).await;
                 crowd = Crowd { size, lull: (begun.elapsed() / LULL).min(LONGEST_LULL) };
@@ -127,35 +124,28 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Waits for more requests where the last turn had more; the first that does not go with the group.
-    async fn await_rest(&self, group: &mut Vec<Pending>, requests: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
-        let until = Instant::now() + self.lull;
-        while group.len() < self.size && !group.iter().any(|pending| apply::stands_alone(&pending.request)) {
-            match tokio::time::timeout_at(until.into(), requests.recv()).await.ok()?? {
-                Request::Commit(pending) if !apply::stands_alone(&pending.request) => group.push(*pending),
+    /// Adds the requests that wait to a group, and while the last turn had more, those that come soon; the first that does
+    /// not go with the group.
+    async fn gather(&self, group: &mut Vec<Pending>, requests: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
+        let until = tokio::time::Instant::now() + self.lull;
+        let mut rows: usize = group.iter().map(|pending| pending.request.rows.len()).sum();
+        let stands_alone = group.iter().any(|pending| apply::stands_alone(&pending.request));
+        while !stands_alone && group.len() < GROUP && rows < ROWS {
+            let next = match requests.try_recv() {
+                Ok(request) => request,
+                Err(_) if group.len() >= self.size => return None,
+                Err(_) => tokio::time::timeout_at(until, requests.recv()).await.ok()??,
+            };
+            match next {
+                Request::Commit(pending) if !apply::stands_alone(&pending.request) => {
+                    rows += pending.request.rows.len();
+                    group.push(*pending);
+                }
                 other => return Some(other),
             }
         }
         None
     }
-}
-
-/// Adds requests that wait to a group; the first that does not go with it.
-fn gather(group: &mut Vec<Pending>, requests: &mut mpsc::UnboundedReceiver<Request>) -> Option<Request> {
-    let mut rows: usize = group.iter().map(|pending| pending.request.rows.len()).sum();
-    if group.iter().any(|pending| apply::stands_alone(&pending.request)) {
-        return None;
-    }
-    while group.len() < GROUP && rows < ROWS {
-        match requests.try_recv().ok()? {
-            Request::Commit(pending) if !apply::stands_alone(&pending.request) => {
-                rows += pending.request.rows.len();
-                group.push(*pending);
-            }
-            other => return Some(other),
-        }
-    }
-    None
 }
 
 async fn commit(core: &Arc<Core>, group: Vec<Pending>, back: &Back) {

@@ -6,6 +6,7 @@
 mod apply;
 mod borders;
 mod checkpoint;
+pub mod import;
 mod load;
 mod lock;
 mod reader;
@@ -38,7 +39,7 @@ use self::scan::Scan;
 use self::writer::{Request, Writer};
 use super::loading::{self, Reply};
 use super::{CatalogRow, CommitRequest, IndexStore, LoadRequest, ScanRequest, StoreError, StoredVersion, VersionBatch};
-use crate::runtime::Clock;
+use crate::runtime::{Clock, meter};
 use crate::versions::{CommitInfo, CommitNo, CommitStamp, IndexId, ItemKey, KeyFilter, Scope, Snapshot, TableId, Timestamp};
 
 /// How many commits one batch of the log holds.
@@ -303,10 +304,10 @@ fn read_piece<T: Send + 'static, F>(mut next: F) -> Running<T, F>
 where
     F: FnMut() -> Result<(Vec<T>, bool), StoreError> + Send + 'static,
 {
-    tokio::task::spawn_blocking(move || {
+    tokio::task::spawn_blocking(meter::carried_over(move || {
         let piece = next();
         (piece, next)
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ const BATCH: usize = 2_000;
 
 pub async fn check() {
     let heads = sized("CHRONOGATE_TEST_HEADS", HEADS);
-    let (sample, mongo) = (Sample::unpack("s3-sample"), Mongo::start().await);
+    let (sample, mongo) = (Sample::unpack("s3-sample"), Mongo::own().await);
     let client = mongo.client().await;
     sample.load(&client, "").await;
     let begun = Instant::now();

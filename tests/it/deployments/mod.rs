@@ -3,6 +3,7 @@
 
 mod answers;
 mod checking;
+mod copying;
 // The tests of the store use the rest of it.
 #[allow(dead_code)]
 mod format;
@@ -40,7 +41,7 @@ struct Served {
 
 impl Served {
     async fn start(name: &str, over_s3: bool) -> Self {
-        let (sample, mongo) = (Sample::unpack(name), Mongo::start().await);
+        let (sample, mongo) = (Sample::unpack(name), Mongo::own().await);
         let s3 = match over_s3 {
             true => Some(S3::over(sample.folder.join("payload")).await),
             false => None,
@@ -112,7 +113,11 @@ fn items_that_writers_raced_for_read_as_their_documents_say() {
 }
 
 #[test]
-#[ignore = "takes a MongoDB server of its own: run it alone, without CHRONOGATE_TEST_MONGODB_URI"]
+fn a_copied_deployment_answers_without_its_servers() {
+    run(async { copying::check(&Served::start("main", false).await).await });
+}
+
+#[test]
 fn gateways_and_the_library_write_to_one_collection_at_once() {
     let writes = sized("CHRONOGATE_TEST_WRITES", 0);
     run_for(Duration::from_secs(300 + writes as u64 / 4), async {
@@ -127,7 +132,6 @@ fn a_read_costs_one_call_of_the_index_and_one_of_the_payloads() {
 }
 
 #[test]
-#[ignore = "takes a MongoDB server of its own: run it alone, without CHRONOGATE_TEST_MONGODB_URI"]
 fn commits_of_many_sessions_travel_together() {
     run(round_trips::commits());
 }

@@ -43,7 +43,7 @@ struct World {
 
 impl World {
     async fn start(name: &str, over_s3: bool) -> Self {
-        let (sample, server) = (Sample::unpack(name), Mongo::start().await);
+        let (sample, server) = (Sample::unpack(name), Mongo::own().await);
         let mongo = Proxy::before(address(&server.uri), Framing::Mongo).await;
         let (_, uri) = redirected(&server.uri, mongo.address);
         let (s3, line) = match over_s3 {

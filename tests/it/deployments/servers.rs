@@ -1,4 +1,4 @@
-//! A MongoDB-wire server and an S3 server for tests: those that the environment names, else our own on free loopback ports.
+//! MongoDB-wire servers and an S3 server for tests, on free loopback ports.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -21,10 +21,16 @@ pub struct Mongo {
 }
 
 impl Mongo {
+    /// The one that the environment names, else one of our own: for tests whose databases have names of their own.
     pub async fn start() -> Self {
-        if let Ok(uri) = std::env::var("CHRONOGATE_TEST_MONGODB_URI") {
-            return Self { uri, server: None };
+        match std::env::var("CHRONOGATE_TEST_MONGODB_URI") {
+            Ok(uri) => Self { uri, server: None },
+            Err(_) => Self::own().await,
         }
+    }
+
+    /// One that no other test uses: the databases of a sample have the names that its configuration gives them.
+    pub async fn own() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/secantus/bin/secantusd-rs");

@@ -175,9 +175,7 @@ pub fn columns(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -
         }
     }
     let path = ctx.effective_path();
-    for table in
-        state.catalog.tables.values().filter(|def| def.materialized.is_none() && sees(&authority, &def.owner, &def.grants))
-    {
+    for table in state.catalog.base_tables().filter(|def| sees(&authority, &def.owner, &def.grants)) {
         for column in table.live_columns() {
             let default = authority.owns(&table.owner).then(|| default_text(state, &path, table, column)).flatten();
             of_table(state, table, column, default).push(&mut rows, &state.database);

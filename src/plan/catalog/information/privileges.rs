@@ -28,9 +28,7 @@ struct Held<'a> {
 fn held<'a>(authority: &Authority, state: &'a Catalogue) -> Vec<(Held<'a>, Vec<&'a str>)> {
     let tables = state
         .catalog
-        .tables
-        .values()
-        .filter(|t| t.materialized.is_none())
+        .base_tables()
         .map(|t| (&t.name, t.owner.as_str(), &t.grants, t.live_columns().map(|c| c.name.as_str()).collect::<Vec<_>>()));
     let views = state
         .catalog

@@ -22,8 +22,7 @@ pub fn tables(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) ->
         let (kind, insertable) = if system.kind == "v" { ("VIEW", "NO") } else { ("BASE TABLE", "YES") };
         rows.push(&[system.schema_name.into(), system.name.into(), kind.into(), insertable.into()]);
     }
-    for def in state.catalog.tables.values().filter(|def| def.materialized.is_none() && sees(&authority, &def.owner, &def.grants))
-    {
+    for def in state.catalog.base_tables().filter(|def| sees(&authority, &def.owner, &def.grants)) {
         let kind = if def.is_temporary() { "LOCAL TEMPORARY" } else { "BASE TABLE" };
         rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), kind.into(), "YES".into()]);
     }
@@ -52,8 +51,9 @@ pub fn views(ctx: &StatementContext, state: &Catalogue, spec: &'static Spec) -> 
             Some(CheckOption::Local) => "LOCAL",
             Some(CheckOption::Cascaded) => "CASCADED",
         };
-        let written = || if updatable(&state.catalog, def).is_ok() { "YES".into() } else { "NO".into() };
-        rows.push(&[(&def.name.schema).into(), (&def.name.name).into(), text.into(), check.into(), written(), written()]);
+        let written = if updatable(&state.catalog, def).is_ok() { "YES" } else { "NO" };
+        let (schema, name) = ((&def.name.schema).into(), (&def.name.name).into());
+        rows.push(&[schema, name, text.into(), check.into(), written.into(), written.into()]);
     }
     rows.finish()
 }
