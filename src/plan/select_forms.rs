@@ -228,7 +228,14 @@ fn rows_of(function: &mut ast::Function) -> Option<Expr> {
 
 /// A row for each item of an array.
 fn rows(array: Expr) -> Expr {
-    call("unnest", [call(ITEMS, [array])])
+    let is_subquery = |expr: &Expr| matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. });
+    let found = ast::visit_expressions(&array, |expr| match is_subquery(expr) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    });
+    // The planner takes calls that show alike for one, and all subqueries do.
+    let text = found.is_break().then(|| Expr::value(ast::Value::SingleQuotedString(array.to_string())));
+    call("unnest", [call(ITEMS, std::iter::once(array).chain(text))])
 }
 
 /// The arguments of a call that has nothing else in its parentheses.

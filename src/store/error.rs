@@ -71,10 +71,6 @@ impl From<Refusal> for StoreError {
 
 impl Diagnose for StoreError {
     fn diagnose(&self) -> SqlError {
-        // Clients are told where to look, so it has to be there.
-        if let Self::Corrupt(_) | Self::Engine(_) = self {
-            tracing::error!(error = %self, "a store failed");
-        }
         match self {
             Self::Conflict { .. } | Self::CatalogConflict => {
                 SqlError::new(SqlState::SERIALIZATION_FAILURE, "could not serialize access due to concurrent update")
@@ -106,7 +102,9 @@ impl Diagnose for StoreError {
                 SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("{what} is not supported by this store"))
             }
             Self::Closed => SqlError::new(SqlState::CANNOT_CONNECT_NOW, "the database is shutting down"),
-            Self::Corrupt(_) => SqlError::new(SqlState::DATA_CORRUPTED, "the store cannot be read; the server's log has the cause"),
+            Self::Corrupt(_) => {
+                SqlError::new(SqlState::DATA_CORRUPTED, "the store cannot be read; the server's log has the cause")
+            }
             Self::Engine(_) => SqlError::new(SqlState::IO_ERROR, "the store failed; the server's log has the cause"),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 
-use super::depend::{PG_CLASS, PG_CONSTRAINT, PG_NAMESPACE, PG_TYPE};
+use super::depend::{PG_CLASS, PG_CONSTRAINT, PG_EXTENSION, PG_NAMESPACE, PG_TYPE};
 use super::objects;
 use super::rows::{Cell, Rows};
 use super::spec::Spec;
@@ -16,7 +16,6 @@ use crate::types::Oid;
 
 const PG_PROC: Oid = 1255;
 const PG_TRIGGER: Oid = 2620;
-const PG_EXTENSION: Oid = 3079;
 
 /// By catalogue, object and column, 0 for the whole.
 pub type Comments = BTreeMap<(Oid, Oid, i64), String>;

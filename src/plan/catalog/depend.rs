@@ -2,6 +2,7 @@
 
 use datafusion::arrow::array::RecordBatch;
 
+use super::extension;
 use super::objects;
 use super::relation::namespace;
 use super::rows::{Cell, Rows};
@@ -17,6 +18,7 @@ pub const PG_CONSTRAINT: Oid = 2606;
 pub const PG_NAMESPACE: Oid = 2615;
 pub const PG_TYPE: Oid = 1247;
 const PG_REWRITE: Oid = 2618;
+pub const PG_EXTENSION: Oid = 3079;
 
 /// Something that depends or is depended on: its catalogue, its OID and its column, 0 for the whole.
 type Place = (Oid, Oid, i64);
@@ -26,7 +28,7 @@ struct Dependencies {
 }
 
 impl Dependencies {
-    /// `kind`: `n` normal, `a` dropped along, `i` part of it.
+    /// `kind`: `n` normal, `a` dropped along, `i` part of it, `e` part of an extension.
     fn add(&mut self, (class, object, column): Place, (to_class, to, to_column): Place, kind: &'static str) {
         self.rows.push(&[
             class.into(),
@@ -43,6 +45,9 @@ impl Dependencies {
 pub fn dependencies(state: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let columns = ["classid", "objid", "objsubid", "refclassid", "refobjid", "refobjsubid", "deptype"];
     let mut all = Dependencies { rows: Rows::new(spec, &columns) };
+    for (class, member) in extension::PLPGSQL_MEMBERS {
+        all.add((class, member, 0), (PG_EXTENSION, extension::PLPGSQL, 0), "e");
+    }
     for def in state.catalog.live_types() {
         let own = (PG_TYPE, def.id, 0);
         all.add(own, (PG_NAMESPACE, namespace(state, &def.name.schema), 0), "n");

@@ -25,7 +25,10 @@ pub const AVAILABLE: &[Available] = &[
     Available { name: "uuid-ossp", version: "1.1", built_in: false, comment: "generate universally unique identifiers (UUIDs)" },
 ];
 
-const PLPGSQL: Oid = 13559;
+pub const PLPGSQL: Oid = 13559;
+
+/// What it consists of, each with its catalogue: three functions and the language.
+pub const PLPGSQL_MEMBERS: [(Oid, Oid); 4] = [(1255, 13560), (1255, 13561), (1255, 13562), (2612, 13563)];
 
 pub fn available(name: &str) -> Option<&'static Available> {
     AVAILABLE.iter().find(|extension| extension.name == name)

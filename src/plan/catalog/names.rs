@@ -7,7 +7,6 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, ListArray, 
 use datafusion::arrow::datatypes::{DataType, Field, Fields, Int64Type};
 use datafusion::common::ScalarValue;
 
-use super::roles::DATABASE_OWNER;
 use super::routine;
 use super::spec::{self, PG_CATALOG, Spec};
 use super::state::{Catalogue, parse_name, shown_name};
@@ -62,7 +61,6 @@ impl Names<'_> {
         Ok(match kind {
             TypeName::Regclass => self.relation(schema.as_deref(), &name),
             TypeName::Regnamespace => self.catalogue.namespace_oid(&name),
-            TypeName::Regrole if name == DATABASE_OWNER.1 => Some(DATABASE_OWNER.0),
             TypeName::Regrole => Some(self.catalogue.role_oid(&name)).filter(|oid| *oid != 0),
             _ => {
                 let fixed = schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
@@ -134,8 +132,7 @@ impl Names<'_> {
             TypeName::Regclass => self.catalogue.relation(oid).map(|relation| shown_name(self.catalogue, self.path, &relation)),
             TypeName::Regtype => types::display(self.catalogue, self.path, oid, -1),
             TypeName::Regnamespace => self.catalogue.namespace_name(oid).map(quote_ident),
-            TypeName::Regrole if oid == DATABASE_OWNER.0 => Some(DATABASE_OWNER.1.to_owned()),
-            TypeName::Regrole => self.catalogue.role(oid).map(|role| quote_ident(&role.name)),
+            TypeName::Regrole => self.catalogue.role_name(oid).map(quote_ident),
             TypeName::Regprocedure => self.signature(oid),
             TypeName::Regoper => OPERATORS.shown(oid),
             TypeName::Regoperator => self.operator_signature(oid),

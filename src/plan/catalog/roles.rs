@@ -27,6 +27,15 @@ const PREDEFINED: &[(Oid, &str)] = &[
     (6182, "pg_write_all_data"),
 ];
 
+/// The name of a role that PostgreSQL has from the beginning.
+pub fn predefined_name(oid: Oid) -> Option<&'static str> {
+    std::iter::once(&DATABASE_OWNER).chain(PREDEFINED).find(|role| role.0 == oid).map(|role| role.1)
+}
+
+pub fn predefined_oid(name: &str) -> Option<Oid> {
+    std::iter::once(&DATABASE_OWNER).chain(PREDEFINED).find(|role| role.1 == name).map(|role| role.0)
+}
+
 /// Which of them are members of which: group, member.
 const PREDEFINED_MEMBERS: [(Oid, Oid); 3] = [(3374, 3373), (3375, 3373), (3377, 3373)];
 

@@ -185,6 +185,49 @@ pub fn database_statistics(ctx: &StatementContext, _: &Catalogue, spec: &'static
     rows.finish()
 }
 
+/// Indexes of this database that are being built, rows done for tuples.
+pub fn index_builds(ctx: &StatementContext, _: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
+    let columns = [
+        "pid",
+        "datid",
+        "datname",
+        "relid",
+        "index_relid",
+        "command",
+        "phase",
+        "tuples_total",
+        "tuples_done",
+        "lockers_total",
+        "lockers_done",
+        "current_locker_pid",
+        "blocks_total",
+        "blocks_done",
+        "partitions_total",
+        "partitions_done",
+    ];
+    let mut rows = Rows::new(spec, &columns);
+    let name = ctx.database.name();
+    let database = ctx.server.databases().iter().find(|d| d.name == name).map(|d| d.oid);
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    for build in ctx.database.being_built() {
+        let (total, done) = build.progress.get();
+        let mut row: Vec<Cell<'_>> = vec![
+            build.pid.into(),
+            database.into(),
+            name.into(),
+            build.table.0.into(),
+            build.index.0.into(),
+            "CREATE INDEX".into(),
+            "building index: scanning table".into(),
+            count(total).into(),
+            count(done).into(),
+        ];
+        row.resize_with(columns.len(), || 0_i64.into());
+        rows.push(&row);
+    }
+    rows.finish()
+}
+
 /// What is held is shown: reads hold nothing, and a commit's locks last no longer than it.
 pub fn locks(ctx: &StatementContext, _: &Catalogue, spec: &'static Spec) -> Result<RecordBatch> {
     let columns =

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::comment::{self, Comments};
 use super::objects::{Objects, Relation};
-use super::roles::DATABASE_OWNER;
+use super::roles;
 use super::spec::{self, Spec};
 use crate::error::Result;
 use crate::history::{Catalog, RoleDef};
@@ -108,10 +108,12 @@ impl Catalogue {
 
     /// 0 for a role that is not there.
     pub fn role_oid(&self, name: &str) -> Oid {
-        if name == DATABASE_OWNER.1 {
-            return DATABASE_OWNER.0;
-        }
-        self.roles.iter().find(|role| role.name == name).map_or(0, |role| role.id)
+        let own = || self.roles.iter().find(|role| role.name == name).map(|role| role.id);
+        roles::predefined_oid(name).or_else(own).unwrap_or(0)
+    }
+
+    pub fn role_name(&self, oid: Oid) -> Option<&str> {
+        roles::predefined_name(oid).or_else(|| self.role(oid).map(|role| role.name.as_str()))
     }
 
     pub fn role(&self, oid: Oid) -> Option<&Arc<RoleDef>> {

@@ -102,7 +102,8 @@ pub const FUNCTIONS: &[Function] = &[
     Function::new(SLICE, &[ARRAY, INT8, INT8], SAME, array_shapes::slice).variadic().dimensional(),
     Function::new(NESTED, &[ARRAY], SAME, array_shapes::nest).variadic().dimensional(),
     Function::new(WHOLE, &[Want::Any], Returns::Field(whole), |c| Ok(Arc::clone(&c.args[0]))).dimensional(),
-    Function::new(ITEMS, &[ARRAY], SAME, |c| Ok(Arc::clone(&c.args[0]))).dimensional().lists(),
+    // A text beside the array only tells calls apart.
+    Function::new(ITEMS, &[ARRAY, TEXT], SAME, |c| Ok(Arc::clone(&c.args[0]))).optional(1).dimensional().lists(),
 ];
 
 fn same_list(types: &[DataType], at: usize) -> Result<Field> {

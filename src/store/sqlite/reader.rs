@@ -107,8 +107,8 @@ pub fn commit_stamp(conn: &Connection, commit: CommitNo) -> Result<Option<Commit
     query(conn, "SELECT number, time FROM commits WHERE number = ?1", [stored(commit.0)], row::stamp)
 }
 
-/// The newest of the commits up to `last` with `time <= at`: numbers have no gaps and times grow with them, so
-/// halving finds it without an index.
+/// The newest of the commits up to `last` with `time <= at`: times grow with numbers, so halving finds it without an index.
+/// (Numbers have gaps where they are those of a deployment that was copied.)
 pub fn commit_at(conn: &Connection, at: Timestamp, last: CommitStamp) -> Result<Option<CommitStamp>, StoreError> {
     if last.commit == CommitNo::ZERO || last.time <= at {
         return Ok(Some(last).filter(|last| last.commit > CommitNo::ZERO));
@@ -117,15 +117,21 @@ pub fn commit_at(conn: &Connection, at: Timestamp, last: CommitStamp) -> Result<
     let mut below = 0;
     while above - below > 1 {
         let middle = below + (above - below) / 2;
-        let stamp = commit_stamp(conn, CommitNo(middle))?.ok_or_else(|| row::corrupt("gap in the commits"))?;
-        if stamp.time <= at {
-            found = Some(stamp);
-            below = middle;
-        } else {
-            above = middle;
+        match newest_within(conn, below, middle)? {
+            Some(stamp) if stamp.time > at => above = stamp.commit.0,
+            newest => {
+                found = newest.or(found);
+                below = middle;
+            }
         }
     }
     Ok(found)
+}
+
+/// The newest commit with `below < number <= to`.
+fn newest_within(conn: &Connection, below: u64, to: u64) -> Result<Option<CommitStamp>, StoreError> {
+    let sql = "SELECT number, time FROM commits WHERE number > ?1 AND number <= ?2 ORDER BY number DESC LIMIT 1";
+    query(conn, sql, params![stored(below), stored(to)], row::stamp)
 }
 
 /// At most `limit` commits of `from..=to`, ascending.

@@ -49,7 +49,7 @@ fn default_items(call: &Call<'_>) -> Result<ArrayRef> {
             lists.append_null();
             continue;
         };
-        let owner = view.catalogue.role(owner).map_or_else(|| owner.to_string(), |role| role.name.clone());
+        let owner = view.catalogue.role_name(owner).map_or_else(|| owner.to_string(), str::to_owned);
         let Some(items) = acl::default_items(kind, &owner) else {
             let message = format!("unrecognized object type abbreviation: {kind}");
             return Err(SqlError::internal(message));

@@ -100,14 +100,10 @@ fn zero(call: &Call<'_>) -> Result<ArrayRef> {
 }
 
 fn user_by_id(call: &Call<'_>) -> Result<ArrayRef> {
-    use crate::plan::catalog::roles::DATABASE_OWNER;
     let view = View::of(call)?;
     call.map_text(|row| {
         let Some(oid) = number(call, 0, row) else { return Ok(None) };
-        if oid == DATABASE_OWNER.0 {
-            return Ok(Some(DATABASE_OWNER.1.to_owned()));
-        }
-        let name = view.catalogue.role(oid).map(|role| role.name.clone());
+        let name = view.catalogue.role_name(oid).map(str::to_owned);
         Ok(Some(name.unwrap_or_else(|| format!("unknown (OID={oid})"))))
     })
 }
