@@ -7,6 +7,7 @@
 
 mod backends;
 mod collections;
+mod counters;
 mod member;
 mod names;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use super::{Config, ConfigError, Secret};
 
 pub use self::backends::{Backend, Backends};
 pub use self::collections::{Base64Property, CollectionMap};
+pub use self::counters::CounterRule;
 pub use self::names::is_database_name;
 
 /// What a configuration file turned out to be.
@@ -43,6 +45,8 @@ pub struct Deployment {
     pub home: Option<Place>,
     /// By the collection's name as written. Of the whole deployment: a collection of this name in any database.
     pub collections: BTreeMap<String, CollectionMap>,
+    /// In the file's order.
+    pub counter_rules: Vec<CounterRule>,
     /// Whether the library keeps versions. Where it does not, heads may be newer than any version.
     pub versioning: bool,
     /// Whether the library's deletes leave the item's versions.
@@ -165,14 +169,14 @@ impl Deployment {
         };
         let [versioning, logical_delete] = ["versioning", "logicalDelete"].map(switch);
         let collections = collections::read(&root.get("collectionMaps"), &mut warnings).map_err(refuse)?;
+        let counter_rules = counters::read(&root, &mut warnings).map_err(refuse)?;
         let (versioning, logical_delete) = (versioning.map_err(refuse)?, logical_delete.map_err(refuse)?);
-        Ok(Self { databases, home, collections, versioning, logical_delete, own, warnings })
+        Ok(Self { databases, home, collections, counter_rules, versioning, logical_delete, own, warnings })
     }
 }
 
 /// Settings of the library that say nothing about where data is or what it means.
-const OF_THE_LIBRARY_ALONE: [&str; 8] =
-    ["retention", "rollup", "counterRules", "analytics", "devShadow", "fallback", "writeOptimization", "transactions"];
+const OF_THE_LIBRARY_ALONE: [&str; 6] = ["retention", "rollup", "devShadow", "fallback", "writeOptimization", "transactions"];
 
 fn databases(
     root: &Member<'_>,
@@ -186,8 +190,9 @@ fn databases(
     } else {
         &["dbConnections", "spacesConnections", "databases", "hardDeleteEnabled"]
     };
-    let common = ["localStorage", "routing", "collectionMaps", "versioning", "logicalDelete", "chronogate"].into_iter();
-    let known: Vec<&str> = of_version.iter().copied().chain(common).chain(OF_THE_LIBRARY_ALONE).collect();
+    let common = ["localStorage", "routing", "collectionMaps", "counterRules", "analytics", "versioning", "logicalDelete"];
+    let known = of_version.iter().copied().chain(common).chain(OF_THE_LIBRARY_ALONE).chain(["chronogate"]);
+    let known: Vec<&str> = known.collect();
     root.only(&known, warnings)?;
     if old {
         tenants.none_configured()?;

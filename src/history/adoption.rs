@@ -8,7 +8,7 @@ use super::shapes::{DOCUMENT_ID, Shape, Shapes};
 use super::{
     CatalogError, CollectionDef, ColumnDef, ColumnId, Database, HistoryError, Identification, SchemaDef, TableDef, Transaction,
 };
-use crate::store::{Collection, Collections, PayloadRef, PayloadStore, StoreError};
+use crate::store::{Collection, Collections, PayloadStore, StoreError, readable};
 use crate::types::Qualified;
 use crate::versions::{Context, TableId};
 
@@ -25,6 +25,7 @@ impl Database {
     /// few seconds.
     pub async fn adopt(&self, owner: &str) -> Result<Vec<Qualified>, HistoryError> {
         let Some(collections) = self.collections_to_look_at() else { return Ok(Vec::new()) };
+        self.learn().await?;
         let mut adopted = Vec::new();
         for collection in collections.list().await? {
             if self.table_over(&collection).is_some() {
@@ -88,6 +89,7 @@ impl Database {
                 place: collection.place.clone(),
                 name: collection.name.clone(),
                 identity: Identification::ObjectId,
+                indexes: Vec::new(),
             };
             let (id, counter) = (TableId(catalog.ids.next()), catalog.ids.next());
             catalog.create_table(table(id, counter, name.clone(), owner, of, shapes.columns()))?;
@@ -174,30 +176,11 @@ async fn shapes_of(
     let mut shapes = Shapes::default();
     let sample = collections.sample(collection, SAMPLE).await?;
     for refs in sample.chunks(AT_ONCE) {
-        for document in readable(payloads, refs).await? {
+        for document in readable(payloads, refs).await?.into_iter().flatten() {
             let _ = shapes.see(&document);
         }
     }
     Ok(shapes)
-}
-
-/// The documents that are there, of these.
-async fn readable(payloads: &dyn PayloadStore, refs: &[PayloadRef]) -> Result<Vec<bytes::Bytes>, HistoryError> {
-    match payloads.get(refs).await {
-        Ok(documents) => Ok(documents),
-        Err(StoreError::Payload { .. }) => {
-            let mut documents = Vec::new();
-            for one in refs {
-                match payloads.get(std::slice::from_ref(one)).await {
-                    Ok(document) => documents.extend(document),
-                    Err(StoreError::Payload { name }) => tracing::warn!(name, "a payload is missing or damaged"),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            Ok(documents)
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 impl From<CatalogError> for HistoryError {

@@ -13,7 +13,7 @@ use super::definition::Definition;
 use super::{RoutineDef, TriggerDef, TypeDef};
 use crate::error::SqlError;
 use crate::types::{Identity, OnCommit, PgType, Qualified};
-use crate::versions::{CommitNo, IndexId, TableId};
+use crate::versions::{CommitNo, IndexId, MemberIndex, TableId};
 
 /// A column's number within its table, never reused: PostgreSQL's attnum, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -291,6 +291,10 @@ pub struct CollectionDef {
     /// As it is spelt there.
     pub name: String,
     pub identity: Identification,
+    /// Which members the table's indexes are over. Follows the other definitions of the table, save what the expressions of
+    /// an index read, which who makes the index has to say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub indexes: Vec<MemberIndex>,
 }
 
 /// What names an item of a collection.
@@ -372,6 +376,14 @@ impl TableDef {
             || self.uniques.iter().any(|u| u.name == name)
             || self.indexes.iter().any(|i| i.name == name)
             || self.computed_indexes.iter().any(|i| i.name == name)
+    }
+
+    /// The name of an index, unique or not.
+    pub fn index_name(&self, index: IndexId) -> Option<&str> {
+        let uniques = self.uniques.iter().map(|u| (u.id, &u.name));
+        let plain = self.indexes.iter().map(|i| (i.id, &i.name));
+        let computed = self.computed_indexes.iter().map(|i| (i.id, &i.name));
+        uniques.chain(plain).chain(computed).find(|(id, _)| *id == index).map(|(_, name)| name.as_str())
     }
 
     /// Whether a constraint, of any kind, has the name.

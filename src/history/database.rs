@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::commit_log::CommitLog;
 use super::definition::Kind;
 use super::documents::{self, Unfit};
+use super::indexing::Builds;
 use super::sequences::Sequences;
 use super::timeline::{PUBLIC_ID, Timeline};
 use super::{Catalog, ColumnDef, HistoryError, SequenceDef, TableDef, Transaction, definition, request};
@@ -74,6 +75,7 @@ struct Inner {
     /// What another program keeps beside the database's own tables, and when it was last looked at.
     collections: OnceLock<Arc<dyn Collections>>,
     looked: AtomicI64,
+    builds: Builds,
 }
 
 #[derive(Debug)]
@@ -105,6 +107,7 @@ impl Database {
             log: CommitLog::default(),
             collections: OnceLock::new(),
             looked: AtomicI64::new(i64::MIN),
+            builds: Builds::default(),
         };
         Ok(Arc::new(Self { name: name.to_owned(), inner: Arc::new(inner) }))
     }
@@ -240,6 +243,10 @@ impl Database {
         self.inner.collections.get()
     }
 
+    pub(super) fn builds(&self) -> &Builds {
+        &self.inner.builds
+    }
+
     /// Whether some of its tables may be over collections of another program.
     pub fn has_collections(&self) -> bool {
         self.collections().is_some()
@@ -254,6 +261,11 @@ impl Database {
             Some(collections) => Ok(collections.anomalies(table).await?.map_err(HistoryError::from).boxed()),
             None => Ok(futures::stream::empty().boxed()),
         }
+    }
+
+    /// Learns what other servers of the same store have defined.
+    pub(super) async fn learn(&self) -> Result<(), HistoryError> {
+        self.inner.learn().await
     }
 
     /// The collections, unless they have been looked at just now.
@@ -535,9 +547,30 @@ impl Inner {
     async fn commit_rows(&self, transaction: &Transaction) -> Result<CommitStamp, HistoryError> {
         let seen = self.catalog_known_to(transaction);
         let request = request::assemble(transaction, self.index.as_ref(), self.payloads.as_ref(), seen).await?;
-        let stamp = self.index.commit(request).await.map_err(|error| request::explain(transaction, error))?;
-        self.released_beyond(stamp).await;
-        Ok(stamp)
+        match self.index.commit(request).await {
+            Ok(stamp) => {
+                self.released_beyond(stamp).await;
+                Ok(stamp)
+            }
+            Err(error) => {
+                if matches!(error, StoreError::CatalogConflict) {
+                    let _turn = self.turn.lock().await;
+                    self.read_again(Hold::new(self)).await;
+                }
+                Err(request::explain(transaction, error))
+            }
+        }
+    }
+
+    /// Learns what another server of the same store has defined since definitions were read.
+    async fn learn(&self) -> Result<(), HistoryError> {
+        let rows = self.index.catalog().await?;
+        let changed = rows.iter().map(|row| row.ended.map_or(row.begun.commit, |end| end.commit.max(row.begun.commit)));
+        if changed.max().is_some_and(|newest| newest > self.definitions.read().timeline.current().commit) {
+            let _turn = self.turn.lock().await;
+            self.read_again(Hold::new(self)).await;
+        }
+        Ok(())
     }
 
     /// The newest catalogue commit under which the transaction's rows mean what they meant to it.

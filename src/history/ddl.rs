@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::definition::Definition;
-use super::{Catalog, ExtensionDef, ForeignKeyDef, RoutineDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef};
+use super::{
+    Catalog, ExtensionDef, ForeignKeyDef, RoutineDef, SchemaDef, SequenceDef, TableDef, TypeDef, ViewDef, member_indexes,
+};
 use crate::error::{Diagnose, SqlError, SqlState};
 use crate::types::Qualified;
 use crate::versions::TableId;
@@ -187,7 +189,8 @@ impl Catalog {
     }
 
     /// Gives the table with the definition's id this definition, which may have another name.
-    pub fn replace_table(&mut self, def: TableDef) -> Result<(), CatalogError> {
+    pub fn replace_table(&mut self, mut def: TableDef) -> Result<(), CatalogError> {
+        member_indexes::follow(&mut def);
         let missing = || CatalogError::NoRelation { kind: "table", name: def.name.name.clone() };
         let old = self.table_by_id(def.id).cloned().ok_or_else(missing)?;
         check_table(&def)?;
@@ -337,6 +340,7 @@ impl Catalog {
         def.uniques.retain(|u| u.name != name.name);
         def.indexes.retain(|i| i.name != name.name);
         def.computed_indexes.retain(|i| i.name != name.name);
+        member_indexes::follow(&mut def);
         let def = Arc::new(def);
         self.put(Definition::Table(Arc::clone(&def)));
         Ok(def)

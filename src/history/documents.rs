@@ -95,7 +95,8 @@ mod tests {
     fn table(documents: &[&str]) -> TableDef {
         let mut shapes = Shapes::default();
         documents.iter().for_each(|document| shapes.see(document.as_bytes()).expect("an object"));
-        let collection = CollectionDef { place: "public".into(), name: "c".into(), identity: Identification::ObjectId };
+        let collection =
+            CollectionDef { place: "public".into(), name: "c".into(), identity: Identification::ObjectId, indexes: vec![] };
         super::super::adoption::table(TableId(9), 10, Qualified::new("public", "c"), "ann", collection, shapes.columns())
     }
 

@@ -8,7 +8,7 @@ use super::{ColumnDef, ColumnId, ForeignKeyDef, TableDef};
 use crate::types::numeric::Numeric;
 use crate::types::{PgType, TypeName};
 use crate::versions::ItemKey;
-use crate::versions::key::{BETWEEN, NUMERIC_SCALE};
+use crate::versions::key::{BETWEEN, NUMERIC_SCALE, escaped, float, integer, take};
 
 /// `(a, b)=(1, x)`. Parts that cannot be read, because the key was made under other types, show as `?`.
 pub(super) fn print(columns: &[&ColumnDef], key: &ItemKey) -> String {
@@ -91,39 +91,6 @@ fn value(ty: PgType, rest: &mut &[u8]) -> Option<String> {
         | TypeName::Void
         | TypeName::Unknown => Some(String::from_utf8_lossy(&escaped(rest)).into_owned()),
     }
-}
-
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
-    let (head, tail) = rest.split_first_chunk::<N>()?;
-    *rest = tail;
-    Some(*head)
-}
-
-fn integer(rest: &mut &[u8]) -> Option<i64> {
-    take::<8>(rest).map(|bytes| (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64)
-}
-
-fn float(rest: &mut &[u8]) -> Option<f64> {
-    let ordered = take::<8>(rest).map(u64::from_be_bytes)?;
-    Some(f64::from_bits(if ordered >> 63 == 1 { ordered ^ (1 << 63) } else { !ordered }))
-}
-
-/// Text or bytes up to their end mark.
-fn escaped(rest: &mut &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    while let Some((byte, tail)) = rest.split_first() {
-        *rest = tail;
-        if *byte != 0 {
-            out.push(*byte);
-            continue;
-        }
-        let mark = take::<1>(rest);
-        if mark != Some([0xff]) {
-            break;
-        }
-        out.push(0);
-    }
-    out
 }
 
 /// The value; without zeros at its end where its type does not say how many digits it shows.

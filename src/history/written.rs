@@ -225,7 +225,8 @@ mod tests {
     use crate::versions::{ItemKey, KeyPart, TableId, encode_key};
 
     fn table(columns: &[(&str, PgType)]) -> TableDef {
-        let collection = CollectionDef { place: "public".into(), name: "c".into(), identity: Identification::ObjectId };
+        let collection =
+            CollectionDef { place: "public".into(), name: "c".into(), identity: Identification::ObjectId, indexes: vec![] };
         let mut all = Shapes::default().columns();
         all.extend(columns.iter().zip(2..).map(|((name, ty), id)| ColumnDef::plain(ColumnId(id), name, *ty)));
         super::super::adoption::table(TableId(9), 10, Qualified::new("public", "c"), "ann", collection, all)

@@ -123,6 +123,7 @@ fn source(spec: &Spec) -> Source {
         }
         "pg_stat_user_indexes" | "pg_stat_all_indexes" => Live(server::index_statistics),
         "pg_stat_database" => Live(server::database_statistics),
+        "pg_stat_progress_create_index" => Live(server::index_builds),
         _ => Source::Fixed,
     }
 }

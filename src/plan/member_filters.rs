@@ -25,13 +25,16 @@ pub fn of<'a>(table: &TableDef, filters: &[Expr], column: impl Fn(&str) -> Optio
     if !table.is_of_documents() {
         return None;
     }
-    let mut known = BTreeMap::new();
+    let mut known = Known::new();
     filters.iter().for_each(|filter| learn(filter, &column, &mut known));
-    let found: Vec<_> = known.into_iter().map(|(member, test)| MemberFilter { member, test }).collect();
+    let found: Vec<_> = known.into_iter().map(|(path, test)| MemberFilter { path, test }).collect();
     (!found.is_empty()).then_some(found)
 }
 
-fn learn<'a>(filter: &Expr, column: &impl Fn(&str) -> Option<&'a ColumnDef>, known: &mut BTreeMap<String, MemberTest>) {
+/// What is known of members, by their paths.
+type Known = BTreeMap<Vec<String>, MemberTest>;
+
+fn learn<'a>(filter: &Expr, column: &impl Fn(&str) -> Option<&'a ColumnDef>, known: &mut Known) {
     match filter {
         Expr::BinaryExpr(both) if both.op == Operator::And => {
             learn(&both.left, column, known);
@@ -64,27 +67,70 @@ fn learn<'a>(filter: &Expr, column: &impl Fn(&str) -> Option<&'a ColumnDef>, kno
                 one_of(def, values, known);
             } else if let Some((def, op, value)) = comparison(filter, column) {
                 bounded(def, op, value, known);
+            } else if let Some((path, texts)) = texts_read(filter, column).filter(|(_, texts)| texts.len() <= MOST_VALUES) {
+                known.entry(path).or_insert(MemberTest::ReadsAs(texts));
             }
         }
     }
 }
 
-fn one_of(def: &ColumnDef, values: Vec<&ScalarValue>, known: &mut BTreeMap<String, MemberTest>) {
-    let values: Option<Vec<_>> = values.into_iter().map(|value| value_of(value, def.ty)).collect();
-    let Some(values) = values.filter(|values| values.len() <= MOST_VALUES) else { return };
-    // Of two conditions either is a superset: a list says more than bounds do.
-    match known.get(&def.field) {
-        Some(MemberTest::OneOf(before)) if before.len() <= values.len() => {}
-        _ => drop(known.insert(def.field.clone(), MemberTest::OneOf(values))),
+/// `c->'a'->>'b' = v`, `… IN (…)` and ORs of those over one path.
+fn texts_read<'a>(filter: &Expr, column: &impl Fn(&str) -> Option<&'a ColumnDef>) -> Option<(Vec<String>, Vec<String>)> {
+    let value = |expr: &Expr| match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => Some(text.clone()),
+        _ => None,
+    };
+    match filter {
+        Expr::BinaryExpr(both) if both.op == Operator::Or => {
+            let (path, mut texts) = texts_read(&both.left, column)?;
+            let (other, more) = texts_read(&both.right, column)?;
+            texts.extend(more);
+            (path == other).then_some((path, texts))
+        }
+        Expr::BinaryExpr(both) if both.op == Operator::Eq => {
+            let sides = [(&both.left, &both.right), (&both.right, &both.left)];
+            sides.into_iter().find_map(|(path, text)| Some((path_read(path, "jsonb_field_text", column)?, vec![value(text)?])))
+        }
+        Expr::InList(list) if !list.negated => {
+            let texts = list.list.iter().map(value).collect::<Option<Vec<_>>>()?;
+            Some((path_read(&list.expr, "jsonb_field_text", column)?, texts))
+        }
+        _ => None,
     }
 }
 
-fn bounded(def: &ColumnDef, op: Operator, value: &ScalarValue, known: &mut BTreeMap<String, MemberTest>) {
+/// The path that ends with this function of a jsonb value and the name of a member.
+fn path_read<'a>(expr: &Expr, function: &str, column: &impl Fn(&str) -> Option<&'a ColumnDef>) -> Option<Vec<String>> {
+    let Expr::ScalarFunction(call) = expr else { return None };
+    let [of, Expr::Literal(ScalarValue::Utf8(Some(name)), _)] = &call.args[..] else { return None };
+    if call.name() != function {
+        return None;
+    }
+    let mut path = match of {
+        Expr::Column(root) => vec![column(&root.name).filter(|def| def.ty == PgType::JSONB)?.field.clone()],
+        inner => path_read(inner, "jsonb_field", column)?,
+    };
+    path.push(name.clone());
+    Some(path)
+}
+
+fn one_of(def: &ColumnDef, values: Vec<&ScalarValue>, known: &mut Known) {
+    let values: Option<Vec<_>> = values.into_iter().map(|value| value_of(value, def.ty)).collect();
+    let Some(values) = values.filter(|values| values.len() <= MOST_VALUES) else { return };
+    // Of two conditions either is a superset: a list says more than bounds do.
+    let path = vec![def.field.clone()];
+    match known.get(&path) {
+        Some(MemberTest::OneOf(before)) if before.len() <= values.len() => {}
+        _ => drop(known.insert(path, MemberTest::OneOf(values))),
+    }
+}
+
+fn bounded(def: &ColumnDef, op: Operator, value: &ScalarValue, known: &mut Known) {
     let Some(MemberValue::Number(value)) = value_of(value, def.ty) else { return };
     if !matches!(op, Operator::Gt | Operator::GtEq | Operator::Lt | Operator::LtEq) {
         return;
     }
-    let test = known.entry(def.field.clone()).or_insert(MemberTest::Within { low: None, high: None });
+    let test = known.entry(vec![def.field.clone()]).or_insert(MemberTest::Within { low: None, high: None });
     if let MemberTest::Within { low, high } = test {
         match op {
             Operator::Gt | Operator::GtEq => *low = Some(low.map_or(value, |before| before.max(value))),
@@ -126,9 +172,9 @@ mod tests {
             ("j", PgType::JSONB),
         ];
         let columns: Vec<_> = (1..).zip(columns).map(|(id, (name, ty))| ColumnDef::plain(ColumnId(id), name, ty)).collect();
-        let mut known = BTreeMap::new();
+        let mut known = Known::new();
         learn(&filter, &|name: &str| columns.iter().find(|column| column.name == name), &mut known);
-        known.into_iter().map(|(member, test)| MemberFilter { member, test }.to_string()).collect()
+        known.into_iter().map(|(path, test)| MemberFilter { path, test }.to_string()).collect()
     }
 
     #[test]

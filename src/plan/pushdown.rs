@@ -45,7 +45,8 @@ pub fn keys_of<'a>(
     }
     let key: Vec<ColumnId> = table.key_columns().map(|c| c.id).collect();
     let keys = filter_of(&key, &known);
-    if keys != KeyFilter::All {
+    // Members of documents are not entries: see `member_filters`.
+    if keys != KeyFilter::All || table.is_of_documents() {
         return (keys, None);
     }
     let uniques = table.uniques.iter().map(|u| (u.id, &u.columns));

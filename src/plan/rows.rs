@@ -51,7 +51,9 @@ impl RowKeys {
         };
         let key = place(table.primary_key.as_ref().map_or(&[], |(_, ids)| ids))?;
         let uniques = table.uniques.iter().map(|u| (u.id, &u.name, true, false, &u.columns));
-        let plain = table.indexes.iter().map(|i| (i.id, &i.name, false, false, &i.columns));
+        // Documents have entries only where those are to be unique.
+        let plain = if table.is_of_documents() { &[][..] } else { &table.indexes };
+        let plain = plain.iter().map(|i| (i.id, &i.name, false, false, &i.columns));
         let foreign = table.foreign_keys.iter().map(|f| (f.id, &f.name, false, true, &f.entry));
         let indexes = uniques
             .chain(plain)

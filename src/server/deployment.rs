@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::deployment::{CollectionMap, Database, Databases, Deployment, Objects, Place};
+use crate::config::deployment::{CollectionMap, CounterRule, Database, Databases, Deployment, Objects, Place};
 use crate::config::{ConfigError, Payloads};
 use crate::error::{Diagnose, Result, SqlError, SqlState};
 use crate::runtime::{Clock, Entropy};
-use crate::store::chronos::json::Form;
+use crate::store::chronos::counters::Rule;
+use crate::store::chronos::json::{self, Form, Json};
 use crate::store::mongo::{self, Counters, Inspection, LINGER, Layout, MongoIndex, MongoOptions, PlaceLayout};
 use crate::store::{ObjectPayloads, ObjectSettings, PayloadStore, StoreError};
 use crate::tenancy::{GIVEN, Stores};
@@ -37,6 +38,7 @@ pub struct DeploymentStores {
     /// Where databases of our own are kept, if not in files.
     home: Option<Place>,
     collections: BTreeMap<String, CollectionMap>,
+    rules: Vec<Rule>,
     payloads: Payloads,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -70,8 +72,9 @@ impl DeploymentStores {
         }
         let databases = databases.into_iter().map(|database| (database.name.clone(), database)).collect();
         let collections = deployment.collections.clone();
+        let rules = deployment.counter_rules.iter().filter_map(rule).collect();
         let (home, payloads) = (deployment.home.clone(), deployment.own.payloads.clone());
-        Ok(Self { databases, home, collections, payloads, clock, entropy })
+        Ok(Self { databases, home, collections, rules, payloads, clock, entropy })
     }
 
     /// Names, each with what its stores are opened under.
@@ -172,8 +175,14 @@ impl DeploymentStores {
             (place.schema.clone(), layout)
         };
         let places = database.places.iter().map(place).collect();
-        Layout { objects, places, collections: self.collections.clone(), linger: LINGER }
+        Layout { objects, places, collections: self.collections.clone(), rules: self.rules.clone(), linger: LINGER }
     }
+}
+
+/// A rule as the format has it.
+fn rule(rule: &CounterRule) -> Option<Rule> {
+    let Ok(Json::Object(when)) = json::parse(rule.when.to_string().as_bytes()) else { return None };
+    Some(Rule { name: rule.name.clone(), on: rule.on.clone(), when })
 }
 
 fn mongo_place(place: &Place) -> mongo::Place {

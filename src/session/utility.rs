@@ -9,7 +9,7 @@ use super::transaction::Block;
 use super::{Reply, Session, reply};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::{Message, ResultColumn};
-use crate::sql::{Discard, SetStatement, ShowStatement, Statement, TransactionModes, Upkeep};
+use crate::sql::{Discard, Name, SetStatement, ShowStatement, Statement, TransactionModes, Upkeep};
 use crate::types::Qualified;
 
 impl Session {
@@ -48,13 +48,14 @@ impl Session {
         }
     }
 
-    /// Nothing is done; 25001 in a block and 42P01 for what is not there, as where there is something to do.
+    /// Nothing is done, save that REINDEX sees to the members of collections; 25001 in a block and 42P01 for what is not
+    /// there, as where there is something to do.
     async fn upkeep(&mut self, upkeep: &Upkeep) -> Result<Reply> {
         if upkeep.alone && self.transaction.block != Block::None {
             let message = format!("{} cannot run inside a transaction block", upkeep.tag);
             return Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
         }
-        if upkeep.relations.is_empty() {
+        if upkeep.relations.is_empty() && upkeep.indexes.is_empty() {
             return Ok(Reply::Command(upkeep.tag.to_owned()));
         }
         let ctx = self.context().await?;
@@ -71,7 +72,39 @@ impl Session {
                 return Err(SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist")));
             }
         }
+        if upkeep.tag == "REINDEX" {
+            self.reindex_collections(upkeep).await?;
+        }
         Ok(Reply::Command(upkeep.tag.to_owned()))
+    }
+
+    /// REINDEX of collections: documents that another program wrote without the members of an index get them.
+    async fn reindex_collections(&mut self, upkeep: &Upkeep) -> Result<()> {
+        let ctx = self.context().await?;
+        let catalog = Arc::clone(&ctx.transaction.lock().catalog);
+        let names = |name: &Name, found: &Qualified| {
+            let is_in = |schema: &String| *schema == found.schema;
+            name.name == found.name && name.schema.as_ref().map_or_else(|| ctx.search_path.iter().any(is_in), is_in)
+        };
+        for table in catalog.tables.values().filter(|table| table.is_of_documents()) {
+            let whole = upkeep.relations.iter().any(|name| names(name, &table.name));
+            let is_asked = |index: &str| {
+                let full = Qualified::new(table.name.schema.as_str(), index);
+                upkeep.indexes.iter().any(|name| names(name, &full))
+            };
+            for index in table.collection.iter().flat_map(|collection| &collection.indexes) {
+                if !whole && !table.index_name(index.id).is_some_and(is_asked) {
+                    continue;
+                }
+                if !ctx.authority().owns(&table.owner) {
+                    return Err(crate::history::privilege::not_owner("table", &table.name.name));
+                }
+                let building = ctx.database.building(ctx.backend_pid, table.id, index.id);
+                let work = async { Ok(ctx.database.index_members(table.id, index, building.progress()).await?) };
+                super::dispatch::cancellable(&ctx, work).await?;
+            }
+        }
+        Ok(())
     }
 
     /// What is said and done about channels waits for the commit.

@@ -140,6 +140,8 @@ pub struct Upkeep {
     pub alone: bool,
     /// What must be there.
     pub relations: Vec<Name>,
+    /// Indexes to be made anew.
+    pub indexes: Vec<Name>,
 }
 
 /// LOCK TABLE.

@@ -13,11 +13,11 @@ pub fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
     let upkeep = match word {
         Some("VACUUM") => {
             options(cursor, &["FULL", "FREEZE", "VERBOSE", "ANALYZE", "ANALYSE"])?;
-            Upkeep { tag: "VACUUM", alone: true, relations: relations(cursor)? }
+            Upkeep { tag: "VACUUM", alone: true, relations: relations(cursor)?, indexes: Vec::new() }
         }
         Some("ANALYZE" | "ANALYSE") => {
             options(cursor, &["VERBOSE"])?;
-            Upkeep { tag: "ANALYZE", alone: false, relations: relations(cursor)? }
+            Upkeep { tag: "ANALYZE", alone: false, relations: relations(cursor)?, indexes: Vec::new() }
         }
         Some("REINDEX") => reindex(cursor)?,
         Some("CLUSTER") => {
@@ -26,9 +26,9 @@ pub fn statement(cursor: &mut Cursor<'_>) -> Result<Statement> {
             if cursor.accept("USING") {
                 cursor.ident()?;
             }
-            Upkeep { tag: "CLUSTER", alone: relations.is_empty(), relations }
+            Upkeep { tag: "CLUSTER", alone: relations.is_empty(), relations, indexes: Vec::new() }
         }
-        Some("CHECKPOINT") => Upkeep { tag: "CHECKPOINT", alone: false, relations: Vec::new() },
+        Some("CHECKPOINT") => Upkeep { tag: "CHECKPOINT", alone: false, relations: Vec::new(), indexes: Vec::new() },
         _ => return Err(cursor.syntax()),
     };
     Ok(Statement::Upkeep(upkeep))
@@ -65,8 +65,13 @@ fn reindex(cursor: &mut Cursor<'_>) -> Result<Upkeep> {
     };
     cursor.accept("CONCURRENTLY");
     let name = if cursor.is_at_end() { None } else { Some(cursor.name()?) };
-    let relations = if what == "TABLE" { Vec::from_iter(name) } else { Vec::new() };
-    Ok(Upkeep { tag: "REINDEX", alone: !matches!(what, "INDEX" | "TABLE"), relations })
+    let (mut relations, mut indexes) = (Vec::new(), Vec::new());
+    match what {
+        "TABLE" => relations.extend(name),
+        "INDEX" => indexes.extend(name),
+        _ => {}
+    }
+    Ok(Upkeep { tag: "REINDEX", alone: !matches!(what, "INDEX" | "TABLE"), relations, indexes })
 }
 
 #[cfg(test)]

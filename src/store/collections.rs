@@ -4,13 +4,14 @@
 //! table has been defined over one.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use super::chronos::Anomaly;
 use super::{PayloadRef, StoreError};
-use crate::versions::{ItemKey, TableId};
+use crate::versions::{ItemKey, MemberIndex, TableId};
 
 /// What documents say that they should not, each with the item it is of.
 pub type AnomalyBatch = Vec<(ItemKey, Anomaly)>;
@@ -24,6 +25,31 @@ pub struct Collection {
     pub name: String,
 }
 
+/// How far some work is.
+#[derive(Debug, Default)]
+pub struct Progress {
+    total: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Progress {
+    /// There is this much to do, about.
+    pub fn expect(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+    }
+
+    /// So much more is done.
+    pub fn add(&self, done: u64) {
+        self.done.fetch_add(done, Ordering::Relaxed);
+    }
+
+    /// What there is to do, and how much of it is done.
+    pub fn get(&self) -> (u64, u64) {
+        let (total, done) = (self.total.load(Ordering::Relaxed), self.done.load(Ordering::Relaxed));
+        (total.max(done), done)
+    }
+}
+
 /// The collections of a database.
 #[async_trait]
 pub trait Collections: Send + Sync + Debug {
@@ -35,4 +61,8 @@ pub trait Collections: Send + Sync + Debug {
 
     /// What is odd in the collection that this table is over, in order of keys; nothing for a table of ours.
     async fn anomalies(&self, table: TableId) -> Result<BoxStream<'static, Result<AnomalyBatch, StoreError>>, StoreError>;
+
+    /// Keeps the members of an index beside every document there is of a table, and has them indexed there. Nothing that a
+    /// read gives depends on it, and it may be repeated.
+    async fn index(&self, table: TableId, index: &MemberIndex, progress: &Progress) -> Result<(), StoreError>;
 }

@@ -17,11 +17,11 @@ pub mod payload;
 pub mod sqlite;
 
 pub use checksum::Checksum;
-pub use collections::{AnomalyBatch, Collection, Collections};
+pub use collections::{AnomalyBatch, Collection, Collections, Progress};
 pub use error::StoreError;
 pub use index::{
     Candidates, CatalogChange, CatalogRow, CommitRequest, HeadCheck, IndexBackfill, IndexCandidates, IndexEntry, IndexStore,
     LoadRequest, Requirement, RowChange, RowState, ScanRequest, StoredVersion, VersionBatch, VersionName,
 };
 pub use object::{DiskCacheSettings, NewObject, ObjectPayloads, ObjectSettings, Occupied, presence};
-pub use payload::{InlinePayloads, PayloadRef, PayloadStore};
+pub use payload::{InlinePayloads, PayloadRef, PayloadStore, readable};

@@ -41,6 +41,28 @@ pub trait PayloadStore: Send + Sync + Debug {
     async fn get(&self, refs: &[PayloadRef]) -> Result<Vec<Bytes>, StoreError>;
 }
 
+/// The bytes of each reference, in order; `None` for those that are missing or damaged.
+pub async fn readable(payloads: &dyn PayloadStore, refs: &[PayloadRef]) -> Result<Vec<Option<Bytes>>, StoreError> {
+    match payloads.get(refs).await {
+        Ok(all) => Ok(all.into_iter().map(Some).collect()),
+        Err(StoreError::Payload { .. }) => {
+            let mut some = Vec::with_capacity(refs.len());
+            for one in refs {
+                some.push(match payloads.get(std::slice::from_ref(one)).await {
+                    Ok(bytes) => bytes.into_iter().next(),
+                    Err(StoreError::Payload { name }) => {
+                        tracing::warn!(name, "a payload is missing or damaged");
+                        None
+                    }
+                    Err(error) => return Err(error),
+                });
+            }
+            Ok(some)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Keeps every payload in the index: the embedded default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct InlinePayloads;

@@ -89,6 +89,42 @@ fn escape(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&[0, 0]);
 }
 
+/// The next bytes of an encoded key, which is left at what follows them.
+pub fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (head, tail) = rest.split_first_chunk::<N>()?;
+    *rest = tail;
+    Some(*head)
+}
+
+/// The integer that an encoded part goes on with after its marker.
+pub fn integer(rest: &mut &[u8]) -> Option<i64> {
+    take::<8>(rest).map(|bytes| (u64::from_be_bytes(bytes) ^ (1 << 63)) as i64)
+}
+
+/// The float likewise.
+pub fn float(rest: &mut &[u8]) -> Option<f64> {
+    let ordered = take::<8>(rest).map(u64::from_be_bytes)?;
+    Some(f64::from_bits(if ordered >> 63 == 1 { ordered ^ (1 << 63) } else { !ordered }))
+}
+
+/// Text or bytes up to their end mark.
+pub fn escaped(rest: &mut &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    while let Some((byte, tail)) = rest.split_first() {
+        *rest = tail;
+        if *byte != 0 {
+            out.push(*byte);
+            continue;
+        }
+        let mark = take::<1>(rest);
+        if mark != Some([0xff]) {
+            break;
+        }
+        out.push(0);
+    }
+    out
+}
+
 /// Which items a read is about. Never loses an item it should name; what else it names is filtered later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyFilter {

@@ -19,6 +19,6 @@ pub use change::{
 pub use commit::{CommitInfo, CommitStamp, Context};
 pub use ids::{CommitNo, IndexId, ItemKey, TableId, Timestamp, VersionNo};
 pub use key::{KeyFilter, KeyPart, encode_key};
-pub use members::{MemberFilter, MemberTest, MemberValue};
+pub use members::{MemberFilter, MemberForm, MemberIndex, MemberPart, MemberTest, MemberValue};
 pub use scope::{Scope, Snapshot};
 pub use version::{Op, Period, PeriodEnd, Version};

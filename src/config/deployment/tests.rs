@@ -96,6 +96,33 @@ fn the_librarys_own_configurations_are_read_without_a_warning() {
 }
 
 #[test]
+fn rules_of_counting_are_where_each_version_has_them() {
+    let rule = |name: &str, on: Option<&[&str]>, when: Value| {
+        let on = on.map(|on| on.iter().map(|event| (*event).to_owned()).collect());
+        CounterRule { name: name.to_owned(), on, when }
+    };
+    let active = rule("activeUsers", Some(&["CREATE", "UPDATE"]), json!({"status": "active"}));
+    assert_eq!(sample("main").counter_rules, [active, rule("bigOrders", None, json!({"total": {"$gte": 500}}))]);
+    let later = changed(|file| {
+        file["analytics"] =
+            json!({"counterRules": [{"name": "a.b", "countUnique": ["x"]}, {"name": "$a"}, {"name": "none", "on": []}]});
+    });
+    let deployment = read(later).expect("valid");
+    assert_eq!(deployment.counter_rules, [rule("a.b", None, json!({})), rule("none", Some(&[]), json!({}))]);
+    assert_eq!(
+        deployment.warnings,
+        [
+            "analytics.counterRules[0].countUnique is not known and is ignored",
+            "analytics.counterRules[1] cannot be counted under its name and is ignored",
+        ]
+    );
+    let refused =
+        |rule: Value| read(changed(|file| file["counterRules"] = json!({"rules": [rule]}))).expect_err("unfit").to_string();
+    assert!(refused(json!({"when": {}})).contains("counterRules.rules[0].name"));
+    assert!(refused(json!({"name": "a", "when": 3})).contains("counterRules.rules[0].when"));
+}
+
+#[test]
 fn a_1_x_configuration_leaves_the_databases_to_the_servers() {
     let Databases::Found(backends) = sample("v1-sample").databases else { panic!("found") };
     let [backend] = backends.list.as_slice() else { panic!("one backend") };

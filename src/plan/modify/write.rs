@@ -302,7 +302,9 @@ impl Uniqueness<'_> {
             let Some(new) = &row.new else { continue };
             let had: &[IndexEntry] = row.old.as_ref().map_or(&[], |old| &old.entries);
             for entry in new.entries.iter().filter(|e| e.unique && !deferred.contains(&e.index)) {
-                if holders.insert((entry.index, &entry.key), &new.key).is_some() {
+                // Documents that another program made agree may stay so.
+                let stays = table.is_of_documents() && had.contains(entry);
+                if holders.insert((entry.index, &entry.key), &new.key).is_some() && !stays {
                     return Err(self.duplicate_entry(entry, new));
                 }
                 if !had.contains(entry) {

@@ -95,5 +95,6 @@ fn detail(odd: &Anomaly) -> String {
         Anomaly::HeadNotDeleted { .. } => {
             "the newest version is a deletion, which the head does not say: the version counts".to_owned()
         }
+        Anomaly::NotUnique { members, other, .. } => format!("{members}: the same as in {other}, where no two should agree"),
     }
 }

@@ -295,6 +295,11 @@ impl Change {
         if let ConstraintKind::UsingIndex { primary, index } = &spec.kind {
             return Box::pin(self.constrain_by_index(table, spec.name.as_ref(), *primary, index, spec.timing)).await;
         }
+        if let ConstraintKind::Unique(columns) = &spec.kind
+            && table.is_of_documents()
+        {
+            super::member_index::check_columns(&table, columns)?;
+        }
         let before = table.clone();
         let name = self.add_constraint_def(&mut table, spec)?;
         if let ConstraintKind::PrimaryKey(columns) = &spec.kind {
@@ -329,6 +334,7 @@ impl Change {
     async fn drop_constraint(&mut self, mut table: TableDef, name: &str, if_exists: bool, cascade: bool) -> Result<()> {
         let object = format!("constraint {name} on table {}", table.name.name);
         if table.primary_key.as_ref().is_some_and(|(key, _)| key == name) {
+            table.check_definable()?;
             let before = table.clone();
             self.release_key(&mut table, &object, name, None, cascade)?;
             table.primary_key = None;
@@ -539,12 +545,21 @@ fn computed_over(table: &TableDef, column: &ColumnDef) -> Result<Option<String>>
     Ok(None)
 }
 
-/// Whether a table over a collection can be changed so: by a column that is as one of those that follow from documents.
+/// Whether a table over a collection can be changed so: by a column that is as one of those that follow from documents, or
+/// by what is unique among them.
 fn fits_documents(action: &AlterTable) -> bool {
-    let AlterTable::AddColumn { column, constraints, .. } = action else { return false };
-    let bare = !column.not_null && column.default.is_none() && column.identity.is_none() && column.generated.is_none();
-    let known = [PgType::BOOL, PgType::INT8, PgType::FLOAT8, PgType::TEXT, PgType::JSONB].contains(&column.ty);
-    bare && known && column.name != "_system" && !column.serial && column.own.is_none() && constraints.is_empty()
+    match action {
+        AlterTable::AddColumn { column, constraints, .. } => {
+            let bare = !column.not_null && column.default.is_none() && column.identity.is_none() && column.generated.is_none();
+            let known = [PgType::BOOL, PgType::INT8, PgType::FLOAT8, PgType::TEXT, PgType::JSONB].contains(&column.ty);
+            bare && known && column.name != "_system" && !column.serial && column.own.is_none() && constraints.is_empty()
+        }
+        AlterTable::AddConstraint(spec) => {
+            matches!(spec.kind, ConstraintKind::Unique(_) | ConstraintKind::UsingIndex { primary: false, .. })
+        }
+        AlterTable::DropConstraint { .. } => true,
+        _ => false,
+    }
 }
 
 fn is_plain(using: &str, column: &str) -> bool {

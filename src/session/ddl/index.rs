@@ -6,21 +6,26 @@ use std::collections::BTreeSet;
 
 use futures::TryStreamExt;
 
-use super::Change;
+use super::super::dispatch::cancellable;
 use super::column::key_columns;
 use super::index_method::{method_of, shape_of};
+use super::{Change, member_index};
 use crate::error::{Result, SqlError, SqlState};
 use crate::history::{ComputedIndexDef, IndexDef, IndexPart, IndexShape, StateRow, TableDef, UniqueDef};
 use crate::plan::modify::computed_parts;
 use crate::plan::rows::RowLayout;
 use crate::sql::{CreateIndex, IndexElement, IndexKey, Name};
-use crate::store::{IndexBackfill, IndexEntry, ScanRequest};
+use crate::store::{IndexBackfill, IndexEntry, Progress, ScanRequest};
 use crate::types::Qualified;
-use crate::versions::{IndexId, ItemKey, KeyFilter, Scope};
+use crate::versions::{IndexId, ItemKey, KeyFilter, Scope, TableId};
 
 impl Change {
     pub(super) async fn create_index(&mut self, create: &CreateIndex) -> Result<()> {
-        let mut table = self.own_stored(&create.table)?;
+        let of_documents = self.find_table(&create.table).is_some_and(|table| table.is_of_documents());
+        let mut table = match of_documents {
+            true => self.own_table_or_collection(&create.table)?,
+            false => self.own_stored(&create.table)?,
+        };
         let schema = table.name.schema.clone();
         if let Some(name) = &create.name
             && self.catalog.has_relation(&Qualified::new(schema.as_str(), name.as_str()))
@@ -35,6 +40,9 @@ impl Change {
         let named: Vec<String> = create.parts.iter().filter_map(column_of).collect();
         if let Some(missing) = named.iter().chain(&create.include).find(|column| table.column(column).is_none()) {
             return Err(SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{missing}\" does not exist")));
+        }
+        if table.is_of_documents() {
+            member_index::check(&table, create)?;
         }
         let id = IndexId(self.catalog.ids.next());
         let method = method_of(create)?;
@@ -93,8 +101,12 @@ impl Change {
             self.verify_unique_parts(&table, &name, &named, &texts, predicate.as_deref()).await?;
         }
         table.computed_indexes.push(ComputedIndexDef { id, name, unique: create.unique, parts, predicate, shape });
+        let has_entries = create.unique || table.is_of_documents();
+        if let Some(collection) = &mut table.collection {
+            collection.indexes.push(member_index::of_expressions(&table.columns, create, id)?);
+        }
         self.catalog.replace_table(table.clone())?;
-        if create.unique { self.fill_index(&table, id).await } else { Ok(()) }
+        if has_entries { self.fill_index(&table, id).await } else { Ok(()) }
     }
 
     fn index_name(&self, table: &TableDef, create: &CreateIndex) -> Result<String> {
@@ -160,7 +172,11 @@ impl Change {
 
     /// Gives the new index entries for every version of the table, those of this transaction included.
     pub(super) async fn fill_index(&self, table: &TableDef, index: IndexId) -> Result<()> {
+        let building = self.ctx.database.building(self.ctx.backend_pid, table.id, index);
         let reader = EntryReader::new(self, table, index).await?;
+        if table.is_of_documents() {
+            return self.fill_members(table.id, index, &reader, building.progress()).await;
+        }
         let (snapshot, overlay) = {
             let transaction = self.ctx.transaction.lock();
             (transaction.snapshot, transaction.overlay(table.id))
@@ -179,6 +195,7 @@ impl Change {
         let mut entries = Vec::new();
         while let Some(batch) = states.try_next().await? {
             self.ctx.cancel.check()?;
+            building.progress().add(batch.len() as u64);
             let found = reader.read(&batch.iter().map(|state| state.payload.as_ref()).collect::<Vec<_>>())?;
             entries.extend(batch.iter().zip(found).filter_map(|(state, entry)| {
                 let mut entry = entry?;
@@ -192,6 +209,29 @@ impl Change {
             writes.add_entries(|payload| reader.read(&[payload]).map(|entries| entries.into_iter().flatten().collect()))
         })?;
         transaction.backfill.push(IndexBackfill { table: table.id, seen: snapshot.commit, entries });
+        Ok(())
+    }
+}
+
+impl Change {
+    /// Has the store keep the members of an index over documents. Of a unique one, what this transaction wrote gets its
+    /// entries, and no other commit may come between what was verified and this one.
+    async fn fill_members(&self, table: TableId, index: IndexId, reader: &EntryReader, progress: &Progress) -> Result<()> {
+        let table = self.table_now(table)?;
+        let indexes = table.collection.iter().flat_map(|collection| &collection.indexes);
+        let Some(members) = indexes.into_iter().find(|known| known.id == index) else {
+            return Err(SqlError::internal("a new index is missing from its collection"));
+        };
+        let work = async { Ok(self.ctx.database.index_members(table.id, members, progress).await?) };
+        cancellable(&self.ctx, work).await?;
+        if members.unique {
+            let mut transaction = self.ctx.transaction.lock();
+            transaction.rewrite(table.id, |writes| {
+                writes.add_entries(|payload| reader.read(&[payload]).map(|entries| entries.into_iter().flatten().collect()))
+            })?;
+            let seen = transaction.snapshot.commit;
+            transaction.backfill.push(IndexBackfill { table: table.id, seen, entries: Vec::new() });
+        }
         Ok(())
     }
 }

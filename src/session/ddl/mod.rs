@@ -18,6 +18,7 @@ mod index;
 mod index_method;
 mod like;
 mod materialized;
+mod member_index;
 mod rekey;
 mod relation;
 mod relations;
@@ -241,9 +242,14 @@ impl Change {
     /// The table of this name, owned by the current role: 42P01 `relation "t" does not exist`, 42809 for a
     /// relation that is no table, 42501.
     fn own_table(&self, name: &Name) -> Result<TableDef> {
+        let table = self.own_table_or_collection(name)?;
+        table.check_definable()?;
+        Ok(table)
+    }
+
+    fn own_table_or_collection(&self, name: &Name) -> Result<TableDef> {
         let Some(table) = self.find_table(name) else { return Err(self.not_a_table(name)) };
         self.require_owner("table", &table.name.name, &table.owner)?;
-        table.check_definable()?;
         materialized::refuse_materialized(&table)?;
         Ok(TableDef::clone(&table))
     }

@@ -4,6 +4,23 @@ use regex::Regex;
 
 use super::json::{Json, Object};
 
+/// A rule of counting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    pub name: String,
+    /// As versions name what they do; `None` is everything that is counted.
+    pub on: Option<Vec<String>>,
+    /// Paths of indexed members with their conditions.
+    pub when: Object,
+}
+
+impl Rule {
+    /// Whether it counts an event (`CREATE`, `UPDATE` or `DELETE`) of an item with these indexed members.
+    pub fn counts(&self, event: &str, indexed: &Object) -> bool {
+        self.on.as_ref().is_none_or(|on| on.iter().any(|known| known == event)) && counts(&self.when, indexed)
+    }
+}
+
 /// Whether every path of `when` satisfies its condition in `data` (an item's `metaIndexed`).
 ///
 /// A condition that is an object is made of operators, all of which must hold and an unknown one does not; anything else is

@@ -96,13 +96,17 @@ pub enum Anomaly {
     HeadDeleted { newest: u64 },
     /// The newest version is a deletion of which the head knows nothing; the version counts.
     HeadNotDeleted { newest: u64 },
+    /// Two items agree in members of which an index says that no two do: the library knows of no such index.
+    NotUnique { number: u64, members: String, other: String },
 }
 
 impl Anomaly {
     /// The version it is about.
     pub fn number(&self) -> u64 {
         match self {
-            Self::DuplicateNumber { number, .. } | Self::MissingPayload { number, .. } => *number,
+            Self::DuplicateNumber { number, .. } | Self::MissingPayload { number, .. } | Self::NotUnique { number, .. } => {
+                *number
+            }
             Self::HeadAhead { head, .. } => *head,
             Self::HeadBehind { newest_row, .. } | Self::NoHead { newest_row } => *newest_row,
             Self::HeadDeleted { newest } | Self::HeadNotDeleted { newest } => *newest,
@@ -119,6 +123,7 @@ impl Anomaly {
             Self::NoHead { .. } => "head_missing",
             Self::HeadDeleted { .. } => "head_deleted",
             Self::HeadNotDeleted { .. } => "head_not_deleted",
+            Self::NotUnique { .. } => "not_unique",
         }
     }
 }

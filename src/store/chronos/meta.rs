@@ -87,7 +87,7 @@ pub struct NulInName;
 
 /// `metaIndexed` as stored: lone surrogates become U+FFFD, numbers int32 or double.
 pub fn document(meta: &Object) -> Result<Vec<(String, Value)>, NulInName> {
-    meta.iter().map(|(name, value)| Ok((member_name(name)?, stored(value)?))).collect()
+    meta.iter().map(|(name, value)| Ok((member_name(name)?, self::value(value)?))).collect()
 }
 
 fn member_name(name: &Text) -> Result<String, NulInName> {
@@ -95,13 +95,14 @@ fn member_name(name: &Text) -> Result<String, NulInName> {
     if name.contains('\0') { Err(NulInName) } else { Ok(name) }
 }
 
-fn stored(value: &Json) -> Result<Value, NulInName> {
+/// One value as stored.
+pub fn value(value: &Json) -> Result<Value, NulInName> {
     Ok(match value {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
         Json::Number(number) => stored_number(number.as_f64()),
         Json::String(text) => Value::String(text.to_lossy()),
-        Json::Array(elements) => Value::Array(elements.iter().map(stored).collect::<Result<_, _>>()?),
+        Json::Array(elements) => Value::Array(elements.iter().map(self::value).collect::<Result<_, _>>()?),
         Json::Object(object) => Value::Document(document(object)?),
     })
 }

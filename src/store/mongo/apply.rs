@@ -41,7 +41,8 @@ pub fn slot_id(index: IndexId, key: &ItemKey) -> String {
 #[derive(Debug, Default)]
 pub struct Needs {
     pub heads: BTreeMap<TableId, BTreeSet<ItemKey>>,
-    pub slots: BTreeSet<Slot>,
+    /// Each with the table that its index is of.
+    pub slots: BTreeMap<Slot, TableId>,
 }
 
 impl Needs {
@@ -49,17 +50,19 @@ impl Needs {
         for row in &request.rows {
             self.heads.entry(row.table).or_default().insert(row.key.clone());
             let unique = row.old_entries.iter().chain(&row.new_entries).filter(|e| e.unique);
-            self.slots.extend(unique.map(|e| (e.index, e.key.clone())));
+            self.slots.extend(unique.map(|e| ((e.index, e.key.clone()), row.table)));
         }
-        let backfilled = request.backfill.iter().flat_map(|b| &b.entries).map(|(_, entry)| entry);
-        self.slots.extend(backfilled.filter(|e| e.unique).map(|e| (e.index, e.key.clone())));
+        for backfill in &request.backfill {
+            let unique = backfill.entries.iter().map(|(_, entry)| entry).filter(|e| e.unique);
+            self.slots.extend(unique.map(|e| ((e.index, e.key.clone()), backfill.table)));
+        }
         for requirement in &request.requires {
             match requirement {
                 Requirement::Live { table, key } => {
                     self.heads.entry(*table).or_default().insert(key.clone());
                 }
-                Requirement::Held { index, key, .. } => {
-                    self.slots.insert((*index, key.clone()));
+                Requirement::Held { table, index, key } => {
+                    self.slots.insert((*index, key.clone()), *table);
                 }
                 Requirement::Unclaimed { .. } => {}
             }
@@ -92,6 +95,8 @@ pub struct Group {
     pub catalog: CommitNo,
     pub heads: HashMap<Item, Head>,
     pub holders: HashMap<Slot, Option<Item>>,
+    /// Those of them that documents alone tell of: nothing is kept about them.
+    pub told_by_documents: HashSet<Slot>,
     pub made: Vec<Made>,
     pub added: Vec<Added>,
     place: HashMap<(Item, u64), usize>,
@@ -113,6 +118,7 @@ impl Group {
             catalog,
             heads: HashMap::new(),
             holders: HashMap::new(),
+            told_by_documents: HashSet::new(),
             made: Vec::new(),
             added: Vec::new(),
             place: HashMap::new(),
@@ -137,6 +143,7 @@ impl Group {
         let mut draft = Draft { group: self, stamp, done };
         request.rows.iter().try_for_each(|row| draft.change(row))?;
         request.rows.iter().for_each(|row| draft.release(row));
+        draft.release_ended(request);
         for row in &request.rows {
             let item = (row.table, row.key.clone());
             row.new_entries.iter().try_for_each(|entry| draft.hold(&item, entry, row.old_entries.contains(entry)))?;
@@ -268,17 +275,31 @@ impl Draft<'_> {
         }
     }
 
+    /// Documents that end hold nothing any more, also where nobody said what they held: those of a truncated collection.
+    fn release_ended(&mut self, request: &CommitRequest) {
+        if self.group.told_by_documents.is_empty() {
+            return;
+        }
+        let ended = request.rows.iter().filter(|row| row.op.ends_item());
+        let ended: HashSet<Item> = ended.map(|row| (row.table, row.key.clone())).collect();
+        let slots = self.group.told_by_documents.iter();
+        let free = slots.filter(|slot| self.holder(slot).is_some_and(|holder| ended.contains(holder)));
+        let free: Vec<Slot> = free.cloned().collect();
+        self.done.holders.extend(free.into_iter().map(|slot| (slot, None)));
+    }
+
     /// Adds an entry; one that the item had before (`kept`) is there already.
     fn hold(&mut self, item: &Item, entry: &IndexEntry, kept: bool) -> Result<(), Refusal> {
-        if !kept {
+        let slot = (entry.index, entry.key.clone());
+        if !kept && !self.group.told_by_documents.contains(&slot) {
             self.done.entries.push(entry_id(entry.index, &entry.key, &item.1));
         }
         if !entry.unique {
             return Ok(());
         }
-        let slot = (entry.index, entry.key.clone());
         match self.holder(&slot) {
-            Some(holder) if holder == item => Ok(()),
+            // Where others write documents too, two may have it; who has it may keep it.
+            Some(holder) if holder == item || kept => Ok(()),
             Some(_) => Err(Refusal::UniqueExists { index: entry.index, key: entry.key.clone() }),
             None => {
                 self.done.holders.insert(slot, Some(item.clone()));

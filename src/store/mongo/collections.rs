@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 use super::{Identity, MongoIndex};
-use crate::store::{AnomalyBatch, Collection, Collections, PayloadRef, StoreError};
-use crate::versions::TableId;
+use crate::store::{AnomalyBatch, Collection, Collections, PayloadRef, Progress, StoreError};
+use crate::versions::{MemberIndex, TableId};
 
 /// What the names of collections of heads end in.
 pub(super) const HEADS: &str = "_head";
@@ -28,5 +28,14 @@ impl Collections for MongoIndex {
 
     async fn anomalies(&self, table: TableId) -> Result<BoxStream<'static, Result<AnomalyBatch, StoreError>>, StoreError> {
         MongoIndex::anomalies(self, table).await
+    }
+
+    async fn index(&self, table: TableId, index: &MemberIndex, progress: &Progress) -> Result<(), StoreError> {
+        self.core.check_open()?;
+        let home = self.core.home(table).await?;
+        match home.identity {
+            Identity::Key => Ok(()),
+            Identity::ObjectId => super::joint::indexing::build(&self.core, &home, index, progress).await,
+        }
     }
 }

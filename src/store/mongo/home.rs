@@ -1,6 +1,6 @@
 //! Where things are: the collections of the database itself, and which collections a table's items live in.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::row;
 use super::server::{Find, Namespace, Server};
 use crate::store::{CatalogChange, StoreError};
-use crate::versions::TableId;
+use crate::versions::{IndexId, MemberIndex, TableId};
 
 /// A MongoDB database that a schema's tables live in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub struct Home {
     pub counter: Namespace,
     /// Of items; only where the library writes too.
     pub locks: Namespace,
+    /// Over members of the documents; only where the library writes too.
+    pub indexes: Vec<MemberIndex>,
 }
 
 impl Home {
@@ -113,7 +115,13 @@ impl Home {
             versions: part("ver"),
             counter: part("counter"),
             locks: part("locks"),
+            indexes: Vec::new(),
         }
+    }
+
+    /// Members that its indexes are over.
+    pub fn paths(&self) -> BTreeSet<&str> {
+        self.indexes.iter().flat_map(MemberIndex::paths).collect()
     }
 }
 
@@ -128,13 +136,25 @@ struct DefinedHome {
     place: String,
     name: String,
     identity: Identity,
+    #[serde(default)]
+    indexes: Vec<MemberIndex>,
+}
+
+/// What is remembered until definitions change.
+#[derive(Debug, Default)]
+struct Known {
+    homes: HashMap<TableId, Arc<Home>>,
+    /// Tables of indexes over members; `None` while nobody has looked.
+    indexes: Option<HashMap<IndexId, TableId>>,
+    /// Grows whenever all is forgotten: what was read before that is not to be remembered.
+    age: u64,
 }
 
 /// Finds and remembers tables' homes.
 #[derive(Debug)]
 pub struct Homes {
     places: Vec<Place>,
-    known: RwLock<HashMap<TableId, Arc<Home>>>,
+    known: RwLock<Known>,
     /// Tables whose collections are there.
     made: Mutex<HashSet<TableId>>,
     /// When released locks were last removed.
@@ -152,9 +172,13 @@ impl Homes {
 
     /// A table's home, asked of the catalogue the first time.
     pub async fn of(&self, table: TableId, server: &Server, own: &Own) -> Result<Arc<Home>, StoreError> {
-        if let Some(home) = self.known.read().get(&table) {
-            return Ok(home.clone());
-        }
+        let age = {
+            let known = self.known.read();
+            if let Some(home) = known.homes.get(&table) {
+                return Ok(home.clone());
+            }
+            known.age
+        };
         let newest = Find::new(doc! { "kind": "table", "id": i64::from(table.0) }).sort(doc! { "begun": -1 });
         let found = server.find_one(&own.catalog, newest).await?;
         let home = match &found {
@@ -162,8 +186,47 @@ impl Homes {
             None => self.usual(table)?,
         };
         let home = Arc::new(home);
-        self.known.write().insert(table, home.clone());
+        let mut known = self.known.write();
+        if known.age == age {
+            known.homes.insert(table, home.clone());
+        }
         Ok(home)
+    }
+
+    /// The table that has this index over members of documents, with its home.
+    pub async fn of_index(&self, index: IndexId, server: &Server, own: &Own) -> Result<Option<(TableId, Arc<Home>)>, StoreError> {
+        let (age, tables) = {
+            let known = self.known.read();
+            (known.age, known.indexes.clone())
+        };
+        let tables = match tables {
+            Some(tables) => tables,
+            None => {
+                let tables = self.all_indexes(server, own).await?;
+                let mut known = self.known.write();
+                if known.age == age {
+                    known.indexes = Some(tables.clone());
+                }
+                tables
+            }
+        };
+        match tables.get(&index) {
+            Some(table) => Ok(Some((*table, self.of(*table, server, own).await?))),
+            None => Ok(None),
+        }
+    }
+
+    async fn all_indexes(&self, server: &Server, own: &Own) -> Result<HashMap<IndexId, TableId>, StoreError> {
+        let mut tables = HashMap::new();
+        let live = doc! { "kind": "table", "ended": mongodb::bson::Bson::Null };
+        for bytes in server.find(&own.catalog, Find::new(live)).await? {
+            let document = row::Document::new(&own.catalog, &bytes)?;
+            let id = u32::try_from(document.number("id")?).map_err(|_| document.corrupt("id"))?;
+            // What is wrong with a definition is for those to hear who read its table.
+            let Ok(home) = self.read(TableId(id), document.text("definition")?) else { continue };
+            tables.extend(home.indexes.iter().map(|index| (index.id, TableId(id))));
+        }
+        Ok(tables)
     }
 
     /// Takes from a request what it says about tables that it makes.
@@ -171,23 +234,27 @@ impl Homes {
         for change in changes.iter().filter(|change| change.kind == "table") {
             let Some(definition) = &change.definition else { continue };
             let home = self.read(TableId(change.id), definition)?;
-            self.known.write().insert(TableId(change.id), Arc::new(home));
+            let mut known = self.known.write();
+            known.age += 1;
+            known.indexes = None;
+            known.homes.insert(TableId(change.id), Arc::new(home));
         }
         Ok(())
     }
 
     /// Another gateway changed definitions.
     pub fn forget(&self) {
-        self.known.write().clear();
+        let mut known = self.known.write();
+        *known = Known { age: known.age + 1, ..Known::default() };
     }
 
     fn read(&self, table: TableId, definition: &str) -> Result<Home, StoreError> {
         let defined = serde_json::from_str::<Definition>(definition).ok().and_then(|d| d.collection);
-        let Some(DefinedHome { place, name, identity }) = defined else { return self.usual(table) };
+        let Some(DefinedHome { place, name, identity, indexes }) = defined else { return self.usual(table) };
         let found = self.places.iter().find(|p| p.schema == place);
         let unknown =
             || StoreError::Corrupt(format!("table {} is defined in place \"{place}\", of which nothing is known", table.0));
-        Ok(Home::new(found.ok_or_else(unknown)?, &name, identity))
+        Ok(Home { indexes, ..Home::new(found.ok_or_else(unknown)?, &name, identity) })
     }
 
     fn usual(&self, table: TableId) -> Result<Home, StoreError> {

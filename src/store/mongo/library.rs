@@ -16,6 +16,7 @@ use super::home::{Home, Identity};
 use super::object;
 use super::row;
 use super::server::{Find, Namespace, raw};
+use crate::store::chronos::Anomaly;
 use crate::store::{PayloadRef, StoreError, VersionName};
 use crate::versions::{CommitInfo, CommitNo, CommitStamp, Context, Timestamp};
 
@@ -423,19 +424,37 @@ pub struct Anomalies {
     core: Arc<Core>,
     home: Arc<Home>,
     position: super::object_scan::Position,
+    /// Whether all items were looked at one by one; then what they have in common is.
+    alone: bool,
 }
 
 impl Anomalies {
     pub fn new(core: Arc<Core>, home: Arc<Home>) -> Self {
-        Self { core, home, position: Default::default() }
+        Self { core, home, position: Default::default(), alone: false }
+    }
+
+    /// Items that agree where no two should.
+    async fn doubled(&self) -> Result<Vec<(crate::versions::ItemKey, Anomaly)>, StoreError> {
+        let mut found = Vec::new();
+        for index in self.home.indexes.iter().filter(|index| index.unique) {
+            let members = index.paths().collect::<Vec<_>>().join(", ");
+            for (item, number, other) in super::joint::unique::doubled(&self.core, &self.home, index).await? {
+                let other = super::joint::unique::shown(&other);
+                found.push((item, Anomaly::NotUnique { number, members: members.clone(), other }));
+            }
+        }
+        Ok(found)
     }
 }
 
 #[async_trait::async_trait]
 impl super::Pieces for Anomalies {
-    type Row = (crate::versions::ItemKey, crate::store::chronos::Anomaly);
+    type Row = (crate::versions::ItemKey, Anomaly);
 
     async fn next(&mut self) -> Result<(Vec<Self::Row>, bool), StoreError> {
+        if self.alone {
+            return Ok((self.doubled().await?, false));
+        }
         let after = self.position.after.unwrap_or(mongodb::bson::oid::ObjectId::from_bytes([0; 12]));
         let range = doc! { if self.position.after.is_some() { "$gt" } else { "$gte" }: after };
         let (items, more) = super::object_scan::page(&self.core, &self.home, range, VERSIONS, &mut self.position).await?;
@@ -445,6 +464,7 @@ impl super::Pieces for Anomalies {
             let life = item.live(self.core.payloads.as_ref()).await?;
             found.extend(life.anomalies.into_iter().map(|anomaly| (key.clone(), anomaly)));
         }
-        Ok((found, more))
+        self.alone = !more;
+        Ok((found, true))
     }
 }

@@ -39,13 +39,13 @@ fn value_of(value: &Value) -> Option<MemberValue> {
 }
 
 fn passes(document: &Value, filter: &MemberFilter) -> bool {
-    let Some(value) = document.get(&filter.member).and_then(value_of) else { return false };
+    let Some(value) = document.get(&filter.path[0]).and_then(value_of) else { return false };
     match (&filter.test, &value) {
         (MemberTest::OneOf(values), value) => values.contains(value),
         (MemberTest::Within { low, high }, MemberValue::Number(value)) => {
             low.is_none_or(|low| low <= *value) && high.is_none_or(|high| *value <= high)
         }
-        (MemberTest::Within { .. }, _) => false,
+        (MemberTest::Within { .. } | MemberTest::ReadsAs(_), _) => false,
     }
 }
 
@@ -61,7 +61,7 @@ fn filters(documents: &[Value]) -> Vec<MemberFilter> {
     }
     let mut filters = Vec::new();
     for (member, values) in values {
-        let filter = |test| MemberFilter { member: member.to_owned(), test };
+        let filter = |test| MemberFilter { path: vec![member.to_owned()], test };
         if let Some(MemberValue::Number(value)) = values.first() {
             filters.push(filter(MemberTest::Within { low: Some(*value), high: Some(*value + 1.0) }));
             filters.push(filter(MemberTest::Within { low: None, high: Some(*value) }));

@@ -6,7 +6,11 @@
 
 use mongodb::bson::{Bson, Document, doc};
 
+use super::joint::unique::reads_as;
 use crate::versions::{MemberFilter, MemberTest, MemberValue};
+
+/// Kinds of values that read as a text without being an object or an array.
+const SCALARS: [&str; 6] = ["bool", "int", "long", "double", "decimal", "string"];
 
 /// Kinds of numbers.
 const NUMBERS: [&str; 4] = ["int", "long", "double", "decimal"];
@@ -18,12 +22,15 @@ pub fn conditions(filters: &[MemberFilter]) -> Option<Vec<Document>> {
 }
 
 fn condition(filter: &MemberFilter) -> Option<Document> {
-    let MemberFilter { member, test } = filter;
-    // Such a member cannot be named by a path.
-    if member.is_empty() || member.starts_with('$') || member.contains(['.', '\0']) {
+    let MemberFilter { path, test } = filter;
+    // Such a member cannot be named by a path, and one that is a number may lead into an array.
+    let (first, below) = path.split_first()?;
+    let has_name = |name: &String| !name.is_empty() && !name.starts_with('$') && !name.contains(['.', '\0']);
+    let is_number = |name: &String| name.bytes().all(|b| b.is_ascii_digit());
+    if !has_name(first) || !below.iter().all(|name| has_name(name) && !is_number(name)) {
         return None;
     }
-    let path = format!("metaIndexed.{member}");
+    let path = format!("metaIndexed.{}", path.join("."));
     let (kinds, wanted): (&[&str], _) = match test {
         MemberTest::OneOf(values) => {
             let kinds: &[&str] = match values.first() {
@@ -33,6 +40,10 @@ fn condition(filter: &MemberFilter) -> Option<Document> {
                 None => return None,
             };
             (kinds, doc! { "$in": values.iter().map(bson).collect::<Vec<_>>() })
+        }
+        MemberTest::ReadsAs(texts) => {
+            let values = texts.iter().map(|text| reads_as(text)).collect::<Option<Vec<_>>>()?;
+            (&SCALARS, doc! { "$in": values.concat() })
         }
         MemberTest::Within { low, high } => {
             let mut range = Document::new();
@@ -63,7 +74,7 @@ mod tests {
     #[test]
     fn members_that_no_path_names_are_not_asked_for() {
         let of = |member: &str| MemberFilter {
-            member: member.to_owned(),
+            path: vec![member.to_owned()],
             test: MemberTest::OneOf(vec![MemberValue::Text("x".to_owned())]),
         };
         assert!(conditions(&["", "a.b", "$a", "a\0"].map(of)).is_none());

@@ -176,6 +176,18 @@ impl Core {
         Ok(())
     }
 
+    /// Where the items of tables are whose definitions it changes, collections that the library writes too.
+    async fn defined(&self, request: &CommitRequest) -> Result<Vec<(TableId, Arc<Home>)>, StoreError> {
+        let mut tables = Vec::new();
+        for change in request.catalog.iter().filter(|change| change.kind == "table" && change.definition.is_some()) {
+            let home = self.home(TableId(change.id)).await?;
+            if home.identity == Identity::ObjectId {
+                tables.push((TableId(change.id), home));
+            }
+        }
+        Ok(tables)
+    }
+
     /// Whether it changes items of collections that the library writes too.
     async fn is_joint(&self, request: &CommitRequest) -> Result<bool, StoreError> {
         let mut tables: BTreeSet<TableId> = request.rows.iter().map(|row| row.table).collect();
@@ -305,8 +317,13 @@ impl IndexStore for MongoIndex {
         }
         request.check_form()?;
         let (reply, answer) = oneshot::channel();
+        let before = self.core.defined(&request).await?;
         self.send(Request::Commit(Box::new(Pending::new(request, reply))))?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        let made = answer.await.unwrap_or(Err(StoreError::Closed))?;
+        for (table, before) in before {
+            tokio::spawn(joint::indexing::follow(self.core.clone(), table, before));
+        }
+        Ok(made)
     }
 
     async fn load(&self, request: LoadRequest) -> Result<(CommitStamp, u64), StoreError> {

@@ -168,7 +168,7 @@ pub fn written(own: &Own, document: &row::Document<'_>) -> Result<Option<(Commit
 }
 
 /// Where a document's payload is. What has neither size nor digest cannot be checked, and fails as damaged when fetched.
-fn pointer(document: &row::Document<'_>) -> Result<PayloadRef, StoreError> {
+pub fn pointer(document: &row::Document<'_>) -> Result<PayloadRef, StoreError> {
     let is_told = |name: &str| !matches!(document.get(name), None | Some(RawBsonRef::Null));
     if is_told("jsonKey") && !(is_told("size") && is_told("checksum")) {
         let bucket = document.text("jsonBucket")?;

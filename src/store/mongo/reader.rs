@@ -169,6 +169,13 @@ impl<'c> Reader<'c> {
     }
 
     pub async fn unique_holder(&self, index: IndexId, key: &ItemKey) -> Result<Option<ItemKey>, StoreError> {
+        if let Some((_, home)) = self.core.homes.of_index(index, &self.core.server, &self.core.own).await?
+            && let Some(index) = home.indexes.iter().find(|known| known.id == index)
+        {
+            let mut source = super::joint::Source::Server(&self.core.server);
+            let held = super::joint::unique::holders(self.core, &mut source, &home, index, &[key]).await;
+            return Ok(held.map_err(super::server::settled)?.into_values().flatten().next());
+        }
         let ns = &self.core.own.holders;
         let find = Find::new(doc! { "_id": apply::slot_id(index, key) });
         let Some(bytes) = self.core.server.find_one(ns, find).await? else { return Ok(None) };

@@ -414,6 +414,14 @@ impl From<StoreError> for Trouble {
     }
 }
 
+/// What trouble outside a transaction comes to.
+pub fn settled(trouble: Trouble) -> StoreError {
+    match trouble {
+        Trouble::Store(error) => error,
+        Trouble::Again | Trouble::Gone | Trouble::Undecided => StoreError::Unreachable,
+    }
+}
+
 /// An open transaction. Dropped without a commit it is aborted.
 pub struct Transaction<'s> {
     server: &'s Server,

@@ -9,13 +9,14 @@ use mongodb::bson::{Bson, RawArrayBuf, RawDocumentBuf, cstr, doc, rawdoc};
 use super::Core;
 use super::apply::{self, Added, Group, Item, Needs, Slot};
 use super::home::{Home, Identity, STATE};
+use super::joint::counts::Counts;
 use super::joint::{self, Joint, Known};
 use super::row::{self, Head, stored};
 use super::server::{Find, Namespace, Transaction, Trouble};
 use super::writes::Writes;
 use crate::store::{CatalogChange, CommitRequest, Requirement, StoreError};
 use crate::versions::change::whole_table;
-use crate::versions::{CommitNo, CommitStamp, Context, ItemKey, TableId, Timestamp};
+use crate::versions::{CommitNo, CommitStamp, Context, IndexId, ItemKey, TableId, Timestamp};
 
 /// How many keys one query asks for.
 pub const KEYS: usize = 1000;
@@ -276,11 +277,45 @@ impl<'c> Turn<'c> {
                 group.heads.insert((*table, key), head);
             }
         }
-        let slots: Vec<&Slot> = needs.slots.iter().collect();
+        let mut slots: Vec<&Slot> = Vec::new();
+        let mut joint: BTreeMap<(TableId, IndexId), Vec<&ItemKey>> = BTreeMap::new();
+        for (slot, table) in &needs.slots {
+            match self.home(*table).await?.identity {
+                Identity::Key => slots.push(slot),
+                Identity::ObjectId => joint.entry((*table, slot.0)).or_default().push(&slot.1),
+            }
+        }
         for chunk in slots.chunks(KEYS) {
             self.holders(group, chunk).await?;
         }
+        for ((table, index), keys) in joint {
+            self.joint_holders(group, (table, index), &keys, needs.heads.get(&table)).await?;
+        }
         Ok(known)
+    }
+
+    /// Who holds keys of a unique index over members of documents; where several do, one that the group leaves as it is.
+    async fn joint_holders(
+        &mut self,
+        group: &mut Group,
+        (table, index): (TableId, IndexId),
+        keys: &[&ItemKey],
+        changed: Option<&BTreeSet<ItemKey>>,
+    ) -> Result<(), Trouble> {
+        let home = self.home(table).await?;
+        // Definitions are newer than those that the request was made under, or older.
+        let index = home.indexes.iter().find(|known| known.id == index).ok_or(StoreError::CatalogConflict)?;
+        let mut source = joint::Source::Transaction(&mut self.transaction);
+        let mut held = joint::unique::holders(self.core, &mut source, &home, index, keys).await?;
+        for key in keys {
+            let items = held.remove(*key).unwrap_or_default();
+            let is_changed = |item: &&ItemKey| changed.is_some_and(|changed| changed.contains(*item));
+            let holder = items.iter().find(|item| !is_changed(item)).or(items.first()).cloned();
+            let slot = (index.id, (*key).clone());
+            group.told_by_documents.insert(slot.clone());
+            group.holders.insert(slot, holder.map(|item| (table, item)));
+        }
+        Ok(())
     }
 
     /// Items of a collection that others write too. The group's commits come after all they have.
@@ -342,6 +377,7 @@ impl<'c> Turn<'c> {
         }
         self.release_locks(group, requests).await?;
         let cvs = self.write_versions(group, requests).await?;
+        self.write_counts(group).await?;
         for ((table, key), number, end) in &group.ends {
             let home = self.home(*table).await?;
             // Ends of the library's versions are not stored.
@@ -400,6 +436,27 @@ impl<'c> Turn<'c> {
         Ok(cvs)
     }
 
+    /// Counts what is written to collections of the library, where it counts too.
+    async fn write_counts(&mut self, group: &Group) -> Result<(), Trouble> {
+        let core = self.core;
+        let Some(layout) = &core.layout else { return Ok(()) };
+        let mut counts: BTreeMap<TableId, Counts> = BTreeMap::new();
+        for added in &group.added {
+            let item = (added.table, added.version.key.clone());
+            if let Some(written) = self.known.written.get(&item) {
+                counts.entry(added.table).or_default().add(layout, added.version.op, &written.meta)?;
+            }
+        }
+        for (table, counts) in counts {
+            let home = self.home(table).await?;
+            let to = layout.places.get(&home.place.schema).and_then(|place| place.counters.as_ref());
+            if let Some((ns, id, update)) = to.and_then(|to| counts.change(to, &home, row::millis(self.now))) {
+                self.writes.upsert(&ns, id, update);
+            }
+        }
+        Ok(())
+    }
+
     /// Releases the locks of what is committed, which fails the commit where one of them was lost.
     async fn release_locks(&mut self, group: &Group, requests: &[CommitRequest]) -> Result<(), Trouble> {
         let Some(joint) = self.joint else { return Ok(()) };
@@ -449,7 +506,7 @@ impl<'c> Turn<'c> {
 
     pub fn write_holders(&mut self, group: &Group) {
         let ns = &self.core.own.holders;
-        for slot in &group.new_holders {
+        for slot in group.new_holders.difference(&group.told_by_documents) {
             let id = rawdoc! { "_id": apply::slot_id(slot.0, &slot.1) };
             match group.holders.get(slot).and_then(Option::as_ref) {
                 Some((table, item)) => {

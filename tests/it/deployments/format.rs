@@ -93,7 +93,7 @@ fn bson(value: &Value) -> Bson {
 }
 
 impl Place {
-    fn part(&self, suffix: &str) -> mongodb::Collection<Document> {
+    pub fn part(&self, suffix: &str) -> mongodb::Collection<Document> {
         self.database.collection(&format!("{}_{suffix}", self.collection))
     }
 

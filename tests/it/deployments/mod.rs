@@ -7,6 +7,7 @@ mod copying;
 // The tests of the store use the rest of it.
 #[allow(dead_code)]
 mod format;
+mod indexes;
 #[cfg(target_os = "linux")]
 mod large;
 mod proxy;
@@ -150,6 +151,11 @@ fn rows_written_in_sql_are_documents_in_folders() {
         writes::check(&served).await;
         shared::check(&served, "acme_rt", true).await;
     });
+}
+
+#[test]
+fn members_of_documents_are_indexed() {
+    run(async { indexes::check(&Served::start("main", false).await).await });
 }
 
 #[test]

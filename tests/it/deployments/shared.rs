@@ -71,7 +71,7 @@ pub async fn check(served: &Served, database: &str, indented: bool) {
 }
 
 /// An update by the library, which does not wait for our lock that lingers for a moment.
-async fn update(library: &Library, item: ObjectId, member: &str, value: serde_json::Value) {
+pub async fn update(library: &Library, item: ObjectId, member: &str, value: serde_json::Value) {
     let begun = Instant::now();
     while let Err(refused) = library.update(item, |payload| payload[member] = value.clone()).await {
         assert_eq!(refused, Refused::Locked);

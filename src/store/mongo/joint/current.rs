@@ -43,7 +43,7 @@ pub enum Source<'s, 't> {
 }
 
 impl Source<'_, '_> {
-    async fn find(&mut self, ns: &Namespace, find: Find) -> Result<Vec<Bytes>, Trouble> {
+    pub(super) async fn find(&mut self, ns: &Namespace, find: Find) -> Result<Vec<Bytes>, Trouble> {
         match self {
             Self::Server(server) => Ok(server.find(ns, find).await?),
             Self::Transaction(transaction) => transaction.find(ns, find).await,

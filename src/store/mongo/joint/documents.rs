@@ -104,7 +104,8 @@ fn nested(members: Vec<(String, Value)>) -> Document {
     members.into_iter().map(|(name, value)| (name, bson(value))).collect()
 }
 
-fn bson(value: Value) -> Bson {
+/// A value in BSON.
+pub fn bson(value: Value) -> Bson {
     match value {
         Value::Null => Bson::Null,
         Value::Bool(value) => Bson::Boolean(value),

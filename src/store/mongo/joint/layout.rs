@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::deployment::CollectionMap;
 use crate::store::ObjectPayloads;
+use crate::store::chronos::counters::Rule;
 use crate::store::chronos::json::Form;
 
 /// How long a lock outlives the commit it was taken for. A writer of the library that read a head just before that commit
@@ -21,6 +22,8 @@ pub struct Layout {
     pub places: BTreeMap<String, PlaceLayout>,
     /// By the collection's name.
     pub collections: BTreeMap<String, CollectionMap>,
+    /// By which writes are counted, beside all of them.
+    pub rules: Vec<Rule>,
     /// See [`LINGER`].
     pub linger: Duration,
 }

@@ -5,14 +5,16 @@
 //! the locks. Whatever fails before the transaction leaves nothing but objects that no version points to. What a request
 //! cannot have (another's lock, a changed item, an unfit document) refuses that request alone.
 
-mod counts;
+pub mod counts;
 mod current;
 pub mod documents;
+pub mod indexing;
 mod layout;
 pub mod locks;
 mod placing;
 #[cfg(test)]
 mod tests;
+pub mod unique;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -33,7 +35,7 @@ use super::apply::Item;
 use super::home::{Home, Identity};
 use super::object;
 use super::row::{self, NewVersion};
-use super::server::{Namespace, Trouble};
+use super::server::{Namespace, Trouble, settled};
 use super::writer::{self, Back, Pending};
 use crate::store::{CommitRequest, HeadCheck, PayloadRef, RowChange, StoreError};
 use crate::versions::{TableId, Timestamp};
@@ -74,9 +76,10 @@ fn at(now: Timestamp, current: Option<&Current>) -> i64 {
     row::millis(now).max(current.map_or(i64::MIN, |current| current.updated))
 }
 
+const READ_ONLY: StoreError = StoreError::Unsupported("writing to a collection of the library");
+
 /// Makes a collection ready to be written: the library makes its indexes when it creates the first item.
 pub async fn ensure(core: &Core, home: &Home) -> Result<(), StoreError> {
-    const READ_ONLY: StoreError = StoreError::Unsupported("writing to a collection of the library");
     let layout = core.layout.as_ref().ok_or(READ_ONLY)?;
     if !layout.places.contains_key(&home.place.schema) {
         return Err(READ_ONLY);
@@ -92,6 +95,9 @@ pub async fn ensure(core: &Core, home: &Home) -> Result<(), StoreError> {
     let indexes = crate::store::chronos::indexes::versions();
     tolerant(server.ensure(&home.versions, &super::home::models(&indexes)).await, home)?;
     server.ensure(&home.counter, &[]).await?;
+    if let Some(counters) = layout.places.get(&home.place.schema).and_then(|place| place.counters.as_ref()) {
+        server.ensure(&counters.namespace(), &[]).await?;
+    }
     // Without the first of these there are no locks.
     server.ensure(&home.locks, &super::home::models(&crate::store::chronos::indexes::locks())).await
 }
@@ -301,16 +307,11 @@ async fn finish(core: &Arc<Core>, kept: Vec<Asked>, joint: &Joint) {
         rest.push((one.pending.reply, one.wanted));
     }
     let outcomes = writer::outcomes(core, &requests, Some(joint)).await;
-    let mut counts: BTreeMap<(String, String), (Arc<Home>, counts::Counts)> = BTreeMap::new();
+    let mut homes: BTreeMap<String, Arc<Home>> = BTreeMap::new();
     let mut unused = Vec::new();
     for ((reply, wanted), outcome) in rest.into_iter().zip(outcomes) {
         match &outcome {
-            Ok(_) => {
-                for one in &wanted {
-                    let name = (one.home.place.schema.clone(), one.home.collection.clone());
-                    counts.entry(name).or_insert_with(|| (one.home.clone(), counts::Counts::default())).1.add(one.op);
-                }
-            }
+            Ok(_) => homes.extend(wanted.iter().map(|one| (one.home.locks.to_string(), one.home.clone()))),
             // It may be committed yet, or there is nobody to tell: the locks expire.
             Err(StoreError::Undecided | StoreError::Unreachable) => {}
             Err(_) => unused.extend(wanted.into_iter().map(|wanted| wanted.item)),
@@ -319,21 +320,15 @@ async fn finish(core: &Arc<Core>, kept: Vec<Asked>, joint: &Joint) {
         let _ = reply.send(outcome);
     }
     locks::release(core, &joint.held, &unused).await;
-    tokio::spawn(afterwards(core.clone(), counts.into_values().collect()));
+    tokio::spawn(afterwards(core.clone(), homes.into_values().collect()));
 }
 
-async fn afterwards(core: Arc<Core>, counts: Vec<(Arc<Home>, counts::Counts)>) {
-    let Some(layout) = &core.layout else { return };
-    for (home, counts) in counts {
+async fn afterwards(core: Arc<Core>, homes: Vec<Arc<Home>>) {
+    for home in homes {
         if core.homes.sweeps_locks(&home.locks)
             && let Err(error) = locks::sweep(&core, &home).await
         {
             tracing::debug!(%error, "released locks are left");
-        }
-        let Some(to) = layout.places.get(&home.place.schema).and_then(|place| place.counters.as_ref()) else { continue };
-        let now = core.clock.now_micros().div_euclid(1000);
-        if let Err(error) = counts::count(&core.server, to, &home, counts, now).await {
-            tracing::debug!(%error, "writes are not counted");
         }
     }
 }
@@ -354,10 +349,7 @@ async fn fresh(core: &Core, asked: &[Asked]) -> Result<HashMap<Item, Current>, S
     let mut fresh = HashMap::new();
     for (table, (home, keys)) in tables {
         let found = current::read(core, &mut Source::Server(&core.server), &home, keys.iter()).await;
-        let found = found.map_err(|trouble| match trouble {
-            Trouble::Store(error) => error,
-            Trouble::Again | Trouble::Gone | Trouble::Undecided => StoreError::Unreachable,
-        })?;
+        let found = found.map_err(settled)?;
         fresh.extend(found.into_iter().map(|(key, current)| ((table, key), current)));
     }
     Ok(fresh)

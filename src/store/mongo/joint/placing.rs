@@ -81,8 +81,8 @@ impl Draft<'_> {
                 self.home.collection
             )));
         }
-        let indexed =
-            meta::document(&meta::extract(&map.indexed, &object)).map_err(|cause| StoreError::Unfit(cause.to_string()))?;
+        let indexed = meta::document(&meta::extract(&self.layout.indexed(self.home), &object))
+            .map_err(|cause| StoreError::Unfit(cause.to_string()))?;
         let header = match self.created {
             None => system::created(self.at, &Lineage::default()),
             Some(created) => system::updated(object.get("_system"), created, self.at),

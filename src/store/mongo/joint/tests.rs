@@ -15,7 +15,8 @@ use self::format::{Items, Library, Place, Refused, Version};
 use super::*;
 use crate::config::deployment::{Base64Property, CollectionMap, Objects};
 use crate::runtime::{Clock, Entropy, SeededEntropy, SystemClock, SystemEntropy};
-use crate::store::chronos::json::Form;
+use crate::store::chronos::counters::Rule;
+use crate::store::chronos::json::{self, Form, Json};
 use crate::store::chronos::samples;
 use crate::store::conformance::{self, scan, snapshot, whole};
 use crate::store::mongo::fault_tests::{Mood, Proxy};
@@ -37,13 +38,14 @@ struct Site {
     folder: tempfile::TempDir,
     s3: Option<S3Server>,
     map: CollectionMap,
+    rules: Vec<Rule>,
 }
 
 impl Site {
     fn new() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
-        Some(Self { uri: uri()?, name: name(), folder, s3: None, map: CollectionMap::default() })
+        Some(Self { uri: uri()?, name: name(), folder, s3: None, map: CollectionMap::default(), rules: Vec::new() })
     }
 
     /// The same over an S3 service.
@@ -80,6 +82,7 @@ impl Site {
             objects: objects.clone(),
             places: [("public".to_owned(), place)].into(),
             collections: [(COLLECTION.to_owned(), self.map.clone())].into(),
+            rules: self.rules.clone(),
             linger: LINGER,
         };
         let place = crate::store::mongo::Place { schema: "public".to_owned(), database: format!("{}_rt", self.name) };
@@ -206,7 +209,8 @@ async fn same_history(gateway: &MongoIndex, site: &Site, items: &Items) {
     assert_eq!(told, expected);
 }
 
-async fn writes_are_as_the_format_says(site: Site) {
+async fn writes_are_as_the_format_says(mut site: Site) {
+    site.rules = rules();
     let gateway = site.first().await;
     let place = site.place().await;
     let first = commit(&gateway, vec![create(1, r#"{"name":"Ann","age":31,"nick":null}"#), create(2, r#"{"name":"Ben"}"#)]);
@@ -267,19 +271,31 @@ async fn check_told(gateway: &MongoIndex, last: crate::versions::CommitStamp) {
     assert_eq!(told, request(vec![]).context);
 }
 
+fn rules() -> Vec<Rule> {
+    let rule = |name: &str, on: Option<&[&str]>, when: &str| {
+        let Ok(Json::Object(when)) = json::parse(when.as_bytes()) else { panic!("{when}") };
+        Rule { name: name.to_owned(), on: on.map(|on| on.iter().map(|&event| event.to_owned()).collect()), when }
+    };
+    vec![
+        rule("adults", Some(&["CREATE", "UPDATE"]), r#"{"age": {"$gte": 32}}"#),
+        rule("Bs", None, r#"{"name": {"$regex": "^B"}, "age": {"$exists": false}}"#),
+        rule("never", Some(&[]), "{}"),
+    ]
+}
+
+/// Counts are there as soon as what they count is.
 async fn check_counts(site: &Site) {
     let counters = site.client().await.database(&format!("{}_analytics", site.name)).collection::<Document>("cnt_total");
     let id = format!("tenant:shop|db:{}_rt|coll:{COLLECTION}", site.name);
-    let begun = Instant::now();
-    loop {
-        let found = counters.find_one(doc! { "_id": &id }).await.unwrap().unwrap_or_default();
-        let count = |name| found.get_i32(name).unwrap_or(0);
-        if (count("create"), count("update"), count("delete"), count("created")) == (3, 1, 1, 0) {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(10), "{found}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let mut found = counters.find_one(doc! { "_id": &id }).await.unwrap().unwrap();
+    assert!(found.remove("lastAt").is_some_and(|at| at.as_datetime().is_some()));
+    let expected = doc! {
+        "_id": &id, "tenant": "shop", "dbName": format!("{}_rt", site.name), "collection": COLLECTION,
+        "created": 0, "updated": 0, "deleted": 0, "create": 3, "update": 1, "delete": 1,
+        "rules": { "Bs": { "create": 2, "delete": 1 }, "adults": { "update": 1 } },
+    };
+    let sorted = |document: Document| document.into_iter().collect::<std::collections::BTreeMap<_, _>>();
+    assert_eq!(sorted(found), sorted(expected));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
