@@ -38,6 +38,7 @@ use crate::types::nested::Parts;
 use crate::types::numeric::Numeric;
 use crate::types::numeric::column::Numbers;
 use crate::types::plain::{Fit, fit_text};
+use crate::types::precision::rounded_column;
 use crate::types::text::{null_of, scalar_from_text_as};
 use crate::types::{PgType, TypeName, UserType, Written, Zone, json, numeric, written};
 
@@ -160,16 +161,20 @@ impl PostgresCasts {
         Ok(Transformed::yes(self.call(*cast.expr, to)))
     }
 
-    /// In `uuid_column IN ('A0…')` the texts are uuids, which coercion cannot know.
+    /// In `uuid_column IN ('A0…')` the texts are uuids, which coercion cannot know; and times and floats meet as the
+    /// operators have it.
     fn rewrite_list(&self, mut list: InList, schema: &DFSchema) -> Transformed<Expr> {
-        let ty = list.expr.to_field(schema).map(|(_, f)| PgType::of_field(&f));
-        let Ok(ty @ PgType { name: TypeName::Uuid | TypeName::Jsonb, array: false, .. }) = ty else {
-            return Transformed::no(Expr::InList(list));
-        };
+        let is_text = |e: &Expr| matches!(e, Expr::Literal(ScalarValue::Utf8(Some(_)), None));
+        let own = |e: &Expr| e.to_field(schema).ok().filter(|_| !is_text(e)).map(|(_, f)| PgType::of_field(&f));
+        let Some(ty) = own(&list.expr).filter(|ty| !ty.array) else { return Transformed::no(Expr::InList(list)) };
+        let others: Vec<PgType> = list.list.iter().filter_map(own).collect();
+        let Some(to) = compared_in_list(ty, &others) else { return Transformed::no(Expr::InList(list)) };
         let mut changed = false;
-        for item in &mut list.list {
-            if matches!(item, Expr::Literal(ScalarValue::Utf8(Some(_)), None)) {
-                *item = self.call(std::mem::take(item), ty);
+        let all = std::iter::once(list.expr.as_mut()).chain(&mut list.list);
+        for item in all {
+            let is_other = own(item).is_some_and(|ty| ty.name != to.name && ty.name != TypeName::Void);
+            if is_text(item) || is_other {
+                *item = self.call(std::mem::take(item), to);
                 changed = true;
             }
         }
@@ -180,6 +185,23 @@ impl PostgresCasts {
         let args = vec![value, lit(to.tag()), lit(to.modifier)];
         Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(&self.cast), args))
     }
+}
+
+/// What a value of this type and the items of a list of these are compared as, where coercion would not do.
+fn compared_in_list(ty: PgType, others: &[PgType]) -> Option<PgType> {
+    use TypeName::{Date, Float4, Float8, Interval, Jsonb, Numeric, Time, Timestamp, Timestamptz, Uuid};
+    let all = || std::iter::once(&ty).chain(others).filter(|ty| ty.name != TypeName::Void);
+    if all().all(|ty| !ty.array && matches!(ty.name, Date | Timestamp | Timestamptz)) {
+        let widest = [Timestamptz, Timestamp, Date].into_iter().find(|name| all().any(|ty| ty.name == *name));
+        return widest.map(PgType::new);
+    }
+    let has_numeric = others.iter().any(|ty| ty.name == Numeric);
+    if has_numeric && all().all(|ty| !ty.array && matches!(ty.name, Float4 | Float8 | Numeric)) && ty.name != Numeric {
+        return Some(PgType::new(Float8));
+    }
+    matches!(ty.name, Uuid | Jsonb | Time | Interval)
+        .then(|| ty.with_modifier(-1))
+        .filter(|_| others.iter().all(|o| o.name == ty.name))
 }
 
 /// A call of `pg_cast`.
@@ -231,6 +253,14 @@ fn is_arrows(from: PgType, to: PgType) -> bool {
 /// Every value of the array as `to`, by PostgreSQL's rules for an explicit cast. 42846 where there is none.
 pub fn cast_array(array: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result<ArrayRef> {
     use TypeName::{Date, Float4, Float8, Int2, Int4, Int8, Json, Jsonb, Numeric, Time, Timestamp, Timestamptz};
+    if to.time_precision().is_some() && !to.array {
+        let plain = if from.with_modifier(-1) == to.with_modifier(-1) {
+            Arc::clone(array)
+        } else {
+            cast_array(array, from, to.with_modifier(-1), zone)?
+        };
+        return Ok(rounded_column(to, &plain));
+    }
     if *array.data_type() == DataType::UInt64 {
         let wide = datafusion::arrow::compute::cast(array, &DataType::Decimal128(20, 0)).map_err(|_| out_of_range("bigint"))?;
         return cast_array(&wide, PgType::new(TypeName::Numeric), to, zone);

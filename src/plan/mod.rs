@@ -34,6 +34,7 @@ mod output;
 mod parameters;
 pub mod payload;
 pub mod point;
+mod precedence;
 mod pushdown;
 mod query;
 mod relations;
@@ -58,6 +59,7 @@ mod using;
 mod void_arguments;
 mod whole_rows;
 mod wildcards;
+mod windows;
 mod worker;
 
 pub use catalog::CatalogueCache;

@@ -12,10 +12,12 @@ use super::correlated::ARRAY_OF;
 use super::expand::{fold, quoted, split};
 use super::functions::arrays::ITEMS;
 use super::names::Planning;
+use super::precedence;
 use super::row_forms;
 use super::select_literals;
 use super::set_operations::{EXCEPT_ALL, INTERSECT_ALL, VALUES};
 use super::set_returning::{self, IDENTITY};
+use super::windows;
 use crate::sql::call::{arguments, call, unnamed};
 use crate::sql::columns::item_name;
 use crate::sql::token_forms::ROWS_FROM;
@@ -46,6 +48,7 @@ impl VisitorMut for Forms {
         for item in &mut select.projection {
             keep_name(item);
         }
+        windows::inherit(select);
         ControlFlow::Continue(())
     }
 
@@ -61,6 +64,7 @@ impl VisitorMut for Forms {
             *expr = written;
             return ControlFlow::Continue(());
         }
+        precedence::settle_sign(expr);
         match expr {
             Expr::Function(function) if is_of_unknown(function) => {
                 let name = Expr::value(ast::Value::SingleQuotedString("unknown".to_owned()));
@@ -70,6 +74,39 @@ impl VisitorMut for Forms {
             Expr::Function(function) if is_ntile(function) => {
                 let ntile = Expr::Function(function.clone());
                 *expr = cast(ntile, ast::DataType::Int4(None));
+            }
+            Expr::Function(function) if named_type(function).is_some() => {
+                if let Some(converted) = named_type(function) {
+                    *expr = converted;
+                }
+            }
+            Expr::Between { expr: value, negated, low, high } if !has_subquery(value) => {
+                let low = Expr::BinaryOp {
+                    left: value.clone(),
+                    op: if *negated { ast::BinaryOperator::Lt } else { ast::BinaryOperator::GtEq },
+                    right: std::mem::replace(low, Box::new(Expr::value(ast::Value::Null))),
+                };
+                let high = Expr::BinaryOp {
+                    left: value.clone(),
+                    op: if *negated { ast::BinaryOperator::Gt } else { ast::BinaryOperator::LtEq },
+                    right: std::mem::replace(high, Box::new(Expr::value(ast::Value::Null))),
+                };
+                let op = if *negated { ast::BinaryOperator::Or } else { ast::BinaryOperator::And };
+                *expr = Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(low), op, right: Box::new(high) }));
+            }
+            Expr::InSubquery { subquery, .. } => {
+                if matches!(subquery.body.as_ref(), SetExpr::Values(_)) {
+                    let body =
+                        std::mem::replace(subquery.body.as_mut(), SetExpr::Select(Box::new(select_all(function("", vec![])))));
+                    let alias = ast::TableAlias { explicit: true, name: quoted("\u{1}values"), columns: vec![], at: None };
+                    let values = TableFactor::Derived {
+                        lateral: false,
+                        subquery: Box::new(plain_query(body)),
+                        alias: Some(alias),
+                        sample: None,
+                    };
+                    *subquery.body = SetExpr::Select(Box::new(select_all(values)));
+                }
             }
             Expr::Function(function) => {
                 array_subquery(function);
@@ -100,6 +137,8 @@ fn name_sorted(query: &mut Query) {
     let Query { body, order_by: Some(order_by), .. } = query else { return };
     let (SetExpr::Select(select), ast::OrderByKind::Expressions(sorts)) = (body.as_mut(), &order_by.kind) else { return };
     let by_place = sorts.iter().any(|sort| matches!(&sort.expr, Expr::Value(_)));
+    let grouped = !matches!(&select.group_by, ast::GroupByExpr::Expressions(by, _) if by.is_empty());
+    let names: Vec<String> = select.projection.iter().filter_map(item_name).collect();
     for item in &mut select.projection {
         let Some(name) = item_name(item) else { continue };
         let sorted = || sorts.iter().any(|sort| matches!(&sort.expr, Expr::Identifier(by) if fold(by) == name));
@@ -107,7 +146,7 @@ fn name_sorted(query: &mut Query) {
             SelectItem::UnnamedExpr(Expr::Function(call)) if call.over.is_some() => true,
             SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_)) => false,
             SelectItem::UnnamedExpr(Expr::Cast { .. }) => by_place || sorted(),
-            SelectItem::UnnamedExpr(_) => sorted(),
+            SelectItem::UnnamedExpr(_) => sorted() || (by_place && grouped && names.iter().filter(|n| **n == name).count() == 1),
             _ => false,
         };
         let old = std::mem::replace(item, SelectItem::Wildcard(Default::default()));
@@ -208,6 +247,50 @@ fn array_subquery(function: &mut ast::Function) {
     function.args = arguments(vec![Expr::Subquery(query)]);
 }
 
+fn has_subquery(expr: &Expr) -> bool {
+    let found = ast::visit_expressions(expr, |expr| match expr {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
+}
+
+/// `date(x)`, `int4(x)`: the conversion that has the name of its type; and `current_timestamp(3)` and its kin, which keep so
+/// many digits of their seconds.
+fn named_type(function: &ast::Function) -> Option<Expr> {
+    use ast::DataType as Type;
+    let (schema, name) = split(&function.name)?;
+    let plain = function.over.is_none() && function.filter.is_none() && schema.is_none_or(|schema| schema == "pg_catalog");
+    let [value] = <[Expr; 1]>::try_from(plain_arguments(function).filter(|_| plain)?).ok()?;
+    let digits = match &value {
+        Expr::Value(number) => match &number.value {
+            ast::Value::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    };
+    let now = |zone| Some(cast(call("now", []), Type::Timestamp(digits, zone)));
+    match name.as_str() {
+        "current_timestamp" if digits.is_some() => now(ast::TimezoneInfo::WithTimeZone),
+        "localtimestamp" if digits.is_some() => now(ast::TimezoneInfo::None),
+        "current_time" | "localtime" if digits.is_some() => {
+            let local = cast(call("now", []), Type::Timestamp(None, ast::TimezoneInfo::None));
+            Some(cast(local, Type::Time(digits, ast::TimezoneInfo::None)))
+        }
+        "date" => Some(cast(value, Type::Date)),
+        "int2" => Some(cast(value, Type::Int2(None))),
+        "int4" => Some(cast(value, Type::Int4(None))),
+        "int8" => Some(cast(value, Type::Int8(None))),
+        "float4" => Some(cast(value, Type::Float4)),
+        "float8" => Some(cast(value, Type::Float8)),
+        "bool" => Some(cast(value, Type::Bool)),
+        "text" => Some(cast(value, Type::Text)),
+        "timestamptz" => Some(cast(value, Type::Timestamp(None, ast::TimezoneInfo::WithTimeZone))),
+        "timestamp" => Some(cast(value, Type::Timestamp(None, ast::TimezoneInfo::None))),
+        _ => None,
+    }
+}
+
 /// A function that gives rows, in a select list: `unnest` of its list.
 fn rows_of(function: &mut ast::Function) -> Option<Expr> {
     let (_, name) = split(&function.name)?;
@@ -228,13 +311,8 @@ fn rows_of(function: &mut ast::Function) -> Option<Expr> {
 
 /// A row for each item of an array.
 fn rows(array: Expr) -> Expr {
-    let is_subquery = |expr: &Expr| matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. });
-    let found = ast::visit_expressions(&array, |expr| match is_subquery(expr) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    });
     // The planner takes calls that show alike for one, and all subqueries do.
-    let text = found.is_break().then(|| Expr::value(ast::Value::SingleQuotedString(array.to_string())));
+    let text = has_subquery(&array).then(|| Expr::value(ast::Value::SingleQuotedString(array.to_string())));
     call("unnest", [call(ITEMS, std::iter::once(array).chain(text))])
 }
 

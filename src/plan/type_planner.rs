@@ -59,6 +59,12 @@ impl TypePlanner for PostgresTypes {
     }
 }
 
+/// A time type with so many digits of seconds.
+fn timed(name: TypeName, precision: Option<u64>) -> PgType {
+    let digits = precision.map(|p| i32::try_from(p.min(6)).unwrap_or(6));
+    digits.map_or(PgType::new(name), |p| PgType::new(name).with_precision(p))
+}
+
 /// A type of a user's by its schema and name.
 type Own<'a> = &'a mut dyn FnMut(Option<&str>, &str) -> Option<PgType>;
 
@@ -88,13 +94,13 @@ pub fn pg_type_with(sql_type: &SqlType, own: Own<'_>) -> Result<PgType> {
         }
         SqlType::Bytea => plain(TypeName::Bytea),
         SqlType::Date => plain(TypeName::Date),
-        SqlType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => plain(TypeName::Time),
-        SqlType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => plain(TypeName::Timestamp),
-        SqlType::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => plain(TypeName::Timestamptz),
+        SqlType::Time(p, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => Ok(timed(TypeName::Time, *p)),
+        SqlType::Timestamp(p, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => Ok(timed(TypeName::Timestamp, *p)),
+        SqlType::Timestamp(p, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => Ok(timed(TypeName::Timestamptz, *p)),
         SqlType::Time(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => plain(TypeName::Written(Written::Timetz)),
         SqlType::Bit(length) => bits(Written::Bit, length.or(Some(1))),
         SqlType::BitVarying(length) | SqlType::VarBit(length) => bits(Written::Varbit, *length),
-        SqlType::Interval { .. } => plain(TypeName::Interval),
+        SqlType::Interval { precision, .. } => Ok(timed(TypeName::Interval, *precision)),
         SqlType::Uuid => plain(TypeName::Uuid),
         SqlType::JSON => plain(TypeName::Json),
         SqlType::JSONB => plain(TypeName::Jsonb),

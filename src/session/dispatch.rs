@@ -77,7 +77,8 @@ impl Session {
             Block::None | Block::Implicit => {
                 self.transaction.block = Block::Implicit;
                 let reply = self.perform(work).await?;
-                if last {
+                // Rows that are yet to be read may fail, and with them all that came before: those are sent first.
+                if last && !matches!(reply, Reply::Rows { .. } | Reply::CopyOut { .. }) {
                     self.commit().await?;
                 }
                 Ok(reply)

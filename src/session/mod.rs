@@ -223,7 +223,8 @@ impl Session {
         crate::sql::parse(text)
     }
 
-    /// Runs one statement of a simple query. `last` closes the implicit transaction.
+    /// Runs one statement of a simple query. `last` closes the implicit transaction, unless others came before and rows are
+    /// to be sent: then [`Self::sync`] does.
     pub async fn run(&mut self, statement: Parsed, last: bool) -> Result<Reply> {
         self.start_timer();
         let reply = self.run_parsed(&statement, last).await;

@@ -19,6 +19,9 @@ pub const CARRIED: char = '\u{2}';
 /// How deep expressions and subqueries may nest; beyond it the statement is 54001.
 const NESTING: usize = 128;
 
+/// How many operators may stand in one chain; beyond it the statement is 54001. Each is a step deeper into the expression.
+const CHAIN: usize = 1200;
+
 /// A token and where it stands: bytes of the text, and characters before it.
 #[derive(Clone, Debug)]
 pub struct Lexeme {
@@ -65,6 +68,10 @@ pub fn lex(text: &str) -> Result<Lexed<'_>> {
                     SqlError::new(SqlState::INVALID_NAME, "a name must not begin with the control character 2").at(at + 1)
                 );
             }
+            Token::CustomBinaryOperator(name) if signs_behind(name) > 0 => {
+                lexed.part_operator(name, &token, (start, at));
+                line_break = false;
+            }
             _ => {
                 let joined = line_break && lexed.join_string(&token, end);
                 if !line_break && lexed.follows_string(&token) {
@@ -77,7 +84,26 @@ pub fn lex(text: &str) -> Result<Lexed<'_>> {
             }
         }
     }
+    lexed.check_chains()?;
     Ok(lexed)
+}
+
+/// Whether a token makes one expression of two.
+fn is_operator(token: &Token) -> bool {
+    use Token::{Div, DoubleEq, Eq, Gt, GtEq, Lt, LtEq, Minus, Mod, Mul, Neq, Plus, StringConcat};
+    matches!(token, Plus | Minus | Mul | Div | Mod | StringConcat | Eq | DoubleEq | Neq | Lt | LtEq | Gt | GtEq)
+        || matches!(token, Token::CustomBinaryOperator(_))
+        || ["AND", "OR"].iter().any(|word| is_keyword(token, word))
+}
+
+/// How many signs stand behind an operator without being of it: an operator ends with one only if it has a character that
+/// those of SQL do not have.
+fn signs_behind(operator: &str) -> usize {
+    if operator.contains(['~', '!', '@', '#', '%', '^', '&', '|', '`', '?']) {
+        return 0;
+    }
+    let signs = operator.len() - operator.trim_end_matches(['+', '-']).len();
+    signs.min(operator.len().saturating_sub(1))
 }
 
 /// A place in the text that only moves forward.
@@ -112,6 +138,47 @@ impl Place {
 }
 
 impl Lexed<'_> {
+    /// 54001 for an expression of so many operators that going through it would take all of the stack.
+    fn check_chains(&self) -> Result<()> {
+        let mut chains = vec![0_usize];
+        for lexeme in &self.lexemes {
+            match &lexeme.token.token {
+                Token::LParen | Token::LBracket => chains.push(0),
+                Token::RParen | Token::RBracket if chains.len() > 1 => drop(chains.pop()),
+                Token::Comma | Token::SemiColon => chains.last_mut().into_iter().for_each(|chain| *chain = 0),
+                token if is_operator(token) => {
+                    let Some(chain) = chains.last_mut() else { continue };
+                    *chain += 1;
+                    if *chain > CHAIN {
+                        return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "stack depth limit exceeded")
+                            .hint("Use IN or a list in VALUES in place of so many operators.")
+                            .at(lexeme.at + 1));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an operator and the signs behind it one by one.
+    fn part_operator(&mut self, name: &str, token: &TokenWithSpan, (start, at): (usize, usize)) {
+        let (operator, signs) = name.split_at(name.len() - signs_behind(name));
+        let parsed = Tokenizer::new(&DIALECT, operator).tokenize().ok().filter(|tokens| tokens.len() == 1);
+        let first = parsed.and_then(|tokens| tokens.into_iter().next());
+        let first = first.unwrap_or_else(|| Token::CustomBinaryOperator(operator.to_owned()));
+        let signs = signs.chars().map(|sign| if sign == '-' { Token::Minus } else { Token::Plus });
+        let mut from = 0;
+        for (part, length) in std::iter::once((first, operator.len())).chain(signs.map(|sign| (sign, 1))) {
+            let mut span = token.span;
+            span.start.column += from as u64;
+            span.end = Location::new(span.start.line, span.start.column + length as u64);
+            let token = TokenWithSpan { token: part, span };
+            self.lexemes.push(Lexeme { token, start: start + from, end: start + from + length, at: at + from });
+            from += length;
+        }
+    }
+
     /// Appends a string to the string before it, as the standard has it for literals on successive lines.
     fn join_string(&mut self, next: &TokenWithSpan, end: usize) -> bool {
         let Some(last) = self.lexemes.last_mut() else { return false };

@@ -19,7 +19,7 @@ pub struct LockedTable {
     pub skip_locked: bool,
 }
 
-/// `FOR NO KEY UPDATE` as `FOR UPDATE` and `FOR KEY SHARE` as `FOR SHARE`, which exclude no less.
+/// `FOR NO KEY UPDATE` as `FOR UPDATE` and `FOR KEY SHARE` as `FOR SHARE`, which exclude no less; `FOR READ ONLY` says nothing.
 pub fn without_keys(tokens: &mut Vec<TokenWithSpan>) {
     let is = |tokens: &[TokenWithSpan], at: usize, word: &str| tokens.get(at).is_some_and(|t| is_keyword(&t.token, word));
     let mut at = 0;
@@ -28,6 +28,8 @@ pub fn without_keys(tokens: &mut Vec<TokenWithSpan>) {
             tokens.drain(at + 1..at + 3);
         } else if is(tokens, at, "FOR") && is(tokens, at + 1, "KEY") && is(tokens, at + 2, "SHARE") {
             tokens.remove(at + 1);
+        } else if is(tokens, at, "FOR") && is(tokens, at + 1, "READ") && is(tokens, at + 2, "ONLY") {
+            tokens.drain(at..at + 3);
         }
         at += 1;
     }

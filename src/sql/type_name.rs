@@ -161,10 +161,7 @@ fn scalar(cursor: &mut Cursor<'_>) -> Result<ColumnType> {
         "timestamp" => zoned(cursor, TypeName::Timestamp, Some(TypeName::Timestamptz))?,
         "timestamptz" => zoned(cursor, TypeName::Timestamptz, None)?,
         "time" => zoned(cursor, TypeName::Time, Some(TypeName::Written(Written::Timetz)))?,
-        "timetz" => {
-            precision(cursor)?;
-            PgType::new(TypeName::Written(Written::Timetz))
-        }
+        "timetz" => timetz(precision(cursor)?)?,
         "bit" => {
             let varying = cursor.accept("VARYING");
             bits(cursor, if varying { Written::Varbit } else { Written::Bit })?
@@ -361,39 +358,48 @@ fn sized(cursor: &mut Cursor<'_>, name: TypeName, label: &str, default: Option<i
 
 /// A time type with `(p)` and `WITH | WITHOUT TIME ZONE`; `with_zone` is what WITH makes of it.
 fn zoned(cursor: &mut Cursor<'_>, name: TypeName, with_zone: Option<TypeName>) -> Result<PgType> {
-    precision(cursor)?;
+    let precision = precision(cursor)?;
+    let sized = |name| precision.map_or(PgType::new(name), |p| PgType::new(name).with_precision(p));
     if name == TypeName::Timestamptz || cursor.accept_all(&["WITHOUT", "TIME", "ZONE"]) {
-        return Ok(PgType::new(name));
+        return Ok(sized(name));
     }
     if !cursor.accept_all(&["WITH", "TIME", "ZONE"]) {
-        return Ok(PgType::new(name));
+        return Ok(sized(name));
     }
     match with_zone {
-        Some(zoned) => Ok(PgType::new(zoned)),
+        Some(TypeName::Written(_)) => timetz(precision),
+        Some(zoned) => Ok(sized(zoned)),
         None => Err(SqlError::unsupported("type time with time zone is not supported", "Use time or timestamptz.")),
     }
 }
 
-/// Times are kept to the microsecond: a coarser precision would need rounding that nobody does here.
-fn precision(cursor: &mut Cursor<'_>) -> Result<()> {
-    match modifiers(cursor)?[..] {
-        [] => Ok(()),
-        [p] if p >= 6 => Ok(()),
-        [p] if p >= 0 => {
-            let message = format!("time precision {p} is not supported");
-            Err(SqlError::unsupported(message, "Times are kept to the microsecond: leave the precision out, or use 6."))
+/// Kept as its text, with every digit that it has.
+fn timetz(precision: Option<i32>) -> Result<PgType> {
+    match precision {
+        Some(digits) if digits < 6 => {
+            let message = "precision of time with time zone is not supported";
+            Err(SqlError::unsupported(message, "Leave the precision out, or use 6."))
         }
+        _ => Ok(PgType::new(TypeName::Written(Written::Timetz))),
+    }
+}
+
+/// Digits of seconds: 6 at most, more are as good.
+fn precision(cursor: &mut Cursor<'_>) -> Result<Option<i32>> {
+    match modifiers(cursor)?[..] {
+        [] => Ok(None),
+        [p] if p >= 0 => Ok(Some(i32::try_from(p.min(6)).unwrap_or(6))),
         [p] => Err(invalid(format!("time precision {p} must not be negative"))),
         _ => Err(invalid("invalid type modifier".into())),
     }
 }
 
 fn interval(cursor: &mut Cursor<'_>) -> Result<PgType> {
-    precision(cursor)?;
+    let precision = precision(cursor)?;
     if ["YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND"].iter().any(|field| cursor.sees(field)) {
         return Err(cursor.unsupported("interval fields are not supported", "Use interval without fields."));
     }
-    Ok(PgType::new(TypeName::Interval))
+    Ok(precision.map_or(PgType::new(TypeName::Interval), |p| PgType::new(TypeName::Interval).with_precision(p)))
 }
 
 /// The type that a parsed type name stands for; `None` for one that is not here. Lengths and precisions are kept.

@@ -21,6 +21,7 @@ pub mod numeric;
 pub mod order;
 pub mod pg_type;
 pub mod plain;
+pub mod precision;
 pub mod record;
 pub mod text;
 pub mod user;

@@ -274,6 +274,23 @@ impl PgType {
         (sized && self.modifier >= 4).then(|| (self.modifier - 4) as usize)
     }
 
+    /// A time type with `p` digits of its seconds.
+    pub const fn with_precision(self, p: i32) -> Self {
+        // As PostgreSQL packs an interval's: beside the fields, which are all.
+        let modifier = if matches!(self.name, TypeName::Interval) { (0x7fff << 16) | p } else { p };
+        self.with_modifier(modifier)
+    }
+
+    /// How many digits of seconds a time type keeps, where it says so.
+    pub fn time_precision(self) -> Option<u32> {
+        let digits = match self.name {
+            TypeName::Time | TypeName::Timestamp | TypeName::Timestamptz => self.modifier,
+            TypeName::Interval if self.modifier >= 0 => self.modifier & 0xffff,
+            _ => return None,
+        };
+        u32::try_from(digits).ok().filter(|digits| *digits <= 6)
+    }
+
     pub fn oid(self) -> Oid {
         if let Some(user) = self.name.user() {
             return if self.array { user.array_oid() } else { user.oid() };
@@ -326,6 +343,10 @@ impl PgType {
             name = format!("{name}({n})");
         } else if let (TypeName::Written(Written::Bit | Written::Varbit), n @ 0..) = (self.name, self.modifier) {
             name = format!("{name}({n})");
+        }
+        if let Some(p) = self.time_precision() {
+            let (kind, zone) = name.split_once(' ').map_or((name.as_str(), String::new()), |(k, z)| (k, format!(" {z}")));
+            name = format!("{kind}({p}){zone}");
         }
         if self.array {
             name.push_str("[]");

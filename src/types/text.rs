@@ -14,6 +14,7 @@ use super::encode::Column;
 use super::nested::{Bounds, Parts};
 use super::numeric::Numeric;
 use super::plain::{Fit, fit_text, parse_bool, parse_bytea, parse_uuid, write_uuid};
+use super::precision::{rounded, rounded_interval};
 use super::record::parse_record;
 use super::user::UserType;
 use super::written::Written;
@@ -53,12 +54,13 @@ pub fn scalar_from_text_as(ty: PgType, text: &str, zone: Zone, fit: Fit) -> Resu
         TypeName::Varchar | TypeName::Bpchar | TypeName::Name | TypeName::Char => utf8(fit_text(ty, text, fit)?),
         TypeName::Bytea => ScalarValue::Binary(Some(parse_bytea(text)?)),
         TypeName::Date => ScalarValue::Date32(Some(datetime::parse_date(text)?)),
-        TypeName::Time => ScalarValue::Time64Microsecond(Some(datetime::parse_time(text)?)),
-        TypeName::Timestamp => ScalarValue::TimestampMicrosecond(Some(datetime::parse_timestamp(text)?), None),
+        TypeName::Time => ScalarValue::Time64Microsecond(Some(rounded(ty, datetime::parse_time(text)?))),
+        TypeName::Timestamp => ScalarValue::TimestampMicrosecond(Some(rounded(ty, datetime::parse_timestamp(text)?)), None),
         TypeName::Timestamptz => {
-            ScalarValue::TimestampMicrosecond(Some(datetime::parse_timestamptz(text, zone)?), Some("UTC".into()))
+            let micros = rounded(ty, datetime::parse_timestamptz(text, zone)?);
+            ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
         }
-        TypeName::Interval => ScalarValue::IntervalMonthDayNano(Some(interval::parse_interval(text)?)),
+        TypeName::Interval => ScalarValue::IntervalMonthDayNano(Some(rounded_interval(ty, interval::parse_interval(text)?))),
         TypeName::Uuid => utf8(canonical_uuid(text)?),
         TypeName::Written(kind) => utf8(kind.read(text, ty.modifier, fit, zone)?),
         TypeName::Json => {

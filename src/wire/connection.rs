@@ -211,6 +211,9 @@ impl Connection {
             let reply = guarded(self.session.run(statement, i + 1 == count)).await?;
             self.answer(reply, Asked::Simple, &cancel).await?;
         }
+        if count > 1 {
+            guarded(self.session.sync()).await?;
+        }
         Ok(())
     }
 

@@ -279,3 +279,30 @@ fn a_session_that_another_ends_is_told_so() {
         server.stop().await;
     });
 }
+
+#[test]
+fn rows_that_fail_undo_what_came_before_them() {
+    run(async {
+        let server = TestServer::start().await;
+        let client = server.connect().await;
+        client.batch_execute("CREATE TABLE undone (a int)").await.expect("made");
+        let failing = "SELECT 1 / a FROM (VALUES (1), (0)) v(a)";
+        let together = format!("INSERT INTO undone VALUES (1); {failing}");
+        assert_eq!(code(client.batch_execute(&together).await), "22012");
+        let mut raw = Raw::connect(server.address(), "chronogate").await.expect("connects");
+        let asked = |sql: &str| [parse("", sql), bind("", "", &[]), execute("", 0)].concat();
+        raw.send(&[asked("INSERT INTO undone VALUES (2)"), asked(failing), sync()].concat()).await;
+        let answers = raw.until_ready().await;
+        assert_eq!(answers.iter().find_map(|m| m.error()).expect("an error").code(), "22012");
+        let count = async || client.query_one("SELECT count(*) FROM undone", &[]).await.expect("counted").get::<_, i64>(0);
+        assert_eq!(count().await, 0);
+        client.batch_execute("INSERT INTO undone VALUES (3); SELECT a FROM undone").await.expect("both");
+        assert_eq!(count().await, 1);
+        raw.send(&[asked("INSERT INTO undone VALUES (4)"), asked("SELECT a FROM undone"), sync()].concat()).await;
+        assert!(raw.until_ready().await.iter().all(|message| message.error().is_none()));
+        assert_eq!(count().await, 2);
+        let long = format!("SELECT 1{}", " + 1".repeat(5000));
+        assert_eq!(code(client.batch_execute(&long).await), "54001");
+        server.stop().await;
+    });
+}

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::{arrays, ordered_set, regular};
+use crate::plan::precedence;
 use crate::sql::call::call;
 
 /// Rewrites every expression inside, before it is planned.
@@ -25,6 +26,11 @@ struct Forms;
 
 impl VisitorMut for Forms {
     type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        precedence::settle_prefix(expr);
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {

@@ -43,10 +43,38 @@ fn beside_arrays(types: &[DataType]) -> Option<&DataType> {
     (rest && types.iter().any(|ty| ty != array)).then_some(array)
 }
 
+/// Whether these are floats beside numerics, which meet as floats.
+fn are_floats(types: &[DataType]) -> bool {
+    let mut known = types.iter().filter(|ty| !ty.is_null());
+    let numbers = known.all(|ty| is_exact(ty) || ty.is_floating());
+    numbers && types.iter().any(is_numeric) && types.iter().any(DataType::is_floating)
+}
+
+/// The type that times and bytes have beside literals in quotes and NULL, or beside narrower types of theirs.
+fn settled(types: &[DataType]) -> Option<DataType> {
+    use DataType::{Binary, Date32, Interval, Null, Time64, Timestamp, Utf8};
+    let known: Vec<&DataType> = types.iter().filter(|ty| !matches!(ty, Utf8 | Null)).collect();
+    let first = *known.first()?;
+    if known.iter().all(|ty| matches!(ty, Date32 | Timestamp(..))) {
+        let zoned = known.iter().find(|ty| matches!(ty, Timestamp(_, Some(_))));
+        let widest = zoned.or_else(|| known.iter().find(|ty| matches!(ty, Timestamp(..)))).copied().unwrap_or(first);
+        return types.iter().any(|ty| ty != widest).then(|| widest.clone());
+    }
+    let alike = known.iter().all(|ty| *ty == first) && matches!(first, Time64(_) | Interval(_) | Binary);
+    (alike && known.len() < types.len()).then(|| first.clone())
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Mixed {
     inner: Arc<ScalarUDF>,
     signature: Signature,
+}
+
+impl Mixed {
+    /// `coalesce` of floats and numerics: `plan::resolution` brings its arguments there.
+    fn makes_floats(&self, types: &[DataType]) -> bool {
+        self.name() == "coalesce" && are_floats(types)
+    }
 }
 
 impl ScalarUDFImpl for Mixed {
@@ -63,8 +91,11 @@ impl ScalarUDFImpl for Mixed {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        if is_mixed(types) || beside_arrays(types).is_some() {
+        if is_mixed(types) || beside_arrays(types).is_some() || self.makes_floats(types) {
             return Ok(types.to_vec());
+        }
+        if let Some(settled) = settled(types) {
+            return Ok(vec![settled; types.len()]);
         }
         let fields: Vec<FieldRef> = types.iter().map(|t| Arc::new(Field::new("argument", t.clone(), true))).collect();
         let coerced = fields_with_udf(&fields, self.inner.as_ref())?;
@@ -74,6 +105,9 @@ impl ScalarUDFImpl for Mixed {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         if let Some(array) = beside_arrays(types) {
             return Ok(array.clone());
+        }
+        if self.makes_floats(types) {
+            return Ok(DataType::Float64);
         }
         match (is_mixed(types), types) {
             (true, [first, ..]) => Ok(if self.name() == "nullif" { first.clone() } else { ARROW }),
@@ -89,6 +123,9 @@ impl ScalarUDFImpl for Mixed {
                 || Arc::new(Field::new(self.name(), array.clone(), true)),
                 |f| Arc::new(f.as_ref().clone().with_nullable(true)),
             ));
+        }
+        if self.makes_floats(&types) {
+            return Ok(Arc::new(Field::new(self.name(), DataType::Float64, true)));
         }
         let mixed = is_mixed(args.arg_fields.iter().map(|f| f.data_type()));
         if mixed && self.name() != "nullif" {

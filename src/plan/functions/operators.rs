@@ -394,7 +394,7 @@ pub fn numerics(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
     let (Ok(left_type), Ok(right_type)) = (left.get_type(schema), right.get_type(schema)) else { return (left, right) };
     let brought = |expr: Expr, other: &DataType, own: &DataType| match (own, other) {
         (own, &ARROW) if *own != ARROW && is_exact(own) => cast_to(expr, PgType::new(TypeName::Numeric)),
-        (&ARROW, other) if other.is_floating() => cast_to(expr, PgType::new(TypeName::Float8)),
+        (&ARROW | DataType::Decimal128(..), other) if other.is_floating() => cast_to(expr, PgType::new(TypeName::Float8)),
         _ => expr,
     };
     (brought(left, &right_type, &left_type), brought(right, &left_type, &right_type))

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use datafusion::arrow::array::{ArrayRef, BooleanArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Accumulator, EmitTo, Expr, GroupsAccumulator, LogicalPlan};
 use datafusion::optimizer::optimizer::{ApplyOrder, Optimizer};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
@@ -88,13 +89,58 @@ impl GroupsAccumulator for Widened<dyn GroupsAccumulator> {
     }
 }
 
-/// DataFusion's rules, of which the one that makes groups of a DISTINCT passes over aggregates that also sum whole
-/// numbers: it adds sums up with the function of their arguments' type.
+/// DataFusion's rules but for two: the one that makes groups of a DISTINCT passes over aggregates that also sum whole
+/// numbers, since it adds sums up with the function of their arguments' type; the one that makes inner joins of cross joins
+/// loses conditions between more than two relations.
 pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let rules = Optimizer::new().rules.into_iter();
     rules
-        .map(|rule| if rule.name() == "single_distinct_aggregation_to_group_by" { Arc::new(Distinct(rule)) } else { rule })
+        .map(|rule| -> Arc<dyn OptimizerRule + Send + Sync> {
+            match rule.name() {
+                "single_distinct_aggregation_to_group_by" => Arc::new(Distinct(rule)),
+                "eliminate_cross_join" => Arc::new(CrossJoins(rule)),
+                _ => rule,
+            }
+        })
         .collect()
+}
+
+#[derive(Debug)]
+struct CrossJoins(Arc<dyn OptimizerRule + Send + Sync>);
+
+impl OptimizerRule for CrossJoins {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.0.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let before = conditions(&plan)?;
+        let rewritten = self.0.rewrite(plan.clone(), config)?;
+        let lost = rewritten.transformed && conditions(&rewritten.data)? < before;
+        Ok(if lost { Transformed::no(plan) } else { rewritten })
+    }
+}
+
+/// How many conditions joins and filters have.
+fn conditions(plan: &LogicalPlan) -> Result<usize> {
+    let mut count = 0;
+    plan.apply(|node| {
+        count += match node {
+            LogicalPlan::Join(join) => join.on.len() + join.filter.as_ref().map_or(0, |filter| split_conjunction(filter).len()),
+            LogicalPlan::Filter(filter) => split_conjunction(&filter.predicate).len(),
+            _ => 0,
+        };
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(count)
 }
 
 #[derive(Debug)]

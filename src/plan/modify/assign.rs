@@ -18,6 +18,7 @@ use crate::plan::casts::cast_array;
 use crate::types::nested::Parts;
 use crate::types::numeric::Numeric;
 use crate::types::numeric::column::{Numbers, is_numeric};
+use crate::types::precision::rounded_column;
 use crate::types::{PgType, TypeName, Written, Zone, calendar, complaint, number, numeric, text};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -130,6 +131,13 @@ pub fn assign(values: &ArrayRef, from: PgType, to: PgType, zone: Zone) -> Result
     }
     if from.array {
         return to_text(values, from, to, zone);
+    }
+    if to.time_precision().is_some() {
+        return Ok(rounded_column(to, &assign(values, from, to.with_modifier(-1), zone)?));
+    }
+    // What a truth is as text its cast says, not its output.
+    if from.name == TypeName::Bool && family(to.name) == Family::Text {
+        return assign(&cast_array(values, from, PgType::TEXT, zone)?, PgType::TEXT, to, zone);
     }
     if to.name.written().is_some() {
         return written(values, from, to, zone);

@@ -14,6 +14,7 @@ use crate::plan::keys::key_part;
 use crate::plan::payload::{calendar, value_json};
 use crate::store::IndexEntry;
 use crate::types::plain::{self, Fit};
+use crate::types::precision::rounded;
 use crate::types::{PgType, TypeName, Zone, datetime, json, number};
 use crate::versions::key::encode_part;
 use crate::versions::{IndexId, ItemKey, KeyPart};
@@ -228,12 +229,12 @@ fn write_field(
             put(part, KeyPart::Int(days.into()));
         }
         TypeName::Timestamp => {
-            let micros = datetime::parse_timestamp(text)?;
+            let micros = rounded(ty, datetime::parse_timestamp(text)?);
             quoted(out, |out| calendar::write_timestamp(out, micros, false));
             put(part, KeyPart::Int(micros));
         }
         TypeName::Timestamptz => {
-            let micros = datetime::parse_timestamptz(text, zone)?;
+            let micros = rounded(ty, datetime::parse_timestamptz(text, zone)?);
             quoted(out, |out| calendar::write_timestamp(out, micros, true));
             put(part, KeyPart::Int(micros));
         }

@@ -195,25 +195,39 @@ impl Homes {
 
     /// The table that has this index over members of documents, with its home.
     pub async fn of_index(&self, index: IndexId, server: &Server, own: &Own) -> Result<Option<(TableId, Arc<Home>)>, StoreError> {
-        let (age, tables) = {
-            let known = self.known.read();
-            (known.age, known.indexes.clone())
-        };
-        let tables = match tables {
-            Some(tables) => tables,
-            None => {
-                let tables = self.all_indexes(server, own).await?;
-                let mut known = self.known.write();
-                if known.age == age {
-                    known.indexes = Some(tables.clone());
-                }
-                tables
-            }
-        };
-        match tables.get(&index) {
+        match self.indexes(server, own).await?.get(&index) {
             Some(table) => Ok(Some((*table, self.of(*table, server, own).await?))),
             None => Ok(None),
         }
+    }
+
+    /// The home with these heads, if it has indexes over members of documents.
+    pub async fn indexed(&self, heads: &Namespace, server: &Server, own: &Own) -> Result<Option<Arc<Home>>, StoreError> {
+        let tables: BTreeSet<TableId> = self.indexes(server, own).await?.values().copied().collect();
+        for table in tables {
+            let home = self.of(table, server, own).await?;
+            if home.heads == *heads {
+                return Ok(Some(home));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tables of indexes over members of documents.
+    async fn indexes(&self, server: &Server, own: &Own) -> Result<HashMap<IndexId, TableId>, StoreError> {
+        let age = {
+            let known = self.known.read();
+            if let Some(tables) = &known.indexes {
+                return Ok(tables.clone());
+            }
+            known.age
+        };
+        let tables = self.all_indexes(server, own).await?;
+        let mut known = self.known.write();
+        if known.age == age {
+            known.indexes = Some(tables.clone());
+        }
+        Ok(tables)
     }
 
     async fn all_indexes(&self, server: &Server, own: &Own) -> Result<HashMap<IndexId, TableId>, StoreError> {

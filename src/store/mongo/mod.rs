@@ -23,7 +23,7 @@ mod turn;
 mod writer;
 mod writes;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +45,7 @@ use self::home::{Home, Homes, Own};
 use self::ids::Ids;
 use self::reader::{Borders, Reader};
 use self::scan::Scan;
-use self::server::Server;
+use self::server::{Namespace, Server};
 use self::writer::{Pending, Request};
 use super::loading;
 use super::{
@@ -115,6 +115,8 @@ struct Core {
     borders: Borders,
     /// The library's collections, as found last.
     found: RwLock<Vec<Arc<Home>>>,
+    /// Heads of collections that the library has written to, and since when, in milliseconds.
+    noticed: Mutex<BTreeMap<Namespace, i64>>,
     /// Asked which of competing versions has its payload.
     payloads: Option<Arc<dyn PayloadStore>>,
     layout: Option<Layout>,
@@ -238,6 +240,7 @@ impl MongoIndex {
             published: RwLock::new(CommitStamp { commit: CommitNo::ZERO, time: Timestamp::MIN }),
             borders: Borders::default(),
             found: RwLock::default(),
+            noticed: Mutex::default(),
             payloads: options.payloads,
             closed: AtomicBool::new(false),
         });
@@ -247,6 +250,7 @@ impl MongoIndex {
         let (requests, waiting) = mpsc::unbounded_channel();
         let writer = tokio::spawn(writer::run(core.clone(), waiting, writer::Back::to(&requests)));
         let mut tails = vec![AbortOnDropHandle::new(tokio::spawn(tail.run(core.clone(), options.tail)))];
+        tails.push(AbortOnDropHandle::new(tokio::spawn(tail::mend(core.clone()))));
         let databases: BTreeSet<String> = core.homes.places().iter().map(|place| place.database.clone()).collect();
         for database in databases {
             tails.push(AbortOnDropHandle::new(tokio::spawn(tail::follow(core.clone(), database))));

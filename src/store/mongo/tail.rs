@@ -7,14 +7,19 @@ use std::time::{Duration, Instant};
 use mongodb::bson::doc;
 
 use super::home::STATE;
-use super::server::Find;
-use super::{Core, library, row};
+use super::server::{Find, Namespace};
+use super::{Core, joint, library, row};
 use crate::store::StoreError;
-use crate::versions::{CommitNo, CommitStamp};
+use crate::versions::{CommitNo, CommitStamp, Timestamp};
 
 /// How often the library's collections are looked for, and its newest documents where nothing else tells of them.
 const LOOKING: Duration = Duration::from_secs(5);
 const POLLING: Duration = Duration::from_secs(1);
+
+/// How often what the library wrote is looked through for members that it left out, and since how many milliseconds before
+/// the first write that was noticed: clocks differ.
+const MENDING: Duration = Duration::from_millis(200);
+const BEFORE: i64 = 10_000;
 
 /// What was seen last of other gateways.
 #[derive(Debug, Default)]
@@ -54,18 +59,44 @@ impl Tail {
 /// Looks once for what the library wrote.
 pub async fn look(core: &Core) -> Result<(), StoreError> {
     library::refresh(core).await?;
-    let newest = library::newest_of_all(core, core.last_commit().time).await?;
-    if newest.commit > CommitNo::ZERO {
+    let known = core.last_commit();
+    let newest = library::newest_of_all(core, known.time).await?;
+    if newest.commit > CommitNo::ZERO && newest > known {
         core.publish(newest);
+        // Which of them it wrote to was not asked.
+        let heads: Vec<Namespace> = core.found.read().iter().map(|home| home.heads.clone()).collect();
+        heads.into_iter().for_each(|heads| notice(core, heads, known.time));
     }
     Ok(())
+}
+
+/// The library has written to a collection with these heads since then.
+fn notice(core: &Core, heads: Namespace, since: Timestamp) {
+    let millis = row::millis(since);
+    let mut noticed = core.noticed.lock();
+    let known = noticed.entry(heads).or_insert(millis);
+    *known = millis.min(*known);
+}
+
+/// Adds to what the library wrote the members that our indexes are over, until it is aborted.
+pub async fn mend(core: Arc<Core>) {
+    loop {
+        tokio::time::sleep(MENDING).await;
+        let noticed = std::mem::take(&mut *core.noticed.lock());
+        for (heads, since) in noticed {
+            if let Err(error) = joint::indexing::mend(&core, &heads, since - BEFORE).await {
+                tracing::debug!(%error, %heads, "members of what the library wrote are left out");
+                notice(&core, heads, Timestamp::from_micros(since.saturating_mul(1000)));
+            }
+        }
+    }
 }
 
 /// Follows what the library writes to one MongoDB database, until it is aborted.
 pub async fn follow(core: Arc<Core>, database: String) {
     loop {
         match core.server.watch(&database, library::watched(core.own.home())).await {
-            Ok(stream) => watch(&core, stream).await,
+            Ok(stream) => watch(&core, &database, stream).await,
             Err(error) => {
                 tracing::debug!(%error, %database, "there is no change stream");
                 poll(&core).await;
@@ -74,7 +105,7 @@ pub async fn follow(core: Arc<Core>, database: String) {
     }
 }
 
-async fn watch(core: &Core, mut stream: super::server::Changes) {
+async fn watch(core: &Core, database: &str, mut stream: super::server::Changes) {
     let age = core.server.age();
     let mut looked = look_again(core).await;
     // A stream on connections that lead nowhere says nothing any more.
@@ -83,12 +114,14 @@ async fn watch(core: &Core, mut stream: super::server::Changes) {
         match tokio::time::timeout(left, stream.next()).await {
             Ok(Some(event)) => {
                 let Some((collection, stamp)) = library::noticed(&event) else { continue };
-                let is_known =
-                    |name: &str| core.found.read().iter().any(|h| h.heads.collection == name || h.versions.collection == name);
-                if is_known(&collection) {
-                    core.publish(stamp);
-                } else {
-                    looked = look_again(core).await;
+                let ns = Namespace::new(database, collection);
+                let known = core.found.read().iter().find(|h| h.heads == ns || h.versions == ns).map(|h| h.heads.clone());
+                match known {
+                    Some(heads) => {
+                        core.publish(stamp);
+                        notice(core, heads, stamp.time);
+                    }
+                    None => looked = look_again(core).await,
                 }
             }
             Ok(None) => return,

@@ -238,6 +238,8 @@ pub enum Refused {
 pub struct Library {
     pub place: Place,
     pub server: String,
+    /// A member that its configuration does not name.
+    pub unindexed: Option<&'static str>,
 }
 
 impl Library {
@@ -307,7 +309,9 @@ impl Library {
         let key = format!("{}/{}/v{ov}/item.json", self.place.collection.to_lowercase(), item.to_hex());
         let (size, checksum) = self.put(&key, &payload);
         let mut meta = payload.clone();
-        meta.as_object_mut().expect("an object").remove("_system");
+        for member in ["_system"].into_iter().chain(self.unindexed) {
+            meta.as_object_mut().expect("an object").remove(member);
+        }
         let meta = bson(&meta);
         let common = doc! {
             "itemId": item, "ov": ov, "jsonBucket": &self.place.bucket, "jsonKey": &key, "metaIndexed": meta,

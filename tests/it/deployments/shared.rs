@@ -26,7 +26,7 @@ pub async fn check(served: &Served, database: &str, indented: bool) {
     sql.batch_execute("UPDATE \"Notes\" SET n = n + 1").await.expect("updated");
     let insert = "INSERT INTO \"Notes\" (title, n) VALUES ('new', 10) RETURNING _id";
     let new: ObjectId = rows(&sql, insert).await[0].parse().expect("an ObjectId");
-    let library = Library { place: place.clone(), server: "host-1-1".to_owned() };
+    let library = Library { place: place.clone(), server: "host-1-1".to_owned(), unindexed: None };
     update(&library, id, "n", 3.into()).await;
     update(&library, new, "n", 11.into()).await;
     let begun = Instant::now();

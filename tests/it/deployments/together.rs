@@ -196,7 +196,7 @@ async fn end(client: &Client, found: Result<Vec<String>, Lost>) -> Result<Vec<St
 }
 
 async fn library_writes(work: Work, mut random: StdRng) -> Vec<Done> {
-    let library = Library { place: work.place.clone(), server: "host-1-1".to_owned() };
+    let library = Library { place: work.place.clone(), server: "host-1-1".to_owned(), unindexed: None };
     let mut done = Vec::new();
     let mut number = 0;
     while work.go_on() {

@@ -83,7 +83,9 @@ pub fn measures(ty: PgType) -> Measures {
             Measures { characters, octets, ..Measures::default() }
         }
         TypeName::Date => datetime(0),
-        TypeName::Time | TypeName::Timestamp | TypeName::Timestamptz | TypeName::Interval => datetime(6),
+        TypeName::Time | TypeName::Timestamp | TypeName::Timestamptz | TypeName::Interval => {
+            datetime(ty.time_precision().map_or(6, |p| p as i32))
+        }
         _ => Measures::default(),
     }
 }

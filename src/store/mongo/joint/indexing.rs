@@ -82,6 +82,22 @@ async fn try_to_follow(core: &Core, table: TableId, before: &Home) -> Result<(),
     Ok(())
 }
 
+/// Adds what the library's writes since then (in milliseconds) have left out: it keeps the members that its configuration
+/// names, and no others.
+pub async fn mend(core: &Core, heads: &Namespace, since: i64) -> Result<(), StoreError> {
+    let Some(layout) = &core.layout else { return Ok(()) };
+    let Some(home) = core.homes.indexed(heads, &core.server, &core.own).await? else { return Ok(()) };
+    let is_left_out = |path: &&str| !layout.is_configured(&home, path) && layout.can_index(&home, path);
+    let paths: Vec<String> = home.paths().into_iter().filter(is_left_out).map(str::to_owned).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    for ns in [&home.heads, &home.versions] {
+        fill(core, &home, ns, &paths, Some(since), None).await?;
+    }
+    Ok(())
+}
+
 /// Adds these members to `metaIndexed` of what lacks them, of documents of this collection written since then (in
 /// milliseconds).
 async fn fill(

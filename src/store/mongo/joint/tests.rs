@@ -120,7 +120,7 @@ impl Site {
     }
 
     async fn library(&self, server: &str) -> Library {
-        Library { place: self.place().await, server: server.to_owned() }
+        Library { place: self.place().await, server: server.to_owned(), unindexed: None }
     }
 
     async fn locks(&self) -> mongodb::Collection<Document> {
