@@ -65,6 +65,12 @@ impl VisitorMut for Forms {
             return ControlFlow::Continue(());
         }
         precedence::settle_sign(expr);
+        if let Expr::Function(function) = expr
+            && let Some(converted) = named_type(function)
+        {
+            *expr = converted;
+            return ControlFlow::Continue(());
+        }
         match expr {
             Expr::Function(function) if is_of_unknown(function) => {
                 let name = Expr::value(ast::Value::SingleQuotedString("unknown".to_owned()));
@@ -74,11 +80,6 @@ impl VisitorMut for Forms {
             Expr::Function(function) if is_ntile(function) => {
                 let ntile = Expr::Function(function.clone());
                 *expr = cast(ntile, ast::DataType::Int4(None));
-            }
-            Expr::Function(function) if named_type(function).is_some() => {
-                if let Some(converted) = named_type(function) {
-                    *expr = converted;
-                }
             }
             Expr::Between { expr: value, negated, low, high } if !has_subquery(value) => {
                 let low = Expr::BinaryOp {
@@ -96,16 +97,10 @@ impl VisitorMut for Forms {
             }
             Expr::InSubquery { subquery, .. } => {
                 if matches!(subquery.body.as_ref(), SetExpr::Values(_)) {
-                    let body =
-                        std::mem::replace(subquery.body.as_mut(), SetExpr::Select(Box::new(select_all(function("", vec![])))));
-                    let alias = ast::TableAlias { explicit: true, name: quoted("\u{1}values"), columns: vec![], at: None };
-                    let values = TableFactor::Derived {
-                        lateral: false,
-                        subquery: Box::new(plain_query(body)),
-                        alias: Some(alias),
-                        sample: None,
-                    };
-                    *subquery.body = SetExpr::Select(Box::new(select_all(values)));
+                    let all = vec![SelectItem::Wildcard(Default::default())];
+                    let placeholder = SetExpr::Select(Box::new(select_all(function("", vec![]))));
+                    let values = std::mem::replace(subquery.body.as_mut(), placeholder);
+                    *subquery.body = over_derived(all, values);
                 }
             }
             Expr::Function(function) => {
@@ -137,7 +132,7 @@ fn name_sorted(query: &mut Query) {
     let Query { body, order_by: Some(order_by), .. } = query else { return };
     let (SetExpr::Select(select), ast::OrderByKind::Expressions(sorts)) = (body.as_mut(), &order_by.kind) else { return };
     let by_place = sorts.iter().any(|sort| matches!(&sort.expr, Expr::Value(_)));
-    let grouped = !matches!(&select.group_by, ast::GroupByExpr::Expressions(by, _) if by.is_empty());
+    let grouped = is_grouped(select);
     let names: Vec<String> = select.projection.iter().filter_map(item_name).collect();
     for item in &mut select.projection {
         let Some(name) = item_name(item) else { continue };
@@ -167,8 +162,7 @@ fn name_beside_rows(query: &mut Query) {
         return;
     }
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let grouped = !matches!(&select.group_by, ast::GroupByExpr::Expressions(by, _) if by.is_empty());
-    if grouped || select.distinct.is_some() || select.having.is_some() || select.into.is_some() {
+    if is_grouped(select) || select.distinct.is_some() || select.having.is_some() || select.into.is_some() {
         return;
     }
     let named_beside = |item: &SelectItem| match item {
@@ -200,6 +194,10 @@ fn name_beside_rows(query: &mut Query) {
     let placeholder = SetExpr::Select(Box::new(select_all(function("", vec![]))));
     let inner = std::mem::replace(query.body.as_mut(), placeholder);
     *query.body = over_derived(outer, inner);
+}
+
+fn is_grouped(select: &Select) -> bool {
+    !matches!(&select.group_by, ast::GroupByExpr::Expressions(by, _) if by.is_empty())
 }
 
 /// These items of a query in brackets.
@@ -247,7 +245,8 @@ fn array_subquery(function: &mut ast::Function) {
     function.args = arguments(vec![Expr::Subquery(query)]);
 }
 
-fn has_subquery(expr: &Expr) -> bool {
+/// Whether an expression looks into a table.
+pub fn has_subquery(expr: &Expr) -> bool {
     let found = ast::visit_expressions(expr, |expr| match expr {
         Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
@@ -255,11 +254,32 @@ fn has_subquery(expr: &Expr) -> bool {
     found.is_break()
 }
 
+/// What [`named_type`] knows.
+const CONVERSIONS: [&str; 14] = [
+    "current_timestamp",
+    "localtimestamp",
+    "current_time",
+    "localtime",
+    "date",
+    "int2",
+    "int4",
+    "int8",
+    "float4",
+    "float8",
+    "bool",
+    "text",
+    "timestamptz",
+    "timestamp",
+];
+
 /// `date(x)`, `int4(x)`: the conversion that has the name of its type; and `current_timestamp(3)` and its kin, which keep so
 /// many digits of their seconds.
 fn named_type(function: &ast::Function) -> Option<Expr> {
     use ast::DataType as Type;
     let (schema, name) = split(&function.name)?;
+    if !CONVERSIONS.contains(&name.as_str()) {
+        return None;
+    }
     let plain = function.over.is_none() && function.filter.is_none() && schema.is_none_or(|schema| schema == "pg_catalog");
     let [value] = <[Expr; 1]>::try_from(plain_arguments(function).filter(|_| plain)?).ok()?;
     let digits = match &value {

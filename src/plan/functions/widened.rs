@@ -97,24 +97,28 @@ pub fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
         .map(|rule| -> Arc<dyn OptimizerRule + Send + Sync> {
             match rule.name() {
-                "single_distinct_aggregation_to_group_by" => Arc::new(Distinct(rule)),
-                "eliminate_cross_join" => Arc::new(CrossJoins(rule)),
+                "single_distinct_aggregation_to_group_by" => Arc::new(Checked { rule, rewrite: groups_of_distinct }),
+                "eliminate_cross_join" => Arc::new(Checked { rule, rewrite: inner_joins }),
                 _ => rule,
             }
         })
         .collect()
 }
 
+/// One of the rules, with what is asked around it.
 #[derive(Debug)]
-struct CrossJoins(Arc<dyn OptimizerRule + Send + Sync>);
+struct Checked {
+    rule: Arc<dyn OptimizerRule + Send + Sync>,
+    rewrite: fn(&dyn OptimizerRule, LogicalPlan, &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>>,
+}
 
-impl OptimizerRule for CrossJoins {
+impl OptimizerRule for Checked {
     fn name(&self) -> &str {
-        self.0.name()
+        self.rule.name()
     }
 
     fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
+        self.rule.apply_order()
     }
 
     fn supports_rewrite(&self) -> bool {
@@ -122,11 +126,29 @@ impl OptimizerRule for CrossJoins {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let before = conditions(&plan)?;
-        let rewritten = self.0.rewrite(plan.clone(), config)?;
-        let lost = rewritten.transformed && conditions(&rewritten.data)? < before;
-        Ok(if lost { Transformed::no(plan) } else { rewritten })
+        (self.rewrite)(self.rule.as_ref(), plan, config)
     }
+}
+
+fn groups_of_distinct(
+    rule: &dyn OptimizerRule,
+    plan: LogicalPlan,
+    config: &dyn OptimizerConfig,
+) -> Result<Transformed<LogicalPlan>> {
+    let sums = |expr: &Expr| match expr.clone().unalias() {
+        Expr::AggregateFunction(call) => call.func.name() == "sum" && !call.params.distinct,
+        _ => false,
+    };
+    match &plan {
+        LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(sums) => Ok(Transformed::no(plan)),
+        _ => rule.rewrite(plan, config),
+    }
+}
+
+fn inner_joins(rule: &dyn OptimizerRule, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    let rewritten = rule.rewrite(plan.clone(), config)?;
+    let lost = rewritten.transformed && conditions(&rewritten.data)? < conditions(&plan)?;
+    Ok(if lost { Transformed::no(plan) } else { rewritten })
 }
 
 /// How many conditions joins and filters have.
@@ -141,32 +163,4 @@ fn conditions(plan: &LogicalPlan) -> Result<usize> {
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(count)
-}
-
-#[derive(Debug)]
-struct Distinct(Arc<dyn OptimizerRule + Send + Sync>);
-
-impl OptimizerRule for Distinct {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let sums = |expr: &Expr| match expr.clone().unalias() {
-            Expr::AggregateFunction(call) => call.func.name() == "sum" && !call.params.distinct,
-            _ => false,
-        };
-        match &plan {
-            LogicalPlan::Aggregate(aggregate) if aggregate.aggr_expr.iter().any(sums) => Ok(Transformed::no(plan)),
-            _ => self.0.rewrite(plan, config),
-        }
-    }
 }

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast;
 
 use super::assign::{assign, assignable, not_assignable};
 use super::parameters::{Parameters, number};
-use super::program::{RowProgram, has_subquery};
+use super::program::RowProgram;
 use super::select::{named, outputs, plan_typed, select};
 use super::set::{self, Incoming, is_default};
 use super::target::{Target, repeat};
@@ -19,6 +19,7 @@ use super::values::read_literal;
 use super::{Queries, Run};
 use crate::error::{Result, SqlError};
 use crate::plan::rows::batch_of;
+use crate::plan::select_forms::has_subquery;
 use crate::types::{PgType, text};
 
 /// One value of a VALUES list.

@@ -3,7 +3,6 @@
 //! A program is planned once over a schema and bound to parameters at every execution. It cannot look into
 //! tables: an expression with a subquery is refused with 0A000.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -22,6 +21,7 @@ use super::parameters::{Parameters, number};
 use super::{Queries, Run};
 use crate::error::{Result, SqlError, SqlState};
 use crate::plan::literals::narrow;
+use crate::plan::select_forms::has_subquery;
 use crate::types::PgType;
 
 /// Expressions over one schema, parameters still open.
@@ -159,15 +159,6 @@ fn logical(queries: &dyn Queries, item: &ast::Expr, schema: &DFSchemaRef, known:
         return Err(SqlError::new(SqlState::GROUPING_ERROR, message));
     }
     Ok(expr)
-}
-
-/// Whether an expression looks into a table.
-pub fn has_subquery(expr: &ast::Expr) -> bool {
-    let found = ast::visit_expressions(expr, |e| match e {
-        ast::Expr::Subquery(_) | ast::Expr::Exists { .. } | ast::Expr::InSubquery { .. } => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    found.is_break()
 }
 
 fn contains_aggregate(expr: &Expr) -> bool {
